@@ -1,0 +1,78 @@
+"""The only writer of the logs."""
+
+from collections.abc import Sequence
+
+from django.conf import settings
+from django.db import connection, models
+
+from eventlog.models import AdminLog, DeviceLog, WebhookLog
+from metaaccess.actor import current_actor
+from metaaccess.devices import moment
+from metaaccess.models import Account
+from metaaccess.signals import StatusChange
+
+_PRUNE_ROWS = 10_000
+
+
+def attempts(rows: Sequence[WebhookLog]) -> None:
+    """One row per attempt, in one insert. Runs in the caller's transaction."""
+    WebhookLog.objects.bulk_create(rows, batch_size=1_000)
+
+
+def status_changes(changes: Sequence[StatusChange]) -> None:
+    actor = current_actor()
+    DeviceLog.objects.bulk_create(
+        [
+            DeviceLog(
+                account_id=change.account_id,
+                time=moment(change.timestamp),
+                event_id=change.event_id,
+                device_id=change.device_id,
+                device_name=change.device_name,
+                previous=change.previous or "",
+                status=change.status,
+                cause=change.cause,
+                actor=actor,
+            )
+            for change in changes
+        ],
+        batch_size=1_000,
+    )
+
+
+def administration(account: Account | int | None, action: str, target: str, detail: str) -> None:
+    """Who did what to which setting; the actor is the current one. Never put a secret in here."""
+    AdminLog.objects.create(
+        account_id=account.pk if isinstance(account, Account) else account,
+        actor=current_actor(),
+        action=action,
+        target=target[:300],
+        detail=detail,
+    )
+
+
+def prune(days: int | None = None, dry_run: bool = False) -> dict[str, int]:
+    """Removes rows older than `days` (EVENT_LOG_DAYS), a bounded number at a time."""
+    keep_days = settings.EVENT_LOG_DAYS if days is None else days
+    return {
+        model._meta.model_name or "": _prune(model, keep_days, dry_run)
+        for model in (WebhookLog, DeviceLog, AdminLog)
+    }
+
+
+def _prune(model: type[models.Model], keep_days: int, dry_run: bool) -> int:
+    table = model._meta.db_table
+    old = f"SELECT id FROM {table} WHERE time < now() - make_interval(days => %s)"  # noqa: S608
+    with connection.cursor() as cursor:
+        if dry_run:
+            cursor.execute(f"SELECT count(*) FROM ({old}) AS old", [keep_days])  # noqa: S608
+            return int(cursor.fetchone()[0])
+        removed = 0
+        while True:
+            cursor.execute(
+                f"DELETE FROM {table} WHERE id IN ({old} LIMIT {_PRUNE_ROWS})",  # noqa: S608
+                [keep_days],
+            )
+            removed += cursor.rowcount
+            if cursor.rowcount < _PRUNE_ROWS:
+                return removed

@@ -1,0 +1,35 @@
+"""Who is acting: written into the logs beside what was done."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from django.http import HttpRequest, HttpResponse
+
+SYSTEM = "system"
+COMMAND_LINE = "command line"
+
+_actor: ContextVar[str] = ContextVar("actor", default=SYSTEM)
+
+
+def current_actor() -> str:
+    """The signed-in person's e-mail address, `command line`, or `system`."""
+    return _actor.get()
+
+
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    token = _actor.set(name)
+    try:
+        yield
+    finally:
+        _actor.reset(token)
+
+
+class ActorMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with acting_as(request.user.email if request.user.is_authenticated else SYSTEM):
+            return self.get_response(request)

@@ -1,0 +1,94 @@
+"""What every page of the console has in common: an account's people see their own, no more."""
+
+from typing import Any
+
+from django.db import models
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from metaaccess.models import Account, User
+from metaaccess.signals import administered
+
+
+class AccountAdmin(ModelAdmin):
+    """A model whose rows belong to accounts. Operators see all rows, the others their account's.
+
+    Rows of other accounts do not exist: they are in no list, count, choice or search, and their
+    pages answer as a missing row's do.
+    """
+
+    account_path = "account"
+    list_per_page = 50
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        rows = super().get_queryset(request)
+        user = person(request)
+        return rows if user.is_operator else rows.filter(**{self.account_path: user.account_id})
+
+    def formfield_for_foreignkey(
+        self, db_field: models.ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        user = person(request)
+        if db_field.related_model is Account and not user.is_operator:
+            kwargs["queryset"] = Account.objects.filter(pk=user.account_id)
+            kwargs["initial"] = user.account_id
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """The account is a column for operators alone: the others have one."""
+        columns = super().get_list_display(request)
+        if person(request).is_operator:
+            return columns
+        return [column for column in columns if column != "account"]
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        filters = super().get_list_filter(request)
+        if person(request).is_operator:
+            return filters
+        return [name for name in filters if name != "account"]
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        announce(obj, f"{obj._meta.verbose_name} created", "")
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        announce(obj, f"{obj._meta.verbose_name} changed", changed_fields(message))
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        for obj in queryset:
+            announce(obj, f"{obj._meta.verbose_name} deleted", "")
+
+
+class LogAdmin(AccountAdmin):
+    """Rows that nobody adds, changes or deletes by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def person(request: HttpRequest) -> User:
+    """The signed-in user: the console lets nobody else in."""
+    user = request.user
+    assert isinstance(user, User)
+    return user
+
+
+def announce(obj: Any, action: str, detail: str) -> None:
+    # An account takes its logs with it, so what is done to accounts stands in the operators'.
+    account = None if isinstance(obj, Account) else obj.account
+    target = f"{obj._meta.verbose_name} {obj.pk} ({obj})"
+    administered.send(type(obj), account=account, action=action, target=target, detail=detail)
+
+
+def changed_fields(message: Any) -> str:
+    """The names of the fields, never their values: one may be a secret."""
+    names: list[str] = []
+    for part in message if isinstance(message, list) else []:
+        names += part.get("changed", {}).get("fields", [])
+    return ", ".join(names)

@@ -1,0 +1,71 @@
+"""What the management commands share: who is acting, how an account is named, how rows print."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.table import Table
+
+from metaaccess.actor import COMMAND_LINE, acting_as
+from metaaccess.models import Account, Device
+
+
+class Command(BaseCommand):
+    """A command acts as `command line`; what the models refuse is its error, in words."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        with acting_as(COMMAND_LINE):
+            try:
+                return super().execute(*args, **options)
+            except ValidationError as error:
+                raise CommandError(in_words(error)) from None
+
+    def print_json(self, value: Any) -> None:
+        self.stdout.write(json.dumps(value, default=str, ensure_ascii=False))
+
+    def print_rows(self, rows: Sequence[dict[str, Any]], as_json: bool, none: str) -> None:
+        """JSON for programs, a table for people; `none` is said where there is no row."""
+        if as_json:
+            self.print_json(rows)
+            return
+        if not rows:
+            self.stdout.write(none)
+            return
+        table = Table(*(column.replace("_", " ") for column in rows[0]), box=None)
+        for row in rows:
+            table.add_row(*("" if value is None else str(value) for value in row.values()))
+        Console(file=self.stdout, soft_wrap=True).print(table)
+
+
+class ListingCommand(Command):
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def in_words(error: ValidationError) -> str:
+    if not hasattr(error, "error_dict"):
+        return " ".join(error.messages)
+    return "\n".join(
+        f"{name.replace('__all__', 'error')}: {' '.join(messages)}"
+        for name, messages in error.message_dict.items()
+    )
+
+
+def find_account(named: str) -> Account:
+    """An account by its ID or its name; the name wins, so that one made of digits is reachable."""
+    account = Account.objects.filter(name=named).first()
+    if account is None and named.isdecimal() and len(named) < 19:
+        account = Account.objects.filter(pk=int(named)).first()
+    if account is None:
+        raise CommandError(f"no account has the ID or the name {named!r}")
+    return account
+
+
+def find_device(device_id: str) -> Device:
+    device = Device.objects.filter(device_id=device_id).first()
+    if device is None:
+        raise CommandError(f"no device has the ID {device_id!r}")
+    return device

@@ -1,0 +1,54 @@
+import secrets
+from typing import Any
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.management.base import CommandParser
+from django.db import transaction
+from knox.models import AuthToken
+
+from metaaccess.commands import Command as BaseCommand
+from metaaccess.models import Account, Plan, Role, User
+from metaaccess.signals import administered
+
+
+class Command(BaseCommand):
+    help = (
+        "Creates an account with its administrator, and prints JSON: account_id, admin_email, "
+        "api_token (shown once), and the password if none was given."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="the account's name")
+        parser.add_argument(
+            "--plan",
+            choices=Plan.values,
+            default=Plan.STANDARD,
+            help="webhooks exist only on enterprise (standard)",
+        )
+        parser.add_argument("--admin-email", required=True, help="the administrator signs in with it")
+        parser.add_argument("--password", help="made up and printed when not given")
+
+    @transaction.atomic
+    def handle(
+        self, *, name: str, plan: str, admin_email: str, password: str | None, **options: Any
+    ) -> None:
+        account = Account(name=name, plan=plan)
+        account.full_clean()
+        account.save()
+        user = User(email=admin_email, account=account, role=Role.ADMINISTRATOR)
+        user.full_clean(exclude=["password"])
+        if password is not None:
+            validate_password(password, user)
+        chosen = password or secrets.token_urlsafe(12)
+        user.set_password(chosen)
+        user.save()
+        _, token = AuthToken.objects.create(user, expiry=None)
+        administered.send(
+            Account,
+            account=account,
+            action="account created",
+            target=account.name,
+            detail=f"{plan} plan, administrator {user.email}",
+        )
+        printed = {"account_id": account.pk, "admin_email": user.email, "api_token": token}
+        self.print_json(printed if password else printed | {"password": chosen})

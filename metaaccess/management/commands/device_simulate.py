@@ -1,0 +1,64 @@
+import random
+import time
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import OperationalError
+
+from metaaccess.commands import Command as BaseCommand
+from metaaccess.commands import find_account
+from metaaccess.devices import NewStatus
+from metaaccess.models import Account, Device, Status
+
+SYSTEMS = ("Windows 11", "macOS 15", "Ubuntu 24.04")
+
+
+class Command(BaseCommand):
+    help = "Devices that change their status, for trying things out. Ctrl-C ends it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--account", required=True, help="the account's ID or name")
+        parser.add_argument("--devices", type=int, default=10, help="how many devices (10)")
+        parser.add_argument("--rate", type=float, default=1.0, help="changes a second (1)")
+        parser.add_argument("--seconds", type=float, help="for how long (until Ctrl-C)")
+
+    def handle(
+        self, *, account: str, devices: int, rate: float, seconds: float | None, **options: Any
+    ) -> None:
+        if devices < 1 or rate <= 0 or (seconds is not None and seconds < 0):
+            raise CommandError("--devices, --rate and --seconds take numbers greater than 0")
+        device_ids = simulated_devices(find_account(account), devices)
+        begin = time.monotonic()
+        changes = 0
+        try:
+            while seconds is None or changes < seconds * rate:
+                time.sleep(max(0.0, begin + changes / rate - time.monotonic()))
+                changes += self._change_one(random.choice(device_ids))  # noqa: S311
+        except KeyboardInterrupt:
+            pass
+        self.stdout.write(f"{changes} changes of {len(device_ids)} devices")
+
+    def _change_one(self, device_id: str) -> int:
+        try:
+            status = Device.objects.filter(device_id=device_id).values_list("status", flat=True)
+            other = (
+                Status.NON_COMPLIANT if status.first() == Status.COMPLIANT else Status.COMPLIANT
+            )
+            Device.objects.change([NewStatus(device_id, other)])
+        except OperationalError as error:
+            self.stderr.write(f"not changed, PostgreSQL does not answer: {error}")
+        else:
+            self.stdout.write(f"{device_id} is now {other}")
+        return 1
+
+
+def simulated_devices(account: Account, count: int) -> list[str]:
+    """The device IDs of `count` devices of the account, added as far as they are not there."""
+    device_ids = list(
+        Device.objects.filter(account=account).values_list("device_id", flat=True)[:count]
+    )
+    added = Device.objects.bulk_create(
+        Device(account=account, name=f"laptop-{number}", os=SYSTEMS[number % len(SYSTEMS)])
+        for number in range(len(device_ids) + 1, count + 1)
+    )
+    return device_ids + [device.device_id for device in added]

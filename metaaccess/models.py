@@ -1,0 +1,183 @@
+"""Accounts, their people and their devices."""
+
+from collections.abc import Collection, Iterable
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Lower, Now
+
+from metaaccess import devices
+from metaaccess.devices import DeviceQuerySet, Status, new_device_id
+from metaaccess.signals import Cause
+
+__all__ = ["Account", "Device", "Plan", "Role", "Status", "User"]
+
+
+class Plan(models.TextChoices):
+    STANDARD = "standard", "Standard"
+    ENTERPRISE = "enterprise", "Enterprise"
+
+
+class Role(models.TextChoices):
+    ADMINISTRATOR = "administrator", "Administrator"
+    READ_ONLY = "read_only", "Read-only"
+
+
+class Account(models.Model):
+    """A customer. Webhooks exist only on the enterprise plan."""
+
+    name = models.CharField(max_length=200, unique=True, help_text="The customer's name.")
+    plan = models.CharField(
+        max_length=20,
+        choices=Plan,
+        default=Plan.STANDARD,
+        help_text="Webhooks exist only on the enterprise plan.",
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def has_webhooks(self) -> bool:
+        return self.plan == Plan.ENTERPRISE
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=email, **fields)
+        user.set_password(password)
+        user.save()
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """An operator: belongs to no account and sees all (for `manage.py createsuperuser`)."""
+        return self.create_user(email, password, account=None, role=Role.ADMINISTRATOR, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=(username or "").lower())
+
+
+class User(AbstractBaseUser):
+    """A person: of one account, or an operator, who sees all of them."""
+
+    email = models.EmailField(
+        unique=True, help_text="Signs in with this address; capitals make no difference."
+    )
+    account = models.ForeignKey(
+        Account,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="users",
+        help_text="The account; none makes an operator, who sees all accounts.",
+    )
+    role = models.CharField(
+        max_length=20,
+        choices=Role,
+        default=Role.READ_ONLY,
+        help_text="An administrator may change things; read-only sees them.",
+    )
+    is_active = models.BooleanField(default=True, help_text="Clear it to lock the person out.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+    objects = UserManager()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(email=Lower("email")), name="an_email_address_is_in_lower_case"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.email
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        self.email = self.email.lower()
+        super().clean_fields(exclude)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.email = self.email.lower()
+        super().save(*args, **kwargs)
+
+    @property
+    def is_operator(self) -> bool:
+        return self.account_id is None
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether Django's admin, which is the console, lets the person in."""
+        return self.is_active
+
+    def has_perm(self, perm: str, obj: models.Model | None = None) -> bool:
+        """A role is all there is: `view` for everybody, the rest for administrators.
+
+        Which rows they are allowed on is decided where rows are read: by account.
+        """
+        if not self.is_active:
+            return False
+        action = perm.partition(".")[2].partition("_")[0]
+        return action == "view" or self.role == Role.ADMINISTRATOR
+
+    def has_perms(self, perms: list[str], obj: models.Model | None = None) -> bool:
+        return all(self.has_perm(perm, obj) for perm in perms)
+
+    def has_module_perms(self, app_label: str) -> bool:
+        return self.is_active
+
+
+class Device(models.Model):
+    """A device with the client on it. Its status is written by metaaccess/devices.py alone."""
+
+    account = models.ForeignKey(
+        Account, on_delete=models.CASCADE, related_name="devices", help_text="Whose device it is."
+    )
+    device_id = models.CharField(
+        "device ID",
+        max_length=16,
+        unique=True,
+        default=new_device_id,
+        validators=[
+            RegexValidator(
+                r"\A[A-Z0-9]{16}\Z",
+                "%(value)r is not a device ID: it takes 16 characters from A–Z and 0–9, "
+                "such as 6WXJURV8QAM0I7KC.",
+                code="invalid_device_id",
+            )
+        ],
+        help_text="16 characters from A–Z and 0–9; made up when not given.",
+    )
+    name = models.CharField(max_length=200, blank=True, help_text="What people call it.")
+    os = models.CharField(
+        "operating system", max_length=100, blank=True, help_text="Such as Windows 11."
+    )
+    status = models.CharField(
+        max_length=20,
+        choices=[choice for choice in Status.choices if choice[0] != Status.DELETED],
+        default=Status.INSTALLED,
+        help_text="A change is pushed to the webhooks that subscribed to the new status.",
+    )
+    status_changed_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = DeviceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return self.name or self.device_id
+
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        devices.save(self, super().save, update_fields)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        return type(self).objects.filter(pk=self.pk).delete()
+
+    def uninstall(self) -> None:
+        """The user removed the client from the device."""
+        type(self).objects.filter(pk=self.pk).remove(Cause.UNINSTALLED_BY_USER)

@@ -1,0 +1,209 @@
+"""Every setting, read from the environment, once. CONTRACT: README, "Settings"."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from dj_database_url import UnknownSchemeError
+from environs import EnvError
+
+from metaaccess import VERSION
+from settings import environment
+from settings.environment import env, read, read_positive, read_url, read_whole
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(env.str("VAR_DIR", str(BASE_DIR / "var"))).absolute()
+
+DEBUG = read(env.bool, "DEBUG", False, "true or false")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+PUBLIC_URL = read_url(
+    "PUBLIC_URL", "http://localhost:8000", "the console's address, such as https://console.example"
+).rstrip("/")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+_keys = environment.read_keys(VAR_DIR, development=DEBUG)
+SECRET_KEY = _keys["SECRET_KEY"]
+
+# --- Applications ---------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "knox",
+    "metaaccess",
+    "eventlog",
+    "webhooks",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "metaaccess.actor.ActorMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+ROOT_URLCONF = "settings.urls"
+WSGI_APPLICATION = "settings.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+
+# --- People ---------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "metaaccess.User"
+LOGIN_URL = "admin:login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+KNOX_TOKEN_MODEL = "knox.AuthToken"
+REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
+
+# --- Database and Redis ---------------------------------------------------------------------
+
+_postgresql = "a PostgreSQL address such as postgres://user:password@host:5432/name"
+_database_url = read_url("DATABASE_URL", None, _postgresql)
+try:
+    _database: dict[str, Any] = dict(dj_database_url.parse(_database_url))
+except (UnknownSchemeError, ValueError):
+    environment.stop("DATABASE_URL", "has a wrong value", _postgresql)
+if "postgresql" not in _database["ENGINE"]:
+    environment.stop("DATABASE_URL", "is not PostgreSQL", _postgresql)
+# The pool keeps the number of connections per process small however many tasks run in it;
+# nobody holds one while a request to a customer is under way.
+DATABASE_POOL_SIZE = read_whole("DATABASE_POOL_SIZE", 8, "how many connections a process may hold")
+_database["OPTIONS"] = _database.get("OPTIONS", {}) | {
+    "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}
+}
+DATABASES = {"default": _database}
+
+_redis = "a Redis address such as redis://:password@host:6379/0"
+REDIS_URL = read_url("REDIS_URL", None, _redis)
+# A frozen Redis must not hold a web request: the sweep finds what could not be announced.
+REDIS_TIMEOUT_S = 1.0
+
+# --- Celery (docs/adr/0005 gives the reason for each) ----------------------------------------
+
+CELERY_BROKER_URL = read_url("CELERY_BROKER_URL", REDIS_URL, _redis + " or amqp://…")
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    {
+        "visibility_timeout": 300,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+    }
+    if CELERY_BROKER_URL.startswith("redis")
+    else {"confirm_publish": True}
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_PUBLISH_RETRY_POLICY = {
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 0.2,
+}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = False  # the lease in the database recovers what a crash cut off
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ETA_TASK_LIMIT = 1000
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_DEFAULT_QUEUE = "metaaccess"
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat-schedule")
+SWEEP_INTERVAL_S = 2.0
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {
+        "task": "webhooks.tasks.sweep",
+        "schedule": SWEEP_INTERVAL_S,
+        "options": {"expires": 10},
+    },
+    "prune": {
+        "task": "webhooks.tasks.prune",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 600},
+    },
+}
+
+# --- Webhooks -------------------------------------------------------------------------------
+
+WEBHOOK_KEYS: list[str] = [key for key in _keys["WEBHOOK_KEYS"].split(",") if key]
+WEBHOOK_RETRY_COUNTDOWNS = environment.read_countdowns("WEBHOOK_RETRY_COUNTDOWNS", "4,60")
+WEBHOOK_DISABLE_AFTER = read_whole(
+    "WEBHOOK_DISABLE_AFTER", 100, "how many failed pushes in a row disable a webhook"
+)
+WEBHOOK_TIMEOUT_S = read_positive(
+    "WEBHOOK_TIMEOUT", 10, "the seconds that one attempt may take, more than 0"
+)
+WEBHOOK_REQUIRE_HTTPS = read(env.bool, "WEBHOOK_REQUIRE_HTTPS", True, "true or false")
+WEBHOOK_ALLOWED_NETWORKS = environment.read_networks("WEBHOOK_ALLOWED_NETWORKS")
+WEBHOOK_ALLOWED_PORTS: frozenset[int] | None = None
+WEBHOOK_CA_FILE = env.str("WEBHOOK_CA_FILE", "")
+WEBHOOK_HELD_DAYS = read_whole("WEBHOOK_HELD_DAYS", 7, "a number of days")
+EVENT_LOG_DAYS = read_whole("EVENT_LOG_DAYS", 90, "a number of days")
+WEBHOOK_USER_AGENT = f"MetaAccess-Webhook/{VERSION}"
+
+# --- Web ------------------------------------------------------------------------------------
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True  # no collectstatic step between a clone and a working console
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+UNFOLD = {
+    "SITE_TITLE": "MetaAccess",
+    "SITE_HEADER": "MetaAccess",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+}
+try:
+    _email = env.dj_email_url("EMAIL_URL", "console://" if DEBUG else "smtp://localhost:25")
+except (EnvError, KeyError, ValueError):
+    environment.stop("EMAIL_URL", "has a wrong value", "a mail server such as smtp://host:25")
+globals().update(_email)
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "MetaAccess <no-reply@localhost>")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        name: {"level": "INFO"} for name in ("metaaccess", "eventlog", "webhooks", "celery.worker")
+    },
+}

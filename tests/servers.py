@@ -1,0 +1,29 @@
+"""A pytest plugin: one private PostgreSQL and Redis for the whole run, thrown away after it.
+
+Loaded by `-p`, because Django's settings are read before any conftest.py is.
+"""
+
+import os
+from contextlib import ExitStack
+
+import pytest
+
+import devstack
+
+_open = ExitStack()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    if "DATABASE_URL" not in os.environ or "REDIS_URL" not in os.environ:
+        stack = _open.enter_context(devstack.ephemeral(fast=True))
+        os.environ.setdefault("DATABASE_URL", stack.database_url)
+        os.environ.setdefault("REDIS_URL", stack.redis_url)
+    # Each parallel process of the run has a Redis database of its own, as it has of PostgreSQL.
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{number}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    _open.close()

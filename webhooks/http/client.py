@@ -1,0 +1,201 @@
+"""One POST to a callback API, and what came of it."""
+
+import os
+import re
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from typing import Any, cast
+
+import certifi
+from django.conf import settings
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3.response import HTTPResponse
+from urllib3.util import SKIP_HEADER
+
+from webhooks.addresses import Target, parse_target
+from webhooks.http.connection import MAX_BODY_BYTES, TOO_LARGE
+from webhooks.http.deadline import Deadline
+from webhooks.http.errors import EXPECTED, explain, judge, timed_out
+from webhooks.http.pool import IdleConnections, ReceiverPool
+from webhooks.http.result import AttemptResult, ErrorKind, Refusal
+
+KEPT_BODY_BYTES = 4096
+MAX_HEADER_LENGTH = 8192
+_READ_BYTES = 16 * 1024
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+# These say how the request is framed and where it goes: the client's to write.
+_OURS = {"host", "content-length", "transfer-encoding", "accept-encoding", "connection"}
+
+
+class Client:
+    """Sends pushes. One per process, for any number of threads or greenlets."""
+
+    def __init__(self) -> None:
+        self._adapter = _Adapter()
+
+    def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> AttemptResult:
+        """Sends `body` with exactly `headers`; ends within `timeout_s`, whatever the receiver does.
+
+        Besides `headers`, only Host, Content-Length and Accept-Encoding: identity are sent.
+        Nothing that happens on the way is raised.
+        """
+        started = time.monotonic()
+        deadline = Deadline(timeout_s)
+        answer = _Answer()
+        try:
+            request = _prepare(url, headers, body)
+            response = self._adapter.send(request, stream=True, timeout=deadline)
+            answer.read(response)
+            verdict = timed_out(timeout_s) if deadline.expired else None
+        except EXPECTED as problem:
+            verdict = explain(problem, timeout_s, deadline.expired)
+        finally:
+            if deadline.connection is not None:
+                deadline.connection.discard()
+        duration_ms = int((time.monotonic() - started) * 1000)
+        return answer.result(verdict, duration_ms)
+
+    def close(self) -> None:
+        """Closes the connections that are kept; those in use close as they end."""
+        self._adapter.close()
+
+
+class _Answer:
+    """What is known of the receiver's answer so far; it can break off at any point."""
+
+    __slots__ = ("body", "refused", "status_code")
+
+    def __init__(self) -> None:
+        self.status_code: int | None = None
+        self.refused: tuple[ErrorKind, str] | None = None
+        self.body = b""
+
+    def read(self, response: Response) -> None:
+        raw = cast(HTTPResponse, response.raw)
+        self.status_code = response.status_code
+        self.refused = judge(response.status_code, response.headers.get("location", ""))
+        size = 0
+        while raw.length_remaining != 0 or raw.closed is False:
+            chunk = raw.read(_READ_BYTES, decode_content=False)
+            if not chunk:
+                break
+            size += len(chunk)
+            if len(self.body) < KEPT_BODY_BYTES:
+                self.body = (self.body + chunk)[:KEPT_BODY_BYTES]
+            if size > MAX_BODY_BYTES:
+                raise Refusal(TOO_LARGE.kind, TOO_LARGE.detail)
+
+    def result(self, broken: tuple[ErrorKind, str] | None, duration_ms: int) -> AttemptResult:
+        # A refusal stands, even when the rest of it did not come.
+        verdict = self.refused or broken
+        error, detail = verdict or ("", "")
+        status_code = self.status_code if self.refused or not broken else None
+        text = self.body.decode("utf-8", "replace").replace("\x00", "")
+        return AttemptResult(status_code, str(error), detail, text, duration_ms)
+
+
+class _Adapter(HTTPAdapter):
+    """requests' way to the network, without what a Session adds: cookies, netrc, proxies.
+
+    Where it differs: every connection is checked and bounded, and one TLS context is shared.
+    requests would load the file of authorities again for each new connection.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = IdleConnections()
+        self._pool_of = lru_cache(maxsize=4096)(self._new_pool)
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=settings.WEBHOOK_CA_FILE or certifi.where())
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def _new_pool(self, target: Target) -> ReceiverPool:
+        return ReceiverPool(target, self.idle, self._context if target.scheme == "https" else None)
+
+    def get_connection_with_tls_context(
+        self, request: PreparedRequest, *_: Any, **__: Any
+    ) -> ReceiverPool:
+        return self._pool_of(parse_target(cast(str, request.url)))
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        """The shared context verifies."""
+
+    def request_url(self, request: PreparedRequest, proxies: Any) -> str:
+        return parse_target(cast(str, request.url)).request_target
+
+    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
+        response = Response()
+        response.status_code = resp.status
+        response.headers = CaseInsensitiveDict(resp.headers)
+        response.raw = resp
+        return response
+
+    def close(self) -> None:
+        super().close()
+        self.idle.close()
+
+
+def _prepare(url: str, headers: Mapping[str, str], body: bytes) -> PreparedRequest:
+    """A request ready to be sent; raises BadUrl or ValueError where it cannot be."""
+    for name, value in headers.items():
+        if (
+            not _NAME.fullmatch(name)
+            or name.lower() in _OURS
+            or len(value) > MAX_HEADER_LENGTH
+            or not _VALUE.fullmatch(value)
+        ):
+            raise Refusal(ErrorKind.INVALID_REQUEST, f"The header {name[:64]!r} cannot be sent")
+    parse_target(url)
+    request = PreparedRequest()
+    request.method = "POST"
+    request.url = url
+    request.body = body
+    # A mark of urllib3's, which would else send a User-Agent of its own.
+    named = {} if "User-Agent" in headers else {"User-Agent": SKIP_HEADER}
+    request.headers = cast(
+        CaseInsensitiveDict[str], {"Content-Length": str(len(body)), **named, **headers}
+    )
+    return request
+
+
+_lock = threading.Lock()
+_client: Client | None = None
+
+
+def post(url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> AttemptResult:
+    """`Client.post` with the process's own client, made at its first use."""
+    global _client
+    if _client is None:
+        with _lock:
+            _client = _client or Client()
+    return _client.post(url, headers, body, timeout_s)
+
+
+def close() -> None:
+    """Closes the process's client; the next `post` makes another, with the settings of then."""
+    global _client
+    with _lock:
+        client, _client = _client, None
+    if client is not None:
+        client.close()
+
+
+def _start_anew() -> None:
+    """A forked child must not share connections with its parent."""
+    global _client, _lock
+    _client, _lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_start_anew)

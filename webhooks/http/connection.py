@@ -1,0 +1,183 @@
+"""One connection to a receiver: to an address that was checked, within the attempt's deadline."""
+
+import contextlib
+import http.client
+import io
+import socket
+import ssl
+import time
+from ipaddress import ip_address
+from typing import Any, Protocol, cast
+
+from django.conf import settings
+from urllib3.connection import HTTPConnection
+
+from webhooks.addresses import Target, is_allowed, is_exempt, is_port_allowed
+from webhooks.http.deadline import Deadline
+from webhooks.http.lookup import Endpoint, resolve
+from webhooks.http.result import ErrorKind, Refusal
+
+MAX_BODY_BYTES = 256 * 1024
+# Everything that is read for one answer: interim answers, headers, framing, trailers, body.
+# Under gevent a receiver that always has more to send would otherwise never let others run.
+MAX_WIRE_BYTES = MAX_BODY_BYTES + 64 * 1024
+# Each gets a share of the time; a receiver with more addresses than that is reached anyway.
+MAX_ADDRESSES = 6
+
+TOO_LARGE = Refusal(
+    ErrorKind.RESPONSE_TOO_LARGE, f"The answer is longer than {MAX_BODY_BYTES // 1024} KiB"
+)
+
+
+class _Counted(io.RawIOBase):
+    """A socket's reader that stops when more has come than an answer may have."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+        self._left = MAX_WIRE_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        size = cast("int | None", self._raw.readinto(buffer))
+        self._left -= size or 0
+        if self._left < 0:
+            raise Refusal(TOO_LARGE.kind, TOO_LARGE.detail)
+        return size
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _ReadsStatus(Protocol):
+    def _read_status(self) -> tuple[str, int, str]: ...
+
+
+class BoundedResponse(http.client.HTTPResponse):
+    """An answer of bounded size that comes after any number of interim ones (1xx)."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        reader = cast(io.BufferedReader, self.fp)
+        self.fp = io.BufferedReader(_Counted(reader.detach()))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        # http.client skips 100 by itself, but takes 102 and 103 for the answer.
+        while True:
+            status_line = cast(_ReadsStatus, super())._read_status()
+            if not 101 < status_line[1] < 200:
+                return status_line
+            http.client.parse_headers(self.fp)
+
+
+class CheckedConnection(HTTPConnection):
+    """Connects only to addresses that may be called, and to the very ones that were checked."""
+
+    response_class = BoundedResponse
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target.host, target.port)
+        self.target = target
+        self.deadline: Deadline | None = None
+        self.opened_at = 0.0
+        self.idle_since = 0.0
+        # A second descriptor of the same socket: TLS takes the first over, and the number of a
+        # closed one may belong to another connection by the time the deadline comes.
+        self._handle: socket.socket | None = None
+
+    def begin(self, deadline: Deadline) -> None:
+        """An attempt takes the connection, which may have been used before."""
+        self.deadline = deadline
+        self.timeout = deadline.remaining_s()
+        if self._handle is not None:
+            deadline.guard(self)
+
+    def connect(self) -> None:
+        assert self.deadline is not None
+        self.sock = _open(self.target, self.deadline)
+        self._handle = self.sock.dup()
+        self.opened_at = time.monotonic()
+        self.deadline.guard(self)
+        self.sock.settimeout(self.deadline.remaining_s())
+
+    def is_alive(self) -> bool:
+        """Whether an idle connection is open and silent; anything to read now is no answer."""
+        if self.sock is None or self._handle is None:
+            return False
+        try:
+            self._handle.setblocking(False)
+            self._handle.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            pass
+        return False
+
+    def shut_down(self) -> None:
+        """Ends every read and write that is under way on the connection, in whatever thread."""
+        if self._handle is not None:
+            self._handle.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """The attempt gives the connection up; when it is closed, its handle closes with it."""
+        if self.deadline is not None:
+            self.deadline.release()
+            self.deadline = None
+        if self.sock is None and self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    def discard(self) -> None:
+        """Closes the connection for good."""
+        with contextlib.suppress(OSError):
+            self.close()
+        self.end()
+
+
+class CheckedTlsConnection(CheckedConnection):
+    default_port = 443
+
+    def __init__(self, target: Target, context: ssl.SSLContext) -> None:
+        super().__init__(target)
+        self._context = context
+
+    def connect(self) -> None:
+        super().connect()
+        # `host` is the URL's, without a final dot: for SNI and for the certificate's name alike.
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
+        self.is_verified = True
+
+
+def _open(target: Target, deadline: Deadline) -> socket.socket:
+    """Looks up, checks every address, then tries them in turn for a share of the time each."""
+    endpoints = resolve(target, deadline.remaining_s())
+    _check(target, endpoints)
+    endpoints = endpoints[:MAX_ADDRESSES]
+    problem: OSError = OSError("no address")
+    for index, (family, address) in enumerate(endpoints):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(deadline.remaining_s() / (len(endpoints) - index))
+            sock.connect(address)
+            return sock
+        except OSError as error:
+            sock.close()
+            problem = error
+        except BaseException:
+            sock.close()
+            raise
+    raise problem
+
+
+def _check(target: Target, endpoints: list[Endpoint]) -> None:
+    """Refuses a host of which any address may not be called: the next try could get that one."""
+    networks = settings.WEBHOOK_ALLOWED_NETWORKS
+    port_allowed = is_port_allowed(target.port, settings.WEBHOOK_ALLOWED_PORTS)
+    for _, address in endpoints:
+        ip = ip_address(address[0])
+        if not (is_exempt(ip, networks) or (port_allowed and is_allowed(ip))):
+            # The same words for every address: the answer must not help to map a network.
+            raise Refusal(ErrorKind.BLOCKED_ADDRESS, "The address is not allowed")

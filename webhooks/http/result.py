@@ -1,0 +1,52 @@
+"""What came of one request: one type, whatever happened."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ErrorKind(StrEnum):
+    """Why an attempt failed, as a short code that never changes."""
+
+    HTTP_STATUS = "http_status"  # an answer, but neither a 2xx nor a redirect
+    REDIRECT = "redirect"
+    TIMEOUT = "timeout"
+    DNS = "dns"
+    REFUSED = "refused"
+    RESET = "reset"
+    TLS = "tls"
+    BLOCKED_ADDRESS = "blocked_address"
+    INVALID_RESPONSE = "invalid_response"
+    RESPONSE_TOO_LARGE = "response_too_large"
+    INVALID_REQUEST = "invalid_request"  # nothing was sent: the URL or a header cannot be
+    CONNECTION = "connection"  # whatever else the network does
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """The outcome of one POST.
+
+    `status_code` is None unless an answer came that keeps the rules. `error` is '' on success,
+    else an ErrorKind; `detail` says in an administrator's words what happened, without secrets.
+    `body` is the beginning of the answer's body as text. `duration_ms` runs from the look-up of
+    the host to the last byte.
+    """
+
+    status_code: int | None
+    error: str
+    detail: str
+    body: str
+    duration_ms: int
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the receiver took the push: a 2xx, complete and within the limits."""
+        return not self.error
+
+
+class Refusal(Exception):
+    """Raised below the client where the cause is known best; it becomes a result."""
+
+    def __init__(self, kind: ErrorKind, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail

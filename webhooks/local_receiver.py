@@ -1,0 +1,118 @@
+"""A callback API on this machine, for trying things out: prints, counts and answers as told."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+FAIL_FIRST_STATUS = 503
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request. `time` in Unix seconds, on this machine's clock; `status` is our answer."""
+
+    time: float
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    status: int
+
+    @property
+    def push_id(self) -> str:
+        return self.headers.get("Webhook-Id", "")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events of the body; none where it is not a JSON array."""
+        try:
+            events = json.loads(self.body)
+        except ValueError:
+            return []
+        return events if isinstance(events, list) else []
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """How to answer; may be changed while the receiver runs."""
+
+    status: int = 200
+    fail_first: int = 0
+    delay_s: float = 0.0
+    api_key: str | None = None
+    on_received: Callable[[Received], None] | None = None
+    received: list[Received] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, headers: dict[str, str]) -> int:
+        given = headers.get("Authorization", "").encode()
+        if self.api_key is not None and not compare_digest(given, self.api_key.encode()):
+            return 401
+        with self.lock:
+            if self.fail_first > 0:
+                self.fail_first -= 1
+                return FAIL_FIRST_STATUS
+        return self.status
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: "LocalReceiver"
+
+    def do_POST(self) -> None:
+        arrived = time.time()
+        headers = dict(self.headers.items())
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        behaviour = self.server.behaviour
+        status = behaviour.answer(headers)
+        received = Received(arrived, self.path, headers, body, status)
+        with behaviour.lock:
+            behaviour.received.append(received)
+            if behaviour.on_received is not None:
+                behaviour.on_received(received)
+        time.sleep(behaviour.delay_s)
+        text = b"" if status == 204 else b'{"received": true}' if status < 300 else b"told to fail"
+        self.send_response(status)
+        if status != 204:
+            self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass  # `on_received` tells more
+
+
+class LocalReceiver(ThreadingHTTPServer):
+    """Listens on loopback; `with` runs it in a thread."""
+
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def __init__(self, port: int = 0, behaviour: Behaviour | None = None) -> None:
+        self.behaviour = behaviour or Behaviour()
+        super().__init__(("127.0.0.1", port), Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+    @property
+    def received(self) -> list[Received]:
+        with self.behaviour.lock:
+            return list(self.behaviour.received)
+
+    def __enter__(self) -> "LocalReceiver":
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # the sender went away: its timeout is what is being tried out

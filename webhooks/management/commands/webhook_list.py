@@ -1,0 +1,44 @@
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from metaaccess.commands import ListingCommand, find_account
+from webhooks.models import WebhookConfig
+
+
+class Command(ListingCommand):
+    help = "Lists webhooks: account, URL, state, failures in a row, held events."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--account", help="only this account's (its ID or name)")
+        parser.add_argument("--disabled", action="store_true", help="only those that are disabled")
+
+    def handle(self, *, account: str | None, disabled: bool, json: bool, **options: Any) -> None:
+        webhooks = WebhookConfig.objects.with_held_events().select_related("account")
+        if account is not None:
+            webhooks = webhooks.filter(account=find_account(account))
+        if disabled:
+            webhooks = webhooks.filter(disabled_at__isnull=False)
+        rows = [
+            {
+                "id": webhook.pk,
+                "account": webhook.account.name,
+                "name": webhook.name,
+                "url": webhook.url,
+                "state": webhook.state_name,
+                "enabled": webhook.enabled,
+                "consecutive_failures": webhook.consecutive_failures,
+                "held_events": webhook.held_events,
+                "disabled_at": webhook.disabled_at,
+                "disabled_reason": webhook.disabled_reason,
+            }
+            for webhook in webhooks
+        ]
+        self.print_rows(rows if json else [shorter(row) for row in rows], json, "no webhooks")
+
+
+def shorter(row: dict[str, Any]) -> dict[str, Any]:
+    """What fits on a terminal."""
+    hidden = {"enabled", "disabled_at", "name"}
+    return {key: value for key, value in row.items() if key not in hidden}

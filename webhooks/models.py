@@ -1,0 +1,267 @@
+"""The webhooks' settings and the one table of the pipeline."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import uuid4
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
+
+from metaaccess.models import Account, Status
+from webhooks import secrets
+from webhooks.validators import validate_api_key, validate_callback_url
+
+
+# Written by webhooks/health.py and webhooks/recovery.py alone, under a lock of the row.
+HEALTH_FIELDS = ("consecutive_failures", "failing_since", "disabled_at", "disabled_reason")
+SETTINGS_FIELDS = (
+    "name", "url", "api_key_sealed", "api_key_hint", "events", "events_per_push", "in_order",
+)  # fmt: skip
+
+
+def every_status() -> list[str]:
+    return [str(status) for status in Status]
+
+
+class WebhookQuerySet(models.QuerySet["WebhookConfig"]):
+    def with_held_events(self) -> "WebhookQuerySet":
+        """Annotates `held_events`: how many events wait for a webhook that is disabled."""
+        held = (
+            Delivery.objects.filter(
+                webhook=models.OuterRef("pk"),
+                webhook__disabled_at__isnull=False,
+                state__in=(State.PENDING, State.RETRYING),
+                kind=Kind.EVENT,
+            )
+            .order_by()
+            .values("webhook")
+            .annotate(count=models.Count("pk"))
+            .values("count")
+        )
+        return self.annotate(held_events=Coalesce(models.Subquery(held), 0))
+
+
+class WebhookConfig(models.Model):
+    """One callback API of an account: where, with which key, which events, and its health.
+
+    `disabled_at` alone says whether it is enabled: there is no second field to disagree with it.
+    """
+
+    account = models.ForeignKey(
+        Account, on_delete=models.CASCADE, related_name="webhooks", help_text="Whose webhook it is."
+    )
+    # Sealed secrets are bound to it: the row's own ID is not known before it is inserted.
+    uid = models.UUIDField(default=uuid4, unique=True, editable=False)
+    name = models.CharField(max_length=200, blank=True, help_text="What people call it.")
+    url = models.CharField(
+        "callback API URL",
+        max_length=2048,
+        validators=[validate_callback_url],
+        help_text="Where pushes go, such as https://siem.example.com/metaaccess.",
+    )
+    api_key_sealed = models.TextField(editable=False, help_text="The API key, encrypted.")
+    api_key_hint = models.CharField(
+        "API key", max_length=4, editable=False, help_text="The API key's last 4 characters."
+    )
+    events = ArrayField(
+        models.CharField(max_length=20, choices=Status),
+        default=every_status,
+        help_text="The statuses that are pushed.",
+    )
+    events_per_push = models.PositiveSmallIntegerField(
+        "events per push",
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(500)],
+        help_text="How many waiting events one push may carry (1 to 500).",
+    )
+    in_order = models.BooleanField(
+        "in order",
+        default=False,
+        help_text="Nothing overtakes: one push at a time, the next when it has ended.",
+    )
+    consecutive_failures = models.PositiveIntegerField(
+        "consecutive failures",
+        default=0,
+        editable=False,
+        help_text="Failed pushes in a row; any successful push sets it to 0.",
+    )
+    failing_since = models.DateTimeField(
+        null=True, editable=False, help_text="When the first of those pushes failed."
+    )
+    # Rises when what failed before no longer counts: enabled again, another URL or key.
+    epoch = models.PositiveIntegerField(default=1, editable=False)
+    disabled_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When it was disabled; none: enabled."
+    )
+    disabled_reason = models.TextField(blank=True, editable=False, help_text="Why.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = WebhookQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "webhook"
+        ordering = ("pk",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(events_per_push__range=(1, 500)), name="a_push_carries_1_to_500_events"
+            ),
+            models.CheckConstraint(
+                condition=Q(events__len__gt=0), name="a_webhook_subscribes_to_some_status"
+            ),
+            models.CheckConstraint(
+                condition=Q(disabled_at=None, disabled_reason="")
+                | Q(disabled_at__isnull=False) & ~Q(disabled_reason=""),
+                name="a_disabled_webhook_says_why",
+            ),
+            models.CheckConstraint(
+                condition=Q(consecutive_failures=0, failing_since=None)
+                | Q(consecutive_failures__gt=0, failing_since__isnull=False),
+                name="a_streak_has_a_beginning",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name or self.url
+
+    @property
+    def enabled(self) -> bool:
+        return self.disabled_at is None
+
+    @property
+    def state_name(self) -> str:
+        """The state in words."""
+        if not self.enabled:
+            return "disabled"
+        return "failing" if self.consecutive_failures else "active"
+
+    @property
+    def api_key(self) -> str:
+        """The key itself: for the request's header, and for nothing that is written or shown."""
+        return secrets.unseal(self.api_key_sealed, self._secret_context)
+
+    @api_key.setter
+    def api_key(self, key: str) -> None:
+        validate_api_key(key)
+        self.api_key_sealed = secrets.seal(key, self._secret_context)
+        self.api_key_hint = key[-4:] if len(key) >= 12 else ""
+
+    @property
+    def _secret_context(self) -> str:
+        return f"webhook {self.uid} of account {self.account_id}"
+
+    @property
+    def described(self) -> str:
+        """How logs name it."""
+        return f"webhook {self.pk} ({self.url})"
+
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        """Settings are saved without the health, which workers change meanwhile.
+
+        Another URL or key begins a new epoch: failures of the old one say nothing of it.
+        """
+        if self._state.adding or update_fields is not None:
+            super().save(*args, update_fields=update_fields, **kwargs)
+            return
+        with transaction.atomic():
+            same = Q(url=self.url, api_key_sealed=self.api_key_sealed)
+            WebhookConfig.objects.filter(~same, pk=self.pk).update(
+                epoch=F("epoch") + 1, consecutive_failures=0, failing_since=None
+            )
+            super().save(update_fields=SETTINGS_FIELDS)
+
+    def clean(self) -> None:
+        errors: dict[str, Any] = {}
+        if self.account_id is not None and not self.account.has_webhooks:
+            errors["account"] = (
+                f"{self.account} is on the {self.account.get_plan_display()} plan: webhooks exist "
+                "only on the Enterprise plan."
+            )
+        if len(set(self.events)) != len(self.events):
+            errors["events"] = "A status is named more than once: name each once."
+        if errors:
+            raise ValidationError(errors)
+
+
+class State(models.IntegerChoices):
+    """Where a delivery is. The first three are still to do; `held` is one of those three whose
+    webhook is disabled, and is nowhere stored, so that it cannot disagree."""
+
+    PENDING = 0, "pending"
+    SENDING = 1, "sending"
+    RETRYING = 2, "retrying"
+    DELIVERED = 3, "delivered"
+    FAILED = 4, "failed"
+    DISCARDED = 5, "discarded"
+
+
+OPEN = (State.PENDING, State.SENDING, State.RETRYING)
+
+
+class Kind(models.IntegerChoices):
+    EVENT = 0, "event"
+    TEST = 1, "test"
+
+
+class Delivery(models.Model):
+    """One event for one webhook. A push is the rows that share a `push_id`.
+
+    Only webhooks/outbox.py writes it; times are the database's.
+    """
+
+    webhook = models.ForeignKey(
+        WebhookConfig,
+        on_delete=models.CASCADE,
+        related_name="deliveries",
+        db_index=False,  # the index below begins with it, but for the rows that are done
+    )
+    event_id = models.UUIDField(help_text="The event; the device log has the same.")
+    device_id = models.CharField(max_length=16, help_text="Whose status changed.")
+    status = models.CharField(max_length=20, help_text="To what.")
+    timestamp = models.BigIntegerField(help_text="When, in Unix milliseconds.")
+    kind = models.SmallIntegerField(choices=Kind, default=Kind.EVENT, help_text="Event or test.")
+    state = models.SmallIntegerField(
+        choices=State, default=State.PENDING, help_text="Where the delivery is."
+    )
+    push_id = models.UUIDField(
+        null=True, help_text="Given at the first claim, kept on retries: the Webhook-Id."
+    )
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="Attempts whose outcome is known."
+    )
+    due_at = models.DateTimeField(
+        db_default=Now(),
+        help_text="When a worker may take it: pending, since it was added; retrying, from the "
+        "next attempt's time; sending, when the lease of the worker that has it runs out.",
+    )
+    created_at = models.DateTimeField(db_default=Now(), help_text="When it was added.")
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        indexes = (
+            # outbox.claim and outbox.due_webhooks: what is to do for a webhook, in the order in
+            # which it is due. Rows that are done are not in it: its cost does not grow with them.
+            models.Index(
+                fields=["webhook", "state", "due_at", "id"],
+                condition=Q(state__in=(0, 1, 2)),
+                name="deliveries_still_to_do",
+            ),
+            # A webhook's deliveries, newest first.
+            models.Index(fields=["webhook", "-id"], name="deliveries_of_webhook"),
+            # outbox.prune: rows are written in the order of time, so a few pages tell.
+            BrinIndex(fields=["created_at"], name="deliveries_by_time"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.device_id} {self.status} for webhook {self.webhook_id}"
+
+    @property
+    def state_name(self) -> str:
+        """The state in words; `held` where it waits for a webhook that is disabled."""
+        if self.state in (State.PENDING, State.RETRYING) and self.webhook.disabled_at is not None:
+            return "held"
+        return State(self.state).label

@@ -1,0 +1,382 @@
+"""The queue in the database: all SQL about a delivery's state.
+
+add → claim → settle. Time is the database's throughout. Nothing here talks to Redis or to a
+receiver, and no connection is kept once a function has returned.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from metaaccess.models import Plan
+from metaaccess.signals import StatusChange
+from webhooks.models import Kind, State, WebhookConfig
+
+# How much of one webhook may be under way at once, over all workers: a receiver that hangs holds
+# this many requests at the most, and one that has a push to retry only the smaller number.
+MAX_PUSHES = 128
+MAX_PUSHES_FAILING = 8
+MAX_ROWS = 2_000
+# A worker begins no request later than this after its claim; what it did not begin, it gives back.
+SLICE_S = 5.0
+# Added to the slice and to the time an attempt may take: the settle's own time, with room.
+LEASE_MARGIN_S = 15.0
+_PRUNE_ROWS = 10_000
+
+
+def lease_s() -> float:
+    """Seconds after which a claimed delivery that nobody settled is taken from its worker."""
+    return SLICE_S + settings.WEBHOOK_TIMEOUT_S + LEASE_MARGIN_S
+
+
+class Row(NamedTuple):
+    """What a push needs of a delivery."""
+
+    id: int
+    device_id: str
+    status: str
+    timestamp: int
+    push_id: UUID | None
+    attempts: int
+    kind: int
+
+
+@dataclass(slots=True)
+class Push:
+    """One POST with its retries: 1..N rows that share a push ID."""
+
+    push_id: UUID
+    rows: list[Row]
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that is to be made: 1 for the first."""
+        return self.rows[0].attempts + 1
+
+    @property
+    def is_test(self) -> bool:
+        return self.rows[0].kind == Kind.TEST
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What one claim took: pushes in lanes. Lanes may be sent side by side, the pushes of one
+    lane only one after the other, so that a device's events are never sent out of order."""
+
+    webhook: WebhookConfig
+    claimed_at: datetime
+    lease_until: datetime
+    lanes: list[list[Push]] = field(default_factory=list)
+
+    @property
+    def pushes(self) -> list[Push]:
+        return list(itertools.chain.from_iterable(self.lanes))
+
+
+class Settlement(NamedTuple):
+    """What an attempt did to a push. Where another attempt follows: after how many seconds from
+    `ended`, the end of this one on the database's clock."""
+
+    push: Push
+    state: State
+    ended: datetime
+    countdown_s: float | None = None
+
+    @property
+    def retry_at(self) -> datetime | None:
+        return None if self.countdown_s is None else self.ended + timedelta(seconds=self.countdown_s)
+
+
+# --- Add ------------------------------------------------------------------------------------
+
+_ADD = """
+INSERT INTO webhooks_delivery
+    (webhook_id, event_id, device_id, status, timestamp, kind, state, attempts)
+SELECT w.id, e.event_id, e.device_id, e.status, e.timestamp, %s, %s, 0
+FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::bigint[])
+    WITH ORDINALITY AS e(account_id, event_id, device_id, status, timestamp, place)
+JOIN webhooks_webhookconfig w ON w.account_id = e.account_id AND e.status = ANY(w.events)
+JOIN metaaccess_account a ON a.id = w.account_id AND a.plan = %s
+ORDER BY e.place, w.id
+RETURNING webhook_id
+"""
+
+
+def add(changes: Sequence[StatusChange]) -> set[int]:
+    """Writes each change once for each webhook that subscribed to it; the webhooks' IDs.
+
+    Runs in the transaction of the change. A disabled webhook gets its rows too: they are held.
+    """
+    columns = [
+        [change.account_id for change in changes],
+        [change.event_id for change in changes],
+        [change.device_id for change in changes],
+        [change.status for change in changes],
+        [change.timestamp for change in changes],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_ADD, [Kind.EVENT, State.PENDING, *columns, Plan.ENTERPRISE])
+        return {webhook_id for (webhook_id,) in cursor}
+
+
+_ADD_TEST = """
+INSERT INTO webhooks_delivery
+    (webhook_id, event_id, device_id, status, timestamp, kind, state, attempts, push_id)
+VALUES (%s, %s, %s, %s, floor(extract(epoch FROM now()) * 1000), %s, %s, 0, %s)
+"""
+
+
+def add_test(webhook: WebhookConfig, device_id: str) -> UUID:
+    """An event that goes out alone, once, even while the webhook is disabled; its push ID."""
+    push_id = uuid4()
+    status = webhook.events[0]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _ADD_TEST,
+            [webhook.pk, uuid4(), device_id, status, Kind.TEST, State.PENDING, push_id],
+        )
+    return push_id
+
+
+# --- Claim ----------------------------------------------------------------------------------
+
+_UNRESOLVED = """
+(SELECT state, push_id, device_id, due_at <= now() FROM webhooks_delivery
+ WHERE webhook_id = %(webhook)s AND state = 1)
+UNION ALL
+(SELECT state, push_id, device_id, due_at <= now() FROM webhooks_delivery
+ WHERE webhook_id = %(webhook)s AND state = 2 ORDER BY due_at LIMIT %(many)s)
+"""
+_AGAIN = """
+SELECT id, device_id, status, timestamp, push_id, attempts, kind FROM webhooks_delivery
+WHERE webhook_id = %(webhook)s AND state IN (1, 2) AND due_at <= now()
+    AND (%(active)s OR kind = 1)
+ORDER BY due_at, push_id, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+"""
+_FRESH = """
+SELECT id, device_id, status, timestamp, push_id, attempts, kind FROM webhooks_delivery
+WHERE webhook_id = %(webhook)s AND state = 0 AND NOT device_id = ANY(%(busy)s)
+    AND (%(active)s OR kind = 1)
+ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+"""
+_TAKE = """
+UPDATE webhooks_delivery d
+SET state = 1, push_id = taken.push_id, due_at = now() + make_interval(secs => %s)
+FROM unnest(%s::bigint[], %s::uuid[]) AS taken(id, push_id) WHERE d.id = taken.id
+"""
+
+
+@transaction.atomic
+def claim(webhook_id: int) -> Chunk | None:
+    """Takes what is due for a webhook, with a lease; None where nothing is.
+
+    1. Lock the webhook: claims of one webhook happen one after the other.
+    2. See what is under way; that and the receiver's health say how much more may be.
+    3. Take pushes whose time to retry has come, and those whose worker left them, whole.
+    4. Take new events, oldest first, but none of a device that is being sent an earlier one.
+    5. Write the lease and the push IDs, in one statement.
+    """
+    webhook = (
+        WebhookConfig.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("account")
+        .filter(pk=webhook_id)
+        .first()
+    )
+    if webhook is None:
+        return None
+    active = webhook.enabled and webhook.account.has_webhooks
+    with connection.cursor() as cursor:
+        cursor.execute(_UNRESOLVED, {"webhook": webhook_id, "many": MAX_PUSHES_FAILING})
+        unresolved = [_Unresolved(*row) for row in cursor]
+        budget = _budget(webhook, unresolved)
+        lanes: list[list[Push]] = []
+        query = {"webhook": webhook_id, "active": active, "limit": MAX_ROWS}
+        if budget > 0 and any(row.due for row in unresolved):
+            cursor.execute(_AGAIN, query)
+            pushes = _whole_pushes([Row(*row) for row in cursor], budget)
+            budget -= len(pushes)
+            lanes = _lanes_of_devices(pushes)
+        if budget > 0 and not (webhook.in_order and unresolved):
+            size = webhook.events_per_push
+            busy = list({row.device_id for row in unresolved if row.state == State.SENDING})
+            limit = min(budget * size, MAX_ROWS)
+            cursor.execute(_FRESH, query | {"busy": busy, "limit": limit})
+            lanes += _new_lanes([Row(*row) for row in cursor], size)[:budget]
+        if not lanes:
+            return None
+        taken = [(row.id, push.push_id) for lane in lanes for push in lane for row in push.rows]
+        cursor.execute(_TAKE, [lease_s(), *map(list, zip(*taken, strict=True))])
+        cursor.execute("SELECT now(), now() + make_interval(secs => %s)", [lease_s()])
+        claimed_at, lease_until = cursor.fetchone()
+    return Chunk(webhook, claimed_at, lease_until, lanes)
+
+
+class _Unresolved(NamedTuple):
+    """A delivery that is being sent, or one of the next few that wait for a retry."""
+
+    state: int
+    push_id: UUID
+    device_id: str
+    due: bool
+
+
+def _budget(webhook: WebhookConfig, unresolved: Sequence[_Unresolved]) -> int:
+    """How many more pushes may be under way for a webhook."""
+    sending = [row for row in unresolved if row.state == State.SENDING]
+    under_way = len({row.push_id for row in sending if not row.due})
+    if webhook.in_order:
+        return 0 if under_way else 1
+    retrying = len(unresolved) - len(sending)
+    failing = webhook.consecutive_failures > 0 or retrying >= MAX_PUSHES_FAILING
+    return (MAX_PUSHES_FAILING if failing else MAX_PUSHES) - under_way
+
+
+def _whole_pushes(rows: Sequence[Row], most: int) -> list[Push]:
+    """Groups rows by push. The last group may be cut by the query's limit: it is left for the
+    next claim (a push is never as large as the limit, so it is not the only one)."""
+    groups = [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.push_id)]
+    if len(rows) == MAX_ROWS:
+        groups.pop()
+    return [_push_of(group) for group in groups[:most]]
+
+
+def _push_of(rows: list[Row]) -> Push:
+    return Push(rows[0].push_id or uuid4(), rows)
+
+
+def _lanes_of_devices(pushes: Iterable[Push]) -> list[list[Push]]:
+    lanes: dict[str, list[Push]] = {}
+    for push in pushes:
+        lanes.setdefault(push.rows[0].device_id, []).append(push)
+    return list(lanes.values())
+
+
+def _new_lanes(rows: Sequence[Row], size: int) -> list[list[Push]]:
+    """Cuts new rows into pushes of up to `size` events, in lanes.
+
+    A lane is filled with whole devices until it holds a push's worth, so that a device's events
+    stay in one lane; within it the old order holds. Tests go alone.
+    """
+    devices: dict[tuple[int, str], list[Row]] = {}
+    for row in rows:
+        devices.setdefault((row.kind, row.device_id), []).append(row)
+    lanes: list[list[Row]] = []
+    for events in devices.values():
+        if lanes and len(lanes[-1]) < size and events[0].kind == lanes[-1][0].kind == Kind.EVENT:
+            lanes[-1].extend(events)
+        else:
+            lanes.append(events)
+    place = {row.id: number for number, row in enumerate(rows)}
+    for lane in lanes:
+        lane.sort(key=lambda row: place[row.id])
+    return [
+        [_push_of(lane[start : start + size]) for start in range(0, len(lane), size)]
+        for lane in lanes
+    ]
+
+
+# --- Settle ---------------------------------------------------------------------------------
+
+_SETTLE = """
+UPDATE webhooks_delivery d
+SET state = done.state, due_at = COALESCE(done.retry_at, d.due_at), attempts = d.attempts + 1
+FROM unnest(%s::bigint[], %s::smallint[], %s::timestamptz[]) AS done(id, state, retry_at)
+WHERE d.id = done.id AND d.state = 1 AND d.due_at = %s
+RETURNING d.push_id
+"""
+
+
+def settle(chunk: Chunk, settlements: Iterable[Settlement]) -> set[UUID]:
+    """Writes the outcomes of attempts; the pushes that this call settled.
+
+    A push whose lease ran out and that another worker took is not among them, nor is one that
+    was settled before: so a push settled twice counts once. Runs in the caller's transaction.
+    """
+    rows = [
+        (row.id, settlement.state, settlement.retry_at)
+        for settlement in settlements
+        for row in settlement.push.rows
+    ]
+    if not rows:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_SETTLE, [*map(list, zip(*rows, strict=True)), chunk.lease_until])
+        return {push_id for (push_id,) in cursor}
+
+
+_GIVE_BACK_NEW = """
+UPDATE webhooks_delivery SET state = 0, push_id = NULL, due_at = created_at
+WHERE id = ANY(%s) AND state = 1 AND due_at = %s
+"""
+_GIVE_BACK_SENT_BEFORE = """
+UPDATE webhooks_delivery SET state = 2, due_at = now()
+WHERE id = ANY(%s) AND state = 1 AND due_at = %s
+"""
+
+
+def give_back(chunk: Chunk, pushes: Iterable[Push]) -> None:
+    """What was claimed and not begun is due again at once, in its old place; one that was sent
+    before keeps its push ID, so that the receiver can see a repeat."""
+    rows = [row for push in pushes for row in push.rows]
+    new = [row.id for row in rows if row.push_id is None]
+    sent_before = [row.id for row in rows if row.push_id is not None]
+    with transaction.atomic(), connection.cursor() as cursor:
+        if new:
+            cursor.execute(_GIVE_BACK_NEW, [new, chunk.lease_until])
+        if sent_before:
+            cursor.execute(_GIVE_BACK_SENT_BEFORE, [sent_before, chunk.lease_until])
+
+
+# --- The sweep, and the end of things -------------------------------------------------------
+
+_DUE_WEBHOOKS = """
+SELECT w.id FROM webhooks_webhookconfig w JOIN metaaccess_account a ON a.id = w.account_id
+WHERE w.disabled_at IS NULL AND a.plan = %s AND (
+    (SELECT d.due_at FROM webhooks_delivery d WHERE d.webhook_id = w.id AND d.state = 0
+     ORDER BY d.due_at LIMIT 1) < now() - make_interval(secs => %s)
+    OR EXISTS (SELECT 1 FROM webhooks_delivery d
+               WHERE d.webhook_id = w.id AND d.state = 1 AND d.due_at <= now())
+    OR EXISTS (SELECT 1 FROM webhooks_delivery d
+               WHERE d.webhook_id = w.id AND d.state = 2 AND d.due_at <= now()))
+"""
+
+
+def due_webhooks(unwoken_s: float) -> list[int]:
+    """Webhooks with something due: a retry, a lease that ran out, or an event that has waited
+    for `unwoken_s` seconds, so that its wake-up must have been lost."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE_WEBHOOKS, [Plan.ENTERPRISE, unwoken_s])
+        return [webhook_id for (webhook_id,) in cursor]
+
+
+def discard_held(days: int) -> int:
+    """Discards what has been held for longer than `days`; how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE webhooks_delivery d SET state = %s"
+            " FROM webhooks_webhookconfig w WHERE w.id = d.webhook_id AND d.state IN (0, 2)"
+            " AND w.disabled_at IS NOT NULL AND d.created_at < now() - make_interval(days => %s)",
+            [State.DISCARDED, days],
+        )
+        return cursor.rowcount
+
+
+def prune(days: int) -> int:
+    """Removes deliveries that ended and are older than `days`, a bounded number at a time."""
+    removed = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM webhooks_delivery WHERE id IN (SELECT id FROM webhooks_delivery"
+                " WHERE state > 2 AND created_at < now() - make_interval(days => %s) LIMIT %s)",
+                [days, _PRUNE_ROWS],
+            )
+            removed += cursor.rowcount
+            if cursor.rowcount < _PRUNE_ROWS:
+                return removed

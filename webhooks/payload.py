@@ -1,0 +1,24 @@
+"""The body of a push: a JSON array of events, the same bytes on each retry."""
+
+import json
+from collections.abc import Iterable
+from typing import Protocol
+
+
+class Event(Protocol):
+    @property
+    def device_id(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def timestamp(self) -> int: ...
+
+
+def build(events: Iterable[Event]) -> bytes:
+    """`timestamp` is in Unix milliseconds: when the status changed, not when it is sent."""
+    return json.dumps(
+        [
+            {"device_id": event.device_id, "status": event.status, "timestamp": event.timestamp}
+            for event in events
+        ]
+    ).encode()

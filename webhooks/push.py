@@ -1,0 +1,193 @@
+"""One claimed chunk, from claim to settled: build → send → outcome → settle."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+
+from eventlog import record
+from eventlog.models import Outcome, WebhookLog
+from webhooks import health, http, outbox, payload, retry
+from webhooks.health import Ended
+from webhooks.models import State
+from webhooks.outbox import Chunk, Push, Settlement
+
+logger = logging.getLogger(__name__)
+
+# Requests under way at once for one chunk, so to one receiver.
+IN_FLIGHT = 16
+# Outcomes are written together, but none waits longer than this for company.
+SETTLE_ROWS = 500
+SETTLE_AFTER_S = 0.2
+SETTLE_AGAIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request that was made. `began` and `ended` are on the database's clock."""
+
+    push: Push
+    body: bytes
+    began: datetime
+    ended: datetime
+    result: http.AttemptResult
+
+
+class Sender:
+    """Sends the pushes of a chunk, several lanes at a time, and hands out the attempts."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.headers = {
+            "Content-Type": "application/json",
+            "Authorization": chunk.webhook.api_key,
+            "User-Agent": settings.WEBHOOK_USER_AGENT,
+        }
+        # The clock of the pipeline is the database's: the claim's time plus what has passed since.
+        self._zero = time.monotonic()
+        self._lanes = iter(chunk.lanes)
+        self._lock = threading.Lock()
+        self._done: queue.SimpleQueue[Attempt | Push | BaseException] = queue.SimpleQueue()
+
+    def now(self) -> datetime:
+        return self.chunk.claimed_at + timedelta(seconds=time.monotonic() - self._zero)
+
+    def attempts(self) -> Iterator[list[Attempt | Push]]:
+        """Batches of what was done: an Attempt, or a Push that was not begun in time."""
+        for _ in range(min(IN_FLIGHT, len(self.chunk.lanes))):
+            threading.Thread(target=self._work, daemon=True).start()
+        left = len(self.chunk.pushes)
+        while left:
+            batch = self._collect(left)
+            left -= len(batch)
+            yield batch
+
+    def _collect(self, left: int) -> list[Attempt | Push]:
+        batch: list[Attempt | Push] = []
+        until = None
+        while len(batch) < min(left, SETTLE_ROWS):
+            try:
+                wait_s = None if until is None else max(0.0, until - time.monotonic())
+                done = self._done.get(timeout=wait_s)
+            except queue.Empty:
+                break
+            if isinstance(done, BaseException):
+                raise done
+            batch.append(done)
+            until = until or time.monotonic() + SETTLE_AFTER_S
+        return batch
+
+    def _work(self) -> None:
+        try:
+            while True:
+                with self._lock:
+                    lane = next(self._lanes, None)
+                if lane is None:
+                    return
+                for push in lane:
+                    late = time.monotonic() - self._zero > outbox.SLICE_S
+                    self._done.put(push if late else self._send(push))
+        except BaseException as problem:
+            self._done.put(problem)  # a defect of ours: raised where the chunk is settled
+            raise
+
+    def _send(self, push: Push) -> Attempt:
+        body = payload.build(push.rows)
+        began = self.now()
+        headers = self.headers | {
+            "Webhook-Id": str(push.push_id),
+            "Webhook-Timestamp": str(int(began.timestamp())),
+        }
+        result = http.post(
+            self.chunk.webhook.url, headers, body, timeout_s=settings.WEBHOOK_TIMEOUT_S
+        )
+        return Attempt(push, body, began, self.now(), result)
+
+
+def send(chunk: Chunk) -> Iterator[list[Settlement]]:
+    """Pushes a chunk and settles as outcomes come; yields what each settle wrote."""
+    # The connection goes back to the pool: none is held while requests are under way.
+    connection.close()
+    for batch in Sender(chunk).attempts():
+        attempts = [done for done in batch if isinstance(done, Attempt)]
+        outbox.give_back(chunk, [done for done in batch if isinstance(done, Push)])
+        if attempts:
+            yield settle(chunk, attempts)
+        connection.close()
+
+
+def settle(chunk: Chunk, attempts: list[Attempt]) -> list[Settlement]:
+    """Writes what came of attempts; while PostgreSQL is away, tries for as long as a lease allows.
+
+    What cannot be written then is sent again by whoever finds the lease over: better twice than
+    never.
+    """
+    give_up_at = time.monotonic() + outbox.LEASE_MARGIN_S
+    while True:
+        try:
+            return _settle(chunk, attempts)
+        except OperationalError:
+            connection.close()
+            if time.monotonic() > give_up_at:
+                raise
+            logger.warning("PostgreSQL does not answer; outcomes of pushes wait", exc_info=True)
+            time.sleep(SETTLE_AGAIN_S)
+
+
+@transaction.atomic
+def _settle(chunk: Chunk, attempts: list[Attempt]) -> list[Settlement]:
+    """In one transaction: states, the log, the failure count. A push settled twice counts once."""
+    attempts.sort(key=lambda attempt: attempt.ended)
+    settlements = [decide(attempt) for attempt in attempts]
+    settled = outbox.settle(chunk, settlements)
+    record.attempts([log_row(chunk, attempt) for attempt in attempts])
+    health.count(
+        chunk.webhook,
+        [
+            Ended(attempt.ended, attempt.result.detail if attempt.result.error else "")
+            for attempt, settlement in zip(attempts, settlements, strict=True)
+            if attempt.push.push_id in settled
+            and settlement.state != State.RETRYING
+            and not attempt.push.is_test
+        ],
+    )
+    return settlements
+
+
+def decide(attempt: Attempt) -> Settlement:
+    """What follows from an attempt. A test push is tried once: a person waits for its outcome."""
+    push = attempt.push
+    if attempt.result.delivered:
+        return Settlement(push, State.DELIVERED, attempt.ended)
+    countdown_s = retry.countdown_s(push.attempt, settings.WEBHOOK_RETRY_COUNTDOWNS)
+    if countdown_s is None or push.is_test:
+        return Settlement(push, State.FAILED, attempt.ended)
+    return Settlement(push, State.RETRYING, attempt.ended, countdown_s)
+
+
+def log_row(chunk: Chunk, attempt: Attempt) -> WebhookLog:
+    push, result = attempt.push, attempt.result
+    return WebhookLog(
+        account_id=chunk.webhook.account_id,
+        time=attempt.began,
+        webhook_id=chunk.webhook.pk,
+        url=chunk.webhook.url,
+        push_id=push.push_id,
+        attempt=push.attempt,
+        test=push.is_test,
+        outcome=Outcome.DELIVERED if result.delivered else Outcome.FAILED,
+        status_code=result.status_code,
+        error=result.error,
+        detail=result.detail,
+        duration_ms=result.duration_ms,
+        event_count=len(push.rows),
+        device_ids=list(dict.fromkeys(row.device_id for row in push.rows)),
+        request_body=attempt.body.decode(),
+        response_body=result.body,
+    )

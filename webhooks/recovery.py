@@ -1,0 +1,69 @@
+"""What an administrator does about a webhook: enable it again, disable it, try it out."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from eventlog import record
+from metaaccess.actor import current_actor
+from webhooks import outbox, wake
+from webhooks.models import WebhookConfig
+
+ENABLED = "webhook enabled"
+DISABLED = "webhook disabled"
+TESTED = "test push requested"
+# A device that no account has: receivers can tell a test by it.
+TEST_DEVICE_ID = "TEST000000000000"
+
+
+@transaction.atomic
+def enable(webhook_ids: Iterable[int], reason: str) -> list[WebhookConfig]:
+    """Enables webhooks that are disabled; those it enabled. The count restarts at 0.
+
+    What was held is due again at once. Failures of the time before count no more.
+    """
+    disabled = list(
+        WebhookConfig.objects.select_for_update(no_key=True)
+        .filter(pk__in=list(webhook_ids), disabled_at__isnull=False)
+        .order_by("pk")
+    )
+    WebhookConfig.objects.filter(pk__in=[webhook.pk for webhook in disabled]).update(
+        disabled_at=None,
+        disabled_reason="",
+        consecutive_failures=0,
+        failing_since=None,
+        epoch=F("epoch") + 1,
+    )
+    for webhook in disabled:
+        record.administration(webhook.account_id, ENABLED, webhook.described, reason)
+    wake.on_commit(webhook.pk for webhook in disabled)
+    return disabled
+
+
+@transaction.atomic
+def disable(webhook_ids: Iterable[int], reason: str) -> list[WebhookConfig]:
+    """Disables webhooks that are enabled; those it disabled. Their events are held."""
+    enabled = list(
+        WebhookConfig.objects.select_for_update(no_key=True)
+        .filter(pk__in=list(webhook_ids), disabled_at__isnull=True)
+        .order_by("pk")
+    )
+    WebhookConfig.objects.filter(pk__in=[webhook.pk for webhook in enabled]).update(
+        disabled_at=Now(), disabled_reason=f"by {current_actor()}: {reason}"
+    )
+    for webhook in enabled:
+        record.administration(webhook.account_id, DISABLED, webhook.described, reason)
+    return enabled
+
+
+@transaction.atomic
+def send_test(webhook: WebhookConfig) -> UUID:
+    """Queues a test push, whether the webhook is enabled or not; its push ID. It is tried once
+    and counts neither as a failure nor as a success."""
+    record.administration(webhook.account_id, TESTED, webhook.described, "")
+    push_id = outbox.add_test(webhook, TEST_DEVICE_ID)
+    wake.on_commit([webhook.pk])
+    return push_id

@@ -1,0 +1,50 @@
+"""Secrets at rest: AES-256-GCM under WEBHOOK_KEYS, newest key first.
+
+A sealed value names its key and is bound to a context (its account and webhook): copied to
+another row, it does not open. A wrong key raises; it never passes for a value.
+"""
+
+import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import lru_cache
+from os import urandom
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+
+_NONCE_BYTES = 12
+
+
+class SecretError(Exception):
+    """A sealed value does not open: the key is gone, or the value belongs to another row."""
+
+
+@lru_cache(maxsize=32)
+def _cipher(key: str) -> tuple[str, AESGCM]:
+    material = hashlib.sha256(key.encode()).digest()
+    return hashlib.sha256(material).hexdigest()[:8], AESGCM(material)
+
+
+def seal(text: str, context: str) -> str:
+    """Encrypts under the newest key, as `<key name>.<nonce and ciphertext>`."""
+    name, cipher = _cipher(settings.WEBHOOK_KEYS[0])
+    nonce = urandom(_NONCE_BYTES)
+    sealed = cipher.encrypt(nonce, text.encode(), context.encode())
+    return f"{name}.{urlsafe_b64encode(nonce + sealed).decode()}"
+
+
+def unseal(sealed: str, context: str) -> str:
+    """The reverse of `seal`. Raises SecretError; the message holds no part of the secret."""
+    name, _, value = sealed.partition(".")
+    for key in settings.WEBHOOK_KEYS:
+        key_name, cipher = _cipher(key)
+        if key_name == name:
+            break
+    else:
+        raise SecretError(f"no key of WEBHOOK_KEYS is the one named {name!r} that sealed {context}")
+    data = urlsafe_b64decode(value)
+    try:
+        return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], context.encode()).decode()
+    except InvalidTag:
+        raise SecretError(f"the sealed value does not belong to {context}") from None

@@ -1,0 +1,41 @@
+"""The Celery tasks. Messages carry a webhook's ID and nothing else."""
+
+import time
+
+from celery import shared_task
+from django.conf import settings
+
+from eventlog import record
+from webhooks import outbox, push, wake
+
+# A task works this long on one webhook, then queues itself again behind the others.
+TURN_S = 5.0
+# An event that has waited this long was not woken for.
+UNWOKEN_S = 1.5
+
+
+@shared_task(name=wake.PUSH_DUE)
+def push_due(webhook_id: int) -> None:
+    """Pushes all that is due for a webhook: new events and retries alike."""
+    wake.clear(webhook_id)
+    until = time.monotonic() + TURN_S
+    while chunk := outbox.claim(webhook_id):
+        for settlements in push.send(chunk):
+            wake.later(webhook_id, {s.countdown_s for s in settlements if s.countdown_s is not None})
+        if time.monotonic() > until:
+            wake.now([webhook_id])
+            return
+
+
+@shared_task
+def sweep() -> None:
+    """Wakes each webhook that has something due and that nobody woke."""
+    wake.now(outbox.due_webhooks(UNWOKEN_S))
+
+
+@shared_task
+def prune() -> None:
+    """Retention: held events, ended deliveries, logs."""
+    outbox.discard_held(settings.WEBHOOK_HELD_DAYS)
+    outbox.prune(settings.EVENT_LOG_DAYS)
+    record.prune()
