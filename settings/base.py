@@ -203,7 +203,5 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {
-        name: {"level": "INFO"} for name in ("metaaccess", "eventlog", "webhooks", "celery.worker")
-    },
+    "loggers": {name: {"level": "INFO"} for name in ("metaaccess", "eventlog", "webhooks")},
 }

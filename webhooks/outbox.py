@@ -128,7 +128,7 @@ def add(changes: Sequence[StatusChange]) -> set[int]:
 _ADD_TEST = """
 INSERT INTO webhooks_delivery
     (webhook_id, event_id, device_id, status, timestamp, kind, state, attempts, push_id)
-VALUES (%s, %s, %s, %s, floor(extract(epoch FROM now()) * 1000), %s, %s, 0, %s)
+VALUES (%s, %s, %s, %s, floor(extract(epoch FROM statement_timestamp()) * 1000), %s, %s, 0, %s)
 """
 
 
@@ -147,15 +147,15 @@ def add_test(webhook: WebhookConfig, device_id: str) -> UUID:
 # --- Claim ----------------------------------------------------------------------------------
 
 _UNRESOLVED = """
-(SELECT state, push_id, device_id, due_at <= now() FROM webhooks_delivery
+(SELECT state, push_id, device_id, due_at <= statement_timestamp() FROM webhooks_delivery
  WHERE webhook_id = %(webhook)s AND state = 1)
 UNION ALL
-(SELECT state, push_id, device_id, due_at <= now() FROM webhooks_delivery
+(SELECT state, push_id, device_id, due_at <= statement_timestamp() FROM webhooks_delivery
  WHERE webhook_id = %(webhook)s AND state = 2 ORDER BY due_at LIMIT %(many)s)
 """
 _AGAIN = """
 SELECT id, device_id, status, timestamp, push_id, attempts, kind FROM webhooks_delivery
-WHERE webhook_id = %(webhook)s AND state IN (1, 2) AND due_at <= now()
+WHERE webhook_id = %(webhook)s AND state IN (1, 2) AND due_at <= statement_timestamp()
     AND (%(active)s OR kind = 1)
 ORDER BY due_at, push_id, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 """
@@ -167,8 +167,9 @@ ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 """
 _TAKE = """
 UPDATE webhooks_delivery d
-SET state = 1, push_id = taken.push_id, due_at = now() + make_interval(secs => %s)
+SET state = 1, push_id = taken.push_id, due_at = statement_timestamp() + make_interval(secs => %s)
 FROM unnest(%s::bigint[], %s::uuid[]) AS taken(id, push_id) WHERE d.id = taken.id
+RETURNING statement_timestamp(), d.due_at
 """
 
 
@@ -212,7 +213,6 @@ def claim(webhook_id: int) -> Chunk | None:
             return None
         taken = [(row.id, push.push_id) for lane in lanes for push in lane for row in push.rows]
         cursor.execute(_TAKE, [lease_s(), *map(list, zip(*taken, strict=True))])
-        cursor.execute("SELECT now(), now() + make_interval(secs => %s)", [lease_s()])
         claimed_at, lease_until = cursor.fetchone()
     return Chunk(webhook, claimed_at, lease_until, lanes)
 
@@ -315,7 +315,7 @@ UPDATE webhooks_delivery SET state = 0, push_id = NULL, due_at = created_at
 WHERE id = ANY(%s) AND state = 1 AND due_at = %s
 """
 _GIVE_BACK_SENT_BEFORE = """
-UPDATE webhooks_delivery SET state = 2, due_at = now()
+UPDATE webhooks_delivery SET state = 2, due_at = statement_timestamp()
 WHERE id = ANY(%s) AND state = 1 AND due_at = %s
 """
 
@@ -339,11 +339,11 @@ _DUE_WEBHOOKS = """
 SELECT w.id FROM webhooks_webhookconfig w JOIN metaaccess_account a ON a.id = w.account_id
 WHERE w.disabled_at IS NULL AND a.plan = %s AND (
     (SELECT d.due_at FROM webhooks_delivery d WHERE d.webhook_id = w.id AND d.state = 0
-     ORDER BY d.due_at LIMIT 1) < now() - make_interval(secs => %s)
+     ORDER BY d.due_at LIMIT 1) < statement_timestamp() - make_interval(secs => %s)
     OR EXISTS (SELECT 1 FROM webhooks_delivery d
-               WHERE d.webhook_id = w.id AND d.state = 1 AND d.due_at <= now())
+               WHERE d.webhook_id = w.id AND d.state = 1 AND d.due_at <= statement_timestamp())
     OR EXISTS (SELECT 1 FROM webhooks_delivery d
-               WHERE d.webhook_id = w.id AND d.state = 2 AND d.due_at <= now()))
+               WHERE d.webhook_id = w.id AND d.state = 2 AND d.due_at <= statement_timestamp()))
 """
 
 
@@ -361,7 +361,7 @@ def discard_held(days: int) -> int:
         cursor.execute(
             "UPDATE webhooks_delivery d SET state = %s"
             " FROM webhooks_webhookconfig w WHERE w.id = d.webhook_id AND d.state IN (0, 2)"
-            " AND w.disabled_at IS NOT NULL AND d.created_at < now() - make_interval(days => %s)",
+            " AND w.disabled_at IS NOT NULL AND d.created_at < statement_timestamp() - make_interval(days => %s)",
             [State.DISCARDED, days],
         )
         return cursor.rowcount
@@ -374,7 +374,7 @@ def prune(days: int) -> int:
         with connection.cursor() as cursor:
             cursor.execute(
                 "DELETE FROM webhooks_delivery WHERE id IN (SELECT id FROM webhooks_delivery"
-                " WHERE state > 2 AND created_at < now() - make_interval(days => %s) LIMIT %s)",
+                " WHERE state > 2 AND created_at < statement_timestamp() - make_interval(days => %s) LIMIT %s)",
                 [days, _PRUNE_ROWS],
             )
             removed += cursor.rowcount

@@ -18,11 +18,11 @@ from urllib3.response import HTTPResponse
 from urllib3.util import SKIP_HEADER
 
 from webhooks.addresses import Target, parse_target
-from webhooks.http.connection import MAX_BODY_BYTES, TOO_LARGE
+from webhooks.http.connection import MAX_BODY_BYTES, too_large
 from webhooks.http.deadline import Deadline
 from webhooks.http.errors import EXPECTED, explain, judge, timed_out
 from webhooks.http.pool import IdleConnections, ReceiverPool
-from webhooks.http.result import AttemptResult, ErrorKind, Refusal
+from webhooks.http.result import AttemptError, AttemptResult, ErrorKind
 
 KEPT_BODY_BYTES = 4096
 MAX_HEADER_LENGTH = 8192
@@ -36,8 +36,9 @@ _OURS = {"host", "content-length", "transfer-encoding", "accept-encoding", "conn
 class Client:
     """Sends pushes. One per process, for any number of threads or greenlets."""
 
-    def __init__(self) -> None:
-        self._adapter = _Adapter()
+    def __init__(self, max_idle: int | None = None) -> None:
+        """`max_idle` connections are kept for later; None: by what the process may open."""
+        self._adapter = _Adapter(IdleConnections(max_idle))
 
     def post(
         self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
@@ -52,7 +53,7 @@ class Client:
         answer = _Answer()
         try:
             request = _prepare(url, headers, body)
-            response = self._adapter.send(request, stream=True, timeout=deadline)
+            response = self._adapter.send(request, stream=True, timeout=cast(Any, deadline))
             answer.read(response)
             verdict = timed_out(timeout_s) if deadline.expired else None
         except EXPECTED as problem:
@@ -62,6 +63,11 @@ class Client:
                 deadline.connection.discard()
         duration_ms = int((time.monotonic() - started) * 1000)
         return answer.result(verdict, duration_ms)
+
+    @property
+    def idle_connections(self) -> int:
+        """How many connections are kept for later."""
+        return len(self._adapter.idle)
 
     def close(self) -> None:
         """Closes the connections that are kept; those in use close as they end."""
@@ -81,17 +87,24 @@ class _Answer:
     def read(self, response: Response) -> None:
         raw = cast(HTTPResponse, response.raw)
         self.status_code = response.status_code
-        self.refused = judge(response.status_code, response.headers.get("location", ""))
+        try:
+            self.refused = judge(response.status_code, response.headers.get("location", ""))
+            self._read_body(raw)
+        except BaseException:
+            raw.close()
+            raise
+
+    def _read_body(self, raw: HTTPResponse) -> None:
         size = 0
-        while raw.length_remaining != 0 or raw.closed is False:
-            chunk = raw.read(_READ_BYTES, decode_content=False)
-            if not chunk:
-                break
+        while chunk := raw.read(_READ_BYTES, decode_content=False):
             size += len(chunk)
             if len(self.body) < KEPT_BODY_BYTES:
                 self.body = (self.body + chunk)[:KEPT_BODY_BYTES]
-            if size > MAX_BODY_BYTES:
-                raise Refusal(TOO_LARGE.kind, TOO_LARGE.detail)
+            # Also what is only announced: then the connection is closed without reading it.
+            if size + (raw.length_remaining or 0) > MAX_BODY_BYTES:
+                raise too_large()
+            if raw.length_remaining == 0:
+                return
 
     def result(self, broken: tuple[ErrorKind, str] | None, duration_ms: int) -> AttemptResult:
         # A refusal stands, even when the rest of it did not come.
@@ -109,9 +122,9 @@ class _Adapter(HTTPAdapter):
     requests would load the file of authorities again for each new connection.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, idle: IdleConnections) -> None:
         super().__init__()
-        self.idle = IdleConnections()
+        self.idle = idle
         self._pool_of = lru_cache(maxsize=4096)(self._new_pool)
 
     @cached_property
@@ -140,6 +153,7 @@ class _Adapter(HTTPAdapter):
         response.status_code = resp.status
         response.headers = CaseInsensitiveDict(resp.headers)
         response.raw = resp
+        response.request = req
         return response
 
     def close(self) -> None:
@@ -148,7 +162,7 @@ class _Adapter(HTTPAdapter):
 
 
 def _prepare(url: str, headers: Mapping[str, str], body: bytes) -> PreparedRequest:
-    """A request ready to be sent; raises BadUrl or ValueError where it cannot be."""
+    """A request ready to be sent; raises UrlError or AttemptError where it cannot be."""
     for name, value in headers.items():
         if (
             not _NAME.fullmatch(name)
@@ -156,7 +170,9 @@ def _prepare(url: str, headers: Mapping[str, str], body: bytes) -> PreparedReque
             or len(value) > MAX_HEADER_LENGTH
             or not _VALUE.fullmatch(value)
         ):
-            raise Refusal(ErrorKind.INVALID_REQUEST, f"The header {name[:64]!r} cannot be sent")
+            raise AttemptError(
+                ErrorKind.INVALID_REQUEST, f"The header {name[:64]!r} cannot be sent"
+            )
     parse_target(url)
     request = PreparedRequest()
     request.method = "POST"
@@ -170,32 +186,39 @@ def _prepare(url: str, headers: Mapping[str, str], body: bytes) -> PreparedReque
     return request
 
 
-_lock = threading.Lock()
-_client: Client | None = None
+class _Shared:
+    """The process's own client, made at its first use."""
+
+    def __init__(self) -> None:
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Also in a forked child: it must not share connections with its parent."""
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+
+    def get(self) -> Client:
+        if self._client is None:
+            with self._lock:
+                self._client = self._client or Client()
+        return self._client
+
+    def close(self) -> None:
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+_shared = _Shared()
+os.register_at_fork(after_in_child=_shared.start_anew)
 
 
 def post(url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> AttemptResult:
-    """`Client.post` with the process's own client, made at its first use."""
-    global _client
-    if _client is None:
-        with _lock:
-            _client = _client or Client()
-    return _client.post(url, headers, body, timeout_s)
+    """`Client.post` with the client that the whole process shares."""
+    return _shared.get().post(url, headers, body, timeout_s)
 
 
 def close() -> None:
     """Closes the process's client; the next `post` makes another, with the settings of then."""
-    global _client
-    with _lock:
-        client, _client = _client, None
-    if client is not None:
-        client.close()
-
-
-def _start_anew() -> None:
-    """A forked child must not share connections with its parent."""
-    global _client, _lock
-    _client, _lock = None, threading.Lock()
-
-
-os.register_at_fork(after_in_child=_start_anew)
+    _shared.close()

@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from ipaddress import ip_address
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, cast
 
 from django.conf import settings
 from urllib3.connection import HTTPConnection
@@ -15,7 +15,7 @@ from urllib3.connection import HTTPConnection
 from webhooks.addresses import Target, is_allowed, is_exempt, is_port_allowed
 from webhooks.http.deadline import Deadline
 from webhooks.http.lookup import Endpoint, resolve
-from webhooks.http.result import ErrorKind, Refusal
+from webhooks.http.result import AttemptError, ErrorKind
 
 MAX_BODY_BYTES = 256 * 1024
 # Everything that is read for one answer: interim answers, headers, framing, trailers, body.
@@ -24,9 +24,11 @@ MAX_WIRE_BYTES = MAX_BODY_BYTES + 64 * 1024
 # Each gets a share of the time; a receiver with more addresses than that is reached anyway.
 MAX_ADDRESSES = 6
 
-TOO_LARGE = Refusal(
-    ErrorKind.RESPONSE_TOO_LARGE, f"The answer is longer than {MAX_BODY_BYTES // 1024} KiB"
-)
+
+def too_large() -> AttemptError:
+    return AttemptError(
+        ErrorKind.RESPONSE_TOO_LARGE, f"The answer is longer than {MAX_BODY_BYTES // 1024} KiB"
+    )
 
 
 class _Counted(io.RawIOBase):
@@ -35,6 +37,7 @@ class _Counted(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
         self._left = MAX_WIRE_BYTES
+        self.ended = False
 
     def readable(self) -> bool:
         return True
@@ -42,8 +45,9 @@ class _Counted(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         size = cast("int | None", self._raw.readinto(buffer))
         self._left -= size or 0
+        self.ended = size == 0
         if self._left < 0:
-            raise Refusal(TOO_LARGE.kind, TOO_LARGE.detail)
+            raise too_large()
         return size
 
     def close(self) -> None:
@@ -51,22 +55,26 @@ class _Counted(io.RawIOBase):
         super().close()
 
 
-class _ReadsStatus(Protocol):
-    def _read_status(self) -> tuple[str, int, str]: ...
-
-
 class BoundedResponse(http.client.HTTPResponse):
     """An answer of bounded size that comes after any number of interim ones (1xx)."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        reader = cast(io.BufferedReader, self.fp)
-        self.fp = io.BufferedReader(_Counted(reader.detach()))
+        self._counted = _Counted(self.fp.detach())
+        self.fp = io.BufferedReader(self._counted)
+
+    def begin(self, *args: Any, **kwargs: Any) -> None:
+        super().begin(*args, **kwargs)
+        # http.client takes the end of the connection for the end of the headers.
+        if self._counted.ended:
+            raise http.client.IncompleteRead(b"")
 
     def _read_status(self) -> tuple[str, int, str]:
         # http.client skips 100 by itself, but takes 102 and 103 for the answer.
         while True:
-            status_line = cast(_ReadsStatus, super())._read_status()
+            status_line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if status_line[1] == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                raise http.client.HTTPException("nobody asked for another protocol")
             if not 101 < status_line[1] < 200:
                 return status_line
             http.client.parse_headers(self.fp)
@@ -98,6 +106,7 @@ class CheckedConnection(HTTPConnection):
         assert self.deadline is not None
         self.sock = _open(self.target, self.deadline)
         self._handle = self.sock.dup()
+        self._handle.setblocking(False)  # sockets with a time limit are so below anyway
         self.opened_at = time.monotonic()
         self.deadline.guard(self)
         self.sock.settimeout(self.deadline.remaining_s())
@@ -107,9 +116,8 @@ class CheckedConnection(HTTPConnection):
         if self.sock is None or self._handle is None:
             return False
         try:
-            self._handle.setblocking(False)
             self._handle.recv(1, socket.MSG_PEEK)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except BlockingIOError:
             return True
         except OSError:
             pass
@@ -137,7 +145,7 @@ class CheckedConnection(HTTPConnection):
 
 
 class CheckedTlsConnection(CheckedConnection):
-    default_port = 443
+    default_port: ClassVar[int] = 443  # type: ignore[misc]  # as urllib3 has it
 
     def __init__(self, target: Target, context: ssl.SSLContext) -> None:
         super().__init__(target)
@@ -180,4 +188,4 @@ def _check(target: Target, endpoints: list[Endpoint]) -> None:
         ip = ip_address(address[0])
         if not (is_exempt(ip, networks) or (port_allowed and is_allowed(ip))):
             # The same words for every address: the answer must not help to map a network.
-            raise Refusal(ErrorKind.BLOCKED_ADDRESS, "The address is not allowed")
+            raise AttemptError(ErrorKind.BLOCKED_ADDRESS, "The address is not allowed")

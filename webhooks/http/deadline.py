@@ -63,6 +63,10 @@ class _Watcher:
     """Waits for the earliest deadline of those that still guard a connection."""
 
     def __init__(self) -> None:
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Also in a forked child: it has not the parent's thread, and maybe its lock taken."""
         self.lock = threading.Lock()
         self._wake = threading.Condition(self.lock)
         self._heap: list[tuple[float, int, Deadline]] = []
@@ -98,11 +102,5 @@ class _Watcher:
         return None
 
 
-def _start_anew() -> None:
-    """A forked child has the parent's watcher, but not its thread, and maybe its lock taken."""
-    global _watcher
-    _watcher = _Watcher()
-
-
 _watcher = _Watcher()
-os.register_at_fork(after_in_child=_start_anew)
+os.register_at_fork(after_in_child=_watcher.start_anew)

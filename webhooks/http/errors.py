@@ -6,24 +6,23 @@ The words are ours alone: texts of exceptions and of receivers can carry URLs wi
 import errno
 import http
 import http.client
-import socket
 import ssl
 from urllib.parse import urlsplit
 
 from requests import RequestException
 from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as UrllibTimeout
 
-from webhooks.addresses import BadUrl
-from webhooks.http.result import ErrorKind, Refusal
+from webhooks.addresses import UrlError
+from webhooks.http.result import AttemptError, ErrorKind
 
 # All that sending may raise for reasons outside the program.
 EXPECTED = (
-    Refusal,
+    AttemptError,
     RequestException,
     HTTPError,
     OSError,
     http.client.HTTPException,
-    UnicodeError,
     ValueError,
 )
 
@@ -38,31 +37,38 @@ _CERTIFICATE = {
     62: "it is for another host",
     64: "it is for another IP address",
 }
-_OLD_TLS = {
-    "UNSUPPORTED_PROTOCOL",
-    "TLSV1_ALERT_PROTOCOL_VERSION",
-    "TLSV1_ALERT_INSUFFICIENT_SECURITY",
-    "NO_PROTOCOLS_AVAILABLE",
+_OLD = "The server does not offer TLS 1.2 or newer"
+_NOT_TLS = "The server does not speak TLS on this port"
+_NOTHING_IN_COMMON = "The server offers no TLS version and cipher that are safe today"
+# OpenSSL's names of what can go wrong.
+_TLS = {
+    "UNSUPPORTED_PROTOCOL": _OLD,
+    "TLSV1_ALERT_PROTOCOL_VERSION": _OLD,
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": _NOTHING_IN_COMMON,
+    "TLSV1_ALERT_INSUFFICIENT_SECURITY": _NOTHING_IN_COMMON,
+    "DH_KEY_TOO_SMALL": _NOTHING_IN_COMMON,
+    "WRONG_VERSION_NUMBER": _NOT_TLS,
+    "UNKNOWN_PROTOCOL": _NOT_TLS,
+    "HTTP_REQUEST": _NOT_TLS,
+    "RECORD_LAYER_FAILURE": _NOT_TLS,
 }
-_NOT_TLS = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
 
 
 def explain(problem: BaseException, timeout_s: float, expired: bool) -> tuple[ErrorKind, str]:
     """The kind and the words for whatever sending raised."""
     cause = _root(problem)
-    if isinstance(cause, Refusal):
+    if isinstance(cause, AttemptError):
         return cause.kind, cause.detail
-    if expired or isinstance(cause, TimeoutError):
+    if expired or isinstance(cause, TimeoutError | UrllibTimeout):
         return timed_out(timeout_s)
-    if isinstance(cause, BadUrl):
-        return ErrorKind.INVALID_REQUEST, str(cause)
     if isinstance(cause, ssl.SSLError):
         return ErrorKind.TLS, _explain_tls(cause)
     if isinstance(cause, OSError):
         return _explain_network(cause)
-    if isinstance(cause, UnicodeError | ValueError):
-        return ErrorKind.INVALID_REQUEST, "The request cannot be sent as it is"
+    if isinstance(cause, ValueError):  # UnicodeError, such as of a host name, is one
+        words = str(cause) if isinstance(cause, UrlError) else "The request cannot be sent as it is"
+        return ErrorKind.INVALID_REQUEST, words
     return ErrorKind.INVALID_RESPONSE, "The answer is not valid HTTP, or not complete"
 
 
@@ -97,16 +103,10 @@ def _explain_tls(problem: ssl.SSLError) -> str:
     if isinstance(problem, ssl.SSLCertVerificationError):
         reason = _CERTIFICATE.get(problem.verify_code)
         return f"The certificate is not valid: {reason or 'it cannot be verified'}"
-    if problem.reason in _OLD_TLS:
-        return "The server does not offer TLS 1.2 or newer"
-    if problem.reason in _NOT_TLS:
-        return "The server does not speak TLS on this port"
-    return "No TLS connection could be made, or it broke"
+    return _TLS.get(problem.reason, "No TLS connection could be made, or it broke")
 
 
 def _explain_network(problem: OSError) -> tuple[ErrorKind, str]:
-    if isinstance(problem, socket.gaierror):
-        return ErrorKind.DNS, "The host name does not resolve"
     if isinstance(problem, ConnectionRefusedError):
         return ErrorKind.REFUSED, "Connection refused"
     if isinstance(problem, ConnectionError):

@@ -4,6 +4,9 @@
 own while the attempt waits for as long as it may. Attempts that ask for the same name share one
 look-up: a customer's silent name server costs one thread for each of its names, and nobody
 else waits for it.
+
+In a worker of greenlets the look-ups run in the hub's pool of threads instead. It must have room
+for hundreds, else ten silent names stop all others.
 """
 
 import os
@@ -12,6 +15,7 @@ import threading
 from typing import Any, TypeAlias
 
 from webhooks.addresses import Target
+from webhooks.http.result import AttemptError, ErrorKind
 
 # The family and the socket address: all that is needed to connect.
 Endpoint: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
@@ -21,62 +25,67 @@ class _Lookup:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.endpoints: list[Endpoint] = []
-        self.problem: type[Exception] | None = None
+        self.problem: Exception | None = None
 
 
-_lock = threading.Lock()
-_running: dict[tuple[str, int], _Lookup] = {}
+class _Lookups:
+    """Those that are under way, by host and port."""
+
+    def __init__(self) -> None:
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Also in a forked child, which has none of the parent's threads."""
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, int], _Lookup] = {}
+
+    def join(self, host: str, port: int) -> _Lookup:
+        key = (host, port)
+        with self._lock:
+            lookup = self._running.get(key)
+            if lookup is None:
+                lookup = _Lookup()
+                self._start(key, lookup)
+                self._running[key] = lookup
+        return lookup
+
+    def _start(self, key: tuple[str, int], lookup: _Lookup) -> None:
+        thread = threading.Thread(
+            target=self._run, args=(key, lookup), name="webhook-lookup", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as problem:  # no more threads; the attempt will be made again
+            raise OSError("no thread for a look-up") from problem
+
+    def _run(self, key: tuple[str, int], lookup: _Lookup) -> None:
+        try:
+            found = socket.getaddrinfo(*key, type=socket.SOCK_STREAM)
+            lookup.endpoints = [(family, address) for family, _, _, _, address in found]
+        except Exception as problem:
+            lookup.problem = problem
+        finally:
+            with self._lock:
+                self._running.pop(key, None)
+            lookup.done.set()
+
+
+_lookups = _Lookups()
+os.register_at_fork(after_in_child=_lookups.start_anew)
 
 
 def resolve(target: Target, timeout_s: float) -> list[Endpoint]:
     """All addresses of a host, in the system's order.
 
-    Raises TimeoutError, socket.gaierror, or UnicodeError for a name that cannot be looked up.
+    Raises TimeoutError, or AttemptError for a name that has no address.
     """
     if target.ip is not None:
         family = socket.AF_INET if target.ip.version == 4 else socket.AF_INET6
         return [(family, (target.host, target.port))]
-    key = (target.host, target.port)
-    with _lock:
-        lookup = _running.get(key)
-        if lookup is None:
-            lookup = _running[key] = _Lookup()
-            _start(key, lookup)
+    lookup = _lookups.join(target.host, target.port)
     if not lookup.done.wait(timeout_s):
         raise TimeoutError
-    if lookup.problem is not None:
-        raise lookup.problem
+    if not lookup.endpoints:
+        # An exception of its own for each attempt: a shared one would collect their tracebacks.
+        raise AttemptError(ErrorKind.DNS, "The host name does not resolve") from lookup.problem
     return lookup.endpoints
-
-
-def _start(key: tuple[str, int], lookup: _Lookup) -> None:
-    try:
-        threading.Thread(
-            target=_run, args=(key, lookup), name="webhook-lookup", daemon=True
-        ).start()
-    except BaseException:  # such as no more threads: nobody may wait for this one
-        del _running[key]
-        raise
-
-
-def _run(key: tuple[str, int], lookup: _Lookup) -> None:
-    try:
-        found = socket.getaddrinfo(*key, type=socket.SOCK_STREAM)
-        lookup.endpoints = [(family, address) for family, _, _, _, address in found]
-    except Exception as problem:
-        # The kind alone: each attempt that waits raises it, and a shared one would grow.
-        lookup.problem = type(problem)
-    finally:
-        with _lock:
-            _running.pop(key, None)
-        lookup.done.set()
-
-
-def _start_anew() -> None:
-    """A forked child has none of the parent's threads."""
-    global _lock
-    _lock = threading.Lock()
-    _running.clear()
-
-
-os.register_at_fork(after_in_child=_start_anew)

@@ -12,9 +12,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-from urllib3 import HTTPConnectionPool
+from urllib3 import HTTPConnectionPool, HTTPHeaderDict
 from urllib3.response import HTTPResponse
 
 from webhooks.addresses import Target
@@ -27,6 +27,9 @@ IDLE_S = 30.0
 MAX_AGE_S = 300.0
 # What a receiver that hung up between two requests looks like to the second.
 _HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+_Request: TypeAlias = tuple[str, str, bytes, Mapping[str, str]]
 
 
 class IdleConnections:
@@ -67,6 +70,7 @@ class IdleConnections:
 
     def close(self) -> None:
         with self._lock:
+            self.limit = 0  # for those that are in use now and come back later
             connections = list(self._line)
             self._line.clear()
             self._of_receiver.clear()
@@ -116,13 +120,14 @@ class ReceiverPool(HTTPConnectionPool):
         One exception: where a kept connection turns out to be closed before an answer began,
         the request goes out once more on a new one.
         """
+        request = (method, url, body, headers)
         connection = self._idle.take(self._target)
         if connection is not None:
             try:
-                return self._exchange(connection, timeout, method, url, body, headers)
+                return self._exchange(connection, timeout, request)
             except _HUNG_UP:
                 timeout.remaining_s()  # raises when it was the deadline that closed it
-        return self._exchange(self._new_connection(), timeout, method, url, body, headers)
+        return self._exchange(self._new_connection(), timeout, request)
 
     def _put_conn(self, conn: Any) -> None:
         """Called by urllib3's response when its last byte was read."""
@@ -141,18 +146,12 @@ class ReceiverPool(HTTPConnectionPool):
         return CheckedTlsConnection(self._target, self._context)
 
     def _exchange(
-        self,
-        connection: CheckedConnection,
-        deadline: Deadline,
-        method: str,
-        url: str,
-        body: bytes,
-        headers: Mapping[str, str],
+        self, connection: CheckedConnection, deadline: Deadline, request: _Request
     ) -> HTTPResponse:
         try:
             connection.begin(deadline)
             try:
-                connection.request(method, url, body, headers)
+                connection.request(*request)
             except (BrokenPipeError, ConnectionResetError):
                 # A receiver may answer and hang up before it has read everything.
                 if connection.sock is None:
@@ -163,16 +162,16 @@ class ReceiverPool(HTTPConnectionPool):
             connection.discard()
             raise
         return HTTPResponse(
-            body=answer,  # type: ignore[arg-type]  # what urllib3 itself hands over
-            headers=answer.headers,  # type: ignore[arg-type]
+            body=answer,
+            headers=HTTPHeaderDict(answer.getheaders()),
             status=answer.status,
             reason=answer.reason,
             preload_content=False,
             decode_content=False,
-            original_response=answer,  # type: ignore[arg-type]
+            original_response=answer,
             pool=self,
             connection=connection,
-            request_method=method,
+            request_method=request[0],
         )
 
 

@@ -43,7 +43,7 @@ class AttemptResult:
         return not self.error
 
 
-class Refusal(Exception):
+class AttemptError(Exception):
     """Raised below the client where the cause is known best; it becomes a result."""
 
     def __init__(self, kind: ErrorKind, detail: str) -> None:

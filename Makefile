@@ -1,0 +1,57 @@
+# Each target sets up all that it needs, on a machine with Python ≥ 3.11 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+export PYTHONUNBUFFERED := 1
+
+.PHONY: run demo test test-browser test-faults bench lint format requirements clean help
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
+
+$(READY): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11 to 3.13 is needed: set PYTHON to one")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing what requirements-dev.txt pins …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+run: $(READY)  ## the whole product on this machine (PORT, VAR_DIR); Ctrl-C stops it
+	@$(BIN)/python -m devstack run
+
+demo: $(READY)  ## one short story, from an empty start to exit code 0
+	@$(BIN)/python -m devstack.demo
+
+test: $(READY)  ## the test-suite, in parallel, on real PostgreSQL and Redis
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not faults and not browser" tests
+
+test-faults: $(READY)  ## servers and workers killed in the middle of things
+	$(BIN)/python -m pytest -m faults tests
+
+test-browser: $(READY)  ## the console in a real Chromium
+	$(BIN)/python -m pytest -m browser tests
+
+bench: $(READY)  ## the benchmarks: a table, and bench/results.json
+	@$(BIN)/python -m bench
+
+lint: $(READY)  ## ruff, mypy, import contracts, migrations, templates, requirements
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.lint
+
+format: $(READY)  ## what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
+
+requirements: $(READY)  ## compile the pins from pyproject.toml (UPGRADE=--upgrade for newer ones)
+	$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.txt
+	$(UV_COMPILE) $(UPGRADE) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:  ## the virtual environment and the data of make run
+	rm -rf .venv var .cache

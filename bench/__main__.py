@@ -1,0 +1,55 @@
+"""`make bench`: runs the scenarios, prints tables, writes bench/results.json."""
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import setting
+
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("scenario", nargs="*", choices=["drain", "slow"], help="all by default")
+    parser.add_argument(
+        "--pools", default="gevent", help="worker pools to compare in `slow` (gevent,threads,prefork)"
+    )
+    arguments = parser.parse_args()
+    wanted = arguments.scenario or ["drain", "slow"]
+    results: dict[str, Any] = {
+        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    }
+    with setting.servers():
+        from bench import drain, slow
+
+        if "drain" in wanted:
+            results["drain"] = drain.run()
+            show("drain: 10,000 deliveries, 20 webhooks", results["drain"])
+        if "slow" in wanted:
+            results["slow"] = slow.run(tuple(arguments.pools.split(",")))
+            for pool, figures in results["slow"].items():
+                show(f"slow: 200 receivers that take 250 ms, {pool} workers", figures)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    Console().print(f"written: {RESULTS.relative_to(Path.cwd())}")
+
+
+def show(title: str, figures: dict[str, Any]) -> None:
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                table.add_row(f"{name.replace('_', ' ')}: {key}", f"{inner}")
+        else:
+            table.add_row(name.replace("_", " "), f"{value}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

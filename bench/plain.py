@@ -1,0 +1,80 @@
+"""The plain design, for comparison: one Celery task for each event, rows written one by one."""
+
+import os
+import time
+from uuid import uuid4
+
+import requests
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
+
+app = Celery("plain", broker=os.environ.get("REDIS_URL"), set_as_current=False)
+app.conf.update(
+    task_ignore_result=True, task_default_queue="plain", worker_hijack_root_logger=False
+)
+
+if __name__ != "__main__":
+    import django
+
+    django.setup()
+
+
+@app.task
+def push_one(delivery_id: int) -> None:
+    from django.utils import timezone
+
+    from eventlog.models import WebhookLog
+    from webhooks import payload
+    from webhooks.models import Delivery, State
+
+    delivery = Delivery.objects.select_related("webhook").get(pk=delivery_id)
+    webhook = delivery.webhook
+    delivery.state = State.SENDING
+    delivery.push_id = uuid4()
+    delivery.save()
+    body = payload.build([delivery])
+    headers = {"Content-Type": "application/json", "Authorization": webhook.api_key}
+    began = time.monotonic()
+    answer = requests.post(webhook.url, data=body, headers=headers, timeout=10)
+    delivery.state = State.DELIVERED if answer.ok else State.FAILED
+    delivery.attempts = 1
+    delivery.save()
+    WebhookLog.objects.create(
+        account_id=webhook.account_id,
+        time=timezone.now(),
+        webhook_id=webhook.pk,
+        url=webhook.url,
+        push_id=delivery.push_id,
+        attempt=1,
+        outcome="delivered",
+        status_code=answer.status_code,
+        duration_ms=int((time.monotonic() - began) * 1000),
+        event_count=1,
+        device_ids=[delivery.device_id],
+        request_body=body.decode(),
+        response_body=answer.text,
+    )
+
+
+def drain(url: str, events: int) -> float:
+    """Events a second, from the first publish to the last row."""
+    from bench.setting import until
+    from eventlog.models import WebhookLog
+    from metaaccess.models import Account, Device, Plan
+    from webhooks import recovery
+    from webhooks.models import Delivery, WebhookConfig
+
+    Account.objects.all().delete()
+    account = Account.objects.create(name="plain", plan=Plan.ENTERPRISE)
+    webhook = WebhookConfig(account=account, url=url)
+    webhook.api_key = "bench-key-0123456789"
+    webhook.save()
+    recovery.disable([webhook.pk], "our workers leave it alone")
+    Device.objects.bulk_create(Device(account=account) for _ in range(events))
+    ids = list(Delivery.objects.values_list("pk", flat=True))
+    began = time.monotonic()
+    for delivery_id in ids:
+        push_one.delay(delivery_id)
+    until(lambda: WebhookLog.objects.count() == events, 300)
+    return events / (time.monotonic() - began)

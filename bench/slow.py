@@ -1,0 +1,138 @@
+"""slow: 200 webhooks whose receivers answer after 250 ms, and then 20 of them never.
+
+Measured: pushes a second with a backlog, database connections, and the healthy ones' p99 from
+change to arrival under a steady load, with and without the 20.
+"""
+
+import statistics
+import threading
+import time
+from typing import Any
+
+from bench import receivers
+from bench.setting import celery, until
+
+WEBHOOKS = 200
+HANGING = 20
+BACKLOG = 25
+STEADY_RATE = 60
+STEADY_SECONDS = 25
+POOLS = {
+    "gevent": (("--pool", "gevent", "--concurrency", "400"), 2),
+    "threads": (("--pool", "threads", "--concurrency", "16"), 2),
+    "prefork": (("--pool", "prefork", "--concurrency", "8"), 1),
+}
+
+
+def run(pools: tuple[str, ...] = ("gevent",)) -> dict[str, Any]:
+    with receivers.slow() as url:
+        return {pool: measure(url, pool) for pool in pools}
+
+
+def measure(url: str, pool: str) -> dict[str, Any]:
+    arguments, processes = POOLS[pool]
+    with celery(*arguments, processes=processes):
+        webhooks = load(url, hanging=0)
+        rate, connections = drain(webhooks)
+        receivers.take_latencies(url)
+        without = steady(url, webhooks)
+        webhooks = load(url, hanging=HANGING)
+        with_hanging = steady(url, webhooks)
+    return {
+        "pushes_per_second": round(rate),
+        "database_connections": connections,
+        "p50_ms": {"none hanging": middle(without), f"{HANGING} hanging": middle(with_hanging)},
+        "p99_ms": {"none hanging": p99(without), f"{HANGING} hanging": p99(with_hanging)},
+        "p99 ratio": round(p99(with_hanging) / p99(without), 2),
+    }
+
+
+def middle(seconds: list[float]) -> int:
+    return round(statistics.median(seconds) * 1000)
+
+
+def p99(seconds: list[float]) -> int:
+    return round(statistics.quantiles(seconds, n=100)[98] * 1000)
+
+
+def load(url: str, hanging: int) -> list[int]:
+    """One account, one webhook, and devices for each receiver; the webhooks' IDs."""
+    from metaaccess.models import Account, Device, Plan
+    from webhooks.models import WebhookConfig
+
+    Account.objects.all().delete()
+    webhooks = []
+    for number in range(WEBHOOKS):
+        account = Account.objects.create(name=f"slow {number}", plan=Plan.ENTERPRISE)
+        Device.objects.bulk_create(Device(account=account) for _ in range(BACKLOG))
+        path = "hang" if number < hanging else "answer"
+        webhook = WebhookConfig(account=account, url=f"{url}/{path}/{number}")
+        webhook.api_key = "bench-key-0123456789"
+        webhook.save()
+        webhooks.append(webhook.pk)
+    return webhooks
+
+
+def drain(webhooks: list[int]) -> tuple[float, int]:
+    """Pushes a second of a backlog of one event for each device, and the most connections."""
+    from metaaccess.devices import NewStatus
+    from metaaccess.models import Device
+    from webhooks import recovery
+    from webhooks.models import OPEN, Delivery
+
+    recovery.disable(webhooks, "until all is loaded")
+    Device.objects.change(
+        NewStatus(device_id, "compliant")
+        for device_id in Device.objects.values_list("device_id", flat=True)
+    )
+    most = Connections()
+    began = time.monotonic()
+    recovery.enable(webhooks, "go")
+    with most:
+        until(lambda: not Delivery.objects.filter(state__in=OPEN).exists(), 300)
+    return WEBHOOKS * BACKLOG / (time.monotonic() - began), most.count
+
+
+class Connections:
+    """The most connections to the database that were open at once, but for our own two."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        from django.db import connection
+
+        with connection.cursor() as cursor:
+            while not self._stop.wait(0.2):
+                cursor.execute(
+                    "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+                )
+                self.count = max(self.count, int(cursor.fetchone()[0]) - 2)
+        connection.close()
+
+
+def steady(url: str, webhooks: list[int]) -> list[float]:
+    """Latencies of single changes at a steady rate, each of another webhook's device."""
+    from metaaccess.devices import NewStatus
+    from metaaccess.models import Device
+
+    devices = list(Device.objects.order_by("device_id").values_list("device_id", "status"))
+    receivers.take_latencies(url)
+    began = time.monotonic()
+    for number in range(STEADY_RATE * STEADY_SECONDS):
+        time.sleep(max(0.0, began + number / STEADY_RATE - time.monotonic()))
+        device_id, status = devices[number % len(devices)]
+        other = "non_compliant" if status == "compliant" else "compliant"
+        Device.objects.change([NewStatus(device_id, other)])
+        devices[number % len(devices)] = (device_id, other)
+    time.sleep(3)  # what is on its way arrives
+    return receivers.take_latencies(url)

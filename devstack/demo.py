@@ -1,0 +1,198 @@
+"""`make demo`: one short story, told with the real parts: PostgreSQL, Redis, a worker, HTTP."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import django
+from django.core.management import call_command
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.rule import Rule
+
+import devstack
+
+ROOT = Path(__file__).resolve().parent.parent
+COUNTDOWNS = "0.4,1"
+PATIENCE_S = 90.0
+API_KEY = "demo-key-6f1a9c2e"
+DEVICES = 100
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class DemoError(Exception):
+    """The story did not go as it should."""
+
+
+def say(text: str = "") -> None:
+    console.print(text)
+
+
+def chapter(title: str) -> None:
+    say()
+    console.print(Rule(f"[bold cyan]{title}", align="left", style="cyan"))
+
+
+def until(what: str, happened: Callable[[], Any]) -> Any:
+    """Waits for something to happen, and gives it back; an error says what did not."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if result := happened():
+            return result
+        time.sleep(0.02)
+    raise DemoError(f"this did not happen within {PATIENCE_S:g} s: {what}")
+
+
+def manage(*words: str) -> Any:
+    """Runs a management command, shown as a person would type it; its JSON, if it prints any."""
+    shown = " ".join(f'"{word}"' if " " in word else word for word in words)
+    say(f"[dim]$[/] [bold]manage.py {escape(shown)}[/]")
+    out = io.StringIO()
+    call_command(*words, stdout=out)
+    text = out.getvalue().strip()
+    say(f"  [dim]{escape(text)}[/]")
+    return json.loads(text) if text.startswith("{") else text
+
+
+@contextmanager
+def process(*command: str) -> Iterator[None]:
+    log = Path(os.environ["VAR_DIR"]) / f"{command[3]}.log"
+    with log.open("wb") as output:
+        running = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=ROOT, stdout=output, stderr=output
+        )
+        try:
+            yield
+        finally:
+            running.terminate()
+            try:
+                running.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                running.kill()
+
+
+def story(receiver: Any) -> None:
+    # Django is set up by now; its models cannot be imported before.
+    from eventlog.models import WebhookLog
+    from metaaccess.devices import NewStatus
+    from metaaccess.models import Device
+    from webhooks.models import WebhookConfig
+
+    chapter("1  A laptop stops being safe, and the callback API hears of it")
+    email = "ada@acme.example"
+    manage("account_create", "Acme", "--plan", "enterprise", "--admin-email", email)
+    webhook_id = manage(
+        "webhook_create", "--account", "Acme", "--url", receiver.url, "--api-key", API_KEY
+    )["id"]
+    device_id = manage("device_add", "--account", "Acme", "--name", "Ada's laptop")["device_id"]
+    until("the push of `installed`", lambda: len(receiver.received) == 1)
+    changed = time.time()
+    manage("device_set", device_id, "non_compliant")
+    until("the push of `non_compliant`", lambda: len(receiver.received) == 2)
+    push = receiver.received[-1]
+    say(f"\nThe receiver got this [green]{(push.time - changed) * 1000:.0f} ms[/] later:")
+    headers = "\n".join(
+        f"[cyan]{name}[/]: {escape(value)}"
+        for name, value in push.headers.items()
+        if name not in ("Host", "Accept-Encoding")
+    )
+    text = f"[bold]POST {push.path}[/]\n{headers}\n\n[green]{escape(push.body.decode())}[/]"
+    console.print(Panel(text, expand=False))
+
+    chapter("2  The receiver fails: three attempts, then the push has failed")
+    receiver.behaviour.status = 503
+    say(f"The receiver answers 503 from now on. Retries wait {COUNTDOWNS} s here, 4,60 in earnest.")
+    manage("device_set", device_id, "compliant")
+    until("three attempts", lambda: len(receiver.received) == 5)
+    first = receiver.received[2]
+    for number, attempt in enumerate(receiver.received[2:], start=1):
+        say(
+            f"  attempt {number} at [yellow]+{attempt.time - first.time:.1f} s[/]: HTTP 503, "
+            f"Webhook-Id {attempt.push_id[:8]}…"
+        )
+    get = WebhookConfig.objects.get
+    until("the count of 1", lambda: get(pk=webhook_id).consecutive_failures == 1)
+    say("  The webhook's count of failed pushes in a row is now [yellow]1[/].")
+
+    chapter(f"3  {DEVICES} failed pushes in a row: the webhook is disabled, its events are held")
+    say(f"{DEVICES - 1} more devices join, while the receiver still answers 503 …")
+    from metaaccess.models import Account
+
+    account = Account.objects.get(name="Acme")
+    Device.objects.bulk_create(
+        Device(account=account, name=f"laptop-{n}") for n in range(DEVICES - 1)
+    )
+    until("the disabling", lambda: not get(pk=webhook_id).enabled)
+    webhook = get(pk=webhook_id)
+    say(f"  [red]Disabled[/] at {webhook.consecutive_failures}: {escape(webhook.disabled_reason)}")
+    Device.objects.change([NewStatus(device_id, "non_compliant")])
+    say("Ada's laptop is non-compliant again. Nothing is pushed; the event waits:")
+    manage("webhook_list")
+
+    chapter("4  The receiver is mended, and an administrator enables the webhook again")
+    receiver.behaviour.status = 200
+    seen = len(receiver.received)
+    manage("webhook_enable", str(webhook_id), "--reason", "the receiver is mended")
+    until("the held event", lambda: len(receiver.received) > seen)
+    say(f"The receiver got [green]{escape(receiver.received[-1].body.decode())}[/]")
+    until("the log", lambda: WebhookLog.objects.count() == len(receiver.received))
+    attempts = WebhookLog.objects.count()
+    delivered = WebhookLog.objects.filter(outcome="delivered").count()
+    say(
+        f"\nThe event log has all [bold]{attempts}[/] attempts: {delivered} delivered, "
+        f"{attempts - delivered} failed. Nothing was lost."
+    )
+
+
+def main() -> int:
+    started = time.monotonic()
+    console.print(Panel("[bold]MetaAccess Webhooks[/]: a story in four chapters", expand=False))
+    with ExitStack() as cleanup:
+        say("[dim]A private PostgreSQL and Redis, a worker and a receiver start …[/]")
+        stack = cleanup.enter_context(devstack.ephemeral())
+        environment = {
+            "DATABASE_URL": stack.database_url,
+            "REDIS_URL": stack.redis_url,
+            "CELERY_BROKER_URL": stack.redis_url,
+            "VAR_DIR": cleanup.enter_context(TemporaryDirectory()),
+            "DEBUG": "true",
+            "WEBHOOK_REQUIRE_HTTPS": "false",
+            "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+            "WEBHOOK_RETRY_COUNTDOWNS": COUNTDOWNS,
+            "WEBHOOK_DISABLE_AFTER": str(DEVICES),
+            "DJANGO_SETTINGS_MODULE": "settings.base",
+        }
+        os.environ.update(environment)
+        django.setup()
+        call_command("migrate", verbosity=0)
+        from webhooks.local_receiver import Behaviour, LocalReceiver
+
+        receiver = cleanup.enter_context(LocalReceiver(0, Behaviour(api_key=API_KEY)))
+        celery = ("celery", "-A", "settings")
+        cleanup.enter_context(
+            process(*celery, "worker", "--pool", "gevent", "--concurrency", "100", "-l", "INFO")
+        )
+        cleanup.enter_context(process(*celery, "beat", "-l", "INFO"))
+        try:
+            story(receiver)
+        except DemoError as error:
+            console.print(f"[red]{escape(str(error))}")
+            return 1
+    say(f"[dim]The end, after {time.monotonic() - started:.0f} s. `make run` starts the product.[/]")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

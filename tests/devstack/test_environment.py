@@ -1,0 +1,137 @@
+"""What manage.py finds in its environment, with and without servers of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devstack import environment, locks
+from devstack.client import attach
+from tests.devstack.helpers import ROOT, start_python
+
+GIVEN = {"DATABASE_URL": "postgres://given/x", "REDIS_URL": "redis://given/0"}
+NONE_GIVEN = {"DATABASE_URL": "", "REDIS_URL": ""}
+
+PREPARE = """
+import os, sys
+from pathlib import Path
+from devstack.environment import prepare
+prepare(["manage.py", *sys.argv[1:]], Path.cwd())
+print(os.environ["DATABASE_URL"], os.environ["REDIS_URL"], *sorted(sys.modules))
+"""
+
+
+def prepared(*arguments: str, **variables: str) -> tuple[str, str, set[str]]:
+    """Both URLs after `prepare` in a process of its own, and the modules that it imported."""
+    with start_python(PREPARE, *arguments, **variables) as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    database_url, redis_url, *modules = output.split()
+    return database_url, redis_url, set(modules)
+
+
+def test_nothing_is_loaded_where_both_urls_are_given(tmp_path: Path) -> None:
+    *urls, modules = prepared("webhook_list", **GIVEN, VAR_DIR=str(tmp_path / "var"))
+
+    assert urls == list(GIVEN.values())
+    assert {name for name in modules if name.startswith("devstack")} == {
+        "devstack",
+        "devstack.environment",
+        "devstack.locks",
+    }
+    assert "subprocess" not in modules
+    assert not (tmp_path / "var").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["help"], ["webhook_list", "--help"], ["check"]])
+def test_commands_that_need_no_server_start_none(tmp_path: Path, arguments: list[str]) -> None:
+    *urls, _ = prepared(*arguments, **NONE_GIVEN, VAR_DIR=str(tmp_path / "var"))
+
+    assert all("127.0.0.1:1/" in url for url in urls)
+    assert not (tmp_path / "var").exists()
+
+
+def test_command_shares_the_servers_of_its_directory(tmp_path: Path) -> None:
+    with attach(tmp_path) as stack:
+        *urls, _ = prepared("migrate", **NONE_GIVEN, VAR_DIR=str(tmp_path))
+
+        assert urls == [stack.database_url, stack.redis_url]
+
+
+def test_only_the_missing_url_is_replaced(tmp_path: Path) -> None:
+    with attach(tmp_path) as stack:
+        variables = {**GIVEN, "REDIS_URL": "", "VAR_DIR": str(tmp_path)}
+        *urls, modules = prepared("webhook_list", **variables)
+
+        assert urls == [GIVEN["DATABASE_URL"], stack.redis_url]
+        # A database that was given is never migrated unasked.
+        assert "devstack.migrations" not in modules
+
+
+def test_settings_of_a_running_make_run_are_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_file = tmp_path / environment.RUN_FILE
+    run_file.write_text(json.dumps({**GIVEN, "PUBLIC_URL": "http://run", "DEBUG": "true"}))
+    monkeypatch.setattr(os, "environ", {"VAR_DIR": str(tmp_path), "DEBUG": "false"})
+
+    with locks.held(run_file, timeout_s=1):
+        environment.prepare(["manage.py", "webhook_list"], ROOT)
+
+    assert os.environ == {
+        **GIVEN,
+        "VAR_DIR": str(tmp_path),
+        "DEBUG": "false",
+        "PUBLIC_URL": "http://run",
+    }
+
+
+def test_settings_of_a_run_that_is_dead_are_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / environment.RUN_FILE).write_text(json.dumps({"PUBLIC_URL": "http://run"}))
+    monkeypatch.setattr(os, "environ", {"VAR_DIR": str(tmp_path), **GIVEN})
+
+    environment.prepare(["manage.py", "webhook_list"], ROOT)
+
+    assert os.environ == {"VAR_DIR": str(tmp_path), **GIVEN}
+
+
+def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *command],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+def test_command_on_an_empty_directory_finds_a_migrated_database(tmp_path: Path) -> None:
+    variables = {**NONE_GIVEN, "VAR_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "settings.base"}
+
+    done = run("manage.py", "webhook_list", "--json", **variables)
+
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+    assert not (tmp_path / "sockets").exists()
+
+
+def test_run_says_which_port_is_in_use(tmp_path: Path, busy_port: int) -> None:
+    done = run("-m", "devstack", "run", PORT=str(busy_port), VAR_DIR=str(tmp_path / "var"))
+
+    assert done.stderr == f"PORT {busy_port} is in use: set PORT to a free one\n"
+    assert done.returncode == 1
+    assert not (tmp_path / "var").exists()
+
+
+def test_run_is_not_started_twice_on_the_same_data(tmp_path: Path, free_port: int) -> None:
+    with locks.held(tmp_path / environment.RUN_FILE, timeout_s=1):
+        done = run("-m", "devstack", "run", PORT=str(free_port), VAR_DIR=str(tmp_path))
+
+    assert done.stderr == f"a run with the data of {tmp_path} is already there: set VAR_DIR\n"
+    assert done.returncode == 1
