@@ -5,7 +5,7 @@ READY := .venv/.ready
 
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run demo test test-browser test-faults bench lint format requirements clean help
+.PHONY: run demo test test-faults bench lint format requirements clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -24,13 +24,10 @@ demo: $(READY)  ## one short story, from an empty start to exit code 0
 	@$(BIN)/python -m devstack.demo
 
 test: $(READY)  ## the test-suite, in parallel, on real PostgreSQL and Redis
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not faults and not browser" tests
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not faults" tests
 
 test-faults: $(READY)  ## servers and workers killed in the middle of things
 	$(BIN)/python -m pytest -m faults tests
-
-test-browser: $(READY)  ## the console in a real Chromium
-	$(BIN)/python -m pytest -m browser tests
 
 bench: $(READY)  ## the benchmarks: a table, and bench/results.json
 	@$(BIN)/python -m bench

@@ -54,6 +54,7 @@ class Postgres(Server):
         run_as = privileges.not_as_root("SIGINT", folder / "pg_config")
         if not run_as.passes_closed_folders:
             run_as.own(self._sockets)
+            self.directory.chmod(self.directory.stat().st_mode | 0o011)
         if not self._data.exists():
             self._create_data(folder / "initdb", run_as)
         command: list[str | Path] = [folder / "postgres", "-D", self._data]

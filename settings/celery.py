@@ -1,13 +1,30 @@
 """The Celery application: `celery -A settings worker|beat`."""
 
 import os
+import resource
+from typing import Any
 
 from celery import Celery
+from celery.signals import worker_init
+from gevent import get_hub
+from gevent.monkey import is_module_patched
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
+
+# gevent looks names up in threads: as many as there may be silent name servers at a time.
+LOOKUP_THREADS = 500
 
 app = Celery("metaaccess")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 # "Current" is per thread in Celery; the web's threads publish too.
 app.set_default()
+
+
+@worker_init.connect
+def make_room(**kwargs: Any) -> None:
+    """A worker has hundreds of connections open, and must not wait for one name server."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if is_module_patched("socket"):
+        get_hub().threadpool.maxsize = LOOKUP_THREADS

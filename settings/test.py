@@ -12,4 +12,5 @@ from settings.base import DATABASES
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["OPTIONS"].pop("pool")
 DEBUG = False
+WEBHOOK_KEYS = ["test"]
 WHITENOISE_AUTOREFRESH = True

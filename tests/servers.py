@@ -9,12 +9,16 @@ from contextlib import ExitStack
 import pytest
 
 import devstack
+from devstack.client import Stack
 
 _open = ExitStack()
+# The servers, for tests that stop them; None in a parallel process, which has not started them.
+stack: Stack | None = None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
+    global stack  # noqa: PLW0603  # one for the whole run
     if "DATABASE_URL" not in os.environ or "REDIS_URL" not in os.environ:
         stack = _open.enter_context(devstack.ephemeral(fast=True))
         os.environ.setdefault("DATABASE_URL", stack.database_url)

@@ -45,11 +45,13 @@ def sockets_of(directory: Path) -> Path:
     return Path((directory / "sockets").read_text())
 
 
-def test_ephemeral_stack_leaves_no_process_and_no_file() -> None:
-    before = set(Path(tempfile.gettempdir()).glob("metaaccess-*"))
+def test_ephemeral_stack_leaves_no_process_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     with devstack.ephemeral(fast=True) as stack:
-        (directory,) = set(Path(tempfile.gettempdir()).glob("metaaccess-ephemeral-*")) - before
+        (directory,) = tmp_path.iterdir()
         pids = processes_of(directory)
         sockets = sockets_of(directory)
         remember(stack, "hello")

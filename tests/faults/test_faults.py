@@ -1,0 +1,249 @@
+"""Servers and workers killed in the middle of things: nothing is lost, and repeats are marked.
+
+Each test adds events, breaks something, mends it, and asks the same: every event ended delivered,
+the receiver knows each, and what came twice came with the same Webhook-Id.
+"""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+import pytest
+import redis
+from django.conf import settings
+from django.db import connection
+
+from devstack.client import Stack
+from eventlog.models import DeviceLog, WebhookLog
+from metaaccess.devices import NewStatus
+from metaaccess.models import Account, Device
+from tests import servers
+from tests.conftest import MakeWebhook
+from tests.pipeline.conftest import MakeReceiver
+from tests.pipeline.workers import Workers, until
+from webhooks import outbox, push
+from webhooks.local_receiver import LocalReceiver
+from webhooks.models import Delivery, State
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+EVENTS = 300
+# A lease at WEBHOOK_TIMEOUT=1, and the ten seconds that may come on top.
+RESUMED_S = outbox.SLICE_S + 1 + outbox.LEASE_MARGIN_S + 10
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    """The servers of this run, all running again at the end."""
+    assert servers.stack is not None, "run alone (make test-faults): servers are stopped here"
+    yield servers.stack
+    servers.stack.start("postgres")
+    servers.stack.start("redis")
+    connection.close()
+
+
+@pytest.fixture
+def devices(account: Account) -> list[Device]:
+    return Device.objects.bulk_create(Device(account=account) for _ in range(EVENTS))
+
+
+def change(devices: list[Device]) -> None:
+    Device.objects.change(NewStatus(device.device_id, "compliant") for device in devices)
+
+
+def delivered() -> int:
+    return Delivery.objects.filter(state=State.DELIVERED).count()
+
+
+def check_nothing_lost(receiver: LocalReceiver, devices: list[Device], repeats: int) -> None:
+    """Every event delivered, no unknown one, repeats only with their first Webhook-Id."""
+    assert delivered() == Delivery.objects.count() == len(devices)
+    assert DeviceLog.objects.filter(status="compliant").count() == len(devices)
+    push_ids = defaultdict(set)
+    for received in receiver.received:
+        for event in received.events:
+            push_ids[event["device_id"]].add(received.push_id)
+    assert push_ids.keys() == {device.device_id for device in devices}
+    assert all(len(ids) == 1 for ids in push_ids.values()), "a repeat has the same Webhook-Id"
+    counts = Counter(received.push_id for received in receiver.received)
+    assert sum(counts.values()) - len(counts) <= repeats
+
+
+def test_redis_stopped_while_devices_change(
+    stack: Stack,
+    workers: Workers,
+    devices: list[Device],
+    make_webhook: MakeWebhook,
+    receiver: LocalReceiver,
+) -> None:
+    workers.start("one")
+    workers.start_beat()
+    make_webhook(url=receiver.url, events=["compliant"])
+    stack.stop("redis")
+
+    longest_s = 0.0
+    for device in devices[:100]:
+        began = time.monotonic()
+        change([device])
+        longest_s = max(longest_s, time.monotonic() - began)
+    assert DeviceLog.objects.filter(status="compliant").count() == 100
+    assert longest_s < 6
+    assert delivered() == 0
+
+    stack.start("redis")
+    until("all 100", lambda: delivered() == 100, timeout_s=60)
+    check_nothing_lost(receiver, devices[:100], repeats=0)
+
+
+@pytest.mark.parametrize("how", ["restarted", "wiped"])
+def test_redis_lost_in_the_middle(
+    stack: Stack,
+    workers: Workers,
+    devices: list[Device],
+    make_webhook: MakeWebhook,
+    make_receiver: MakeReceiver,
+    how: str,
+) -> None:
+    receiver = make_receiver(delay_s=0.05)
+    workers.start("one", "two")
+    workers.start_beat()
+    make_webhook(url=receiver.url, events=["compliant"])
+    change(devices[:150])
+    until("some pushes", lambda: len(receiver.received) > 20)
+
+    if how == "restarted":
+        stack.kill("redis")
+        stack.start("redis")
+    else:
+        redis.Redis.from_url(settings.REDIS_URL).flushall()
+    change(devices[150:])
+
+    until("all", lambda: delivered() == EVENTS, timeout_s=90)
+    check_nothing_lost(receiver, devices, repeats=0)
+
+
+def test_a_frozen_redis_holds_no_request_for_long(
+    workers: Workers,
+    devices: list[Device],
+    make_webhook: MakeWebhook,
+    receiver: LocalReceiver,
+) -> None:
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    make_webhook(url=receiver.url, events=["compliant"])
+    client.execute_command("CLIENT", "PAUSE", 6000)
+
+    began = time.monotonic()
+    change(devices[:1])
+    first_s = time.monotonic() - began
+    change(devices[1:2])
+
+    assert first_s < 6
+    assert time.monotonic() - began - first_s < 1, "the next one does not wait again"
+    assert Delivery.objects.count() == 2
+    client.ping()  # answers when the pause is over, so that the next test finds Redis as it was
+
+
+def test_workers_killed_while_they_push(
+    workers: Workers,
+    devices: list[Device],
+    make_webhook: MakeWebhook,
+    make_receiver: MakeReceiver,
+) -> None:
+    receiver = make_receiver(delay_s=0.1)
+    quick = {"WEBHOOK_TIMEOUT": "1"}
+    workers.start("one", **quick)
+    workers.start_beat()
+    make_webhook(url=receiver.url, events=["compliant"])
+    change(devices)
+    kills = 3
+    for _ in range(kills):
+        seen = len(receiver.received)
+        until("pushes under way", lambda seen=seen: len(receiver.received) > seen, timeout_s=60)
+        workers.kill("one")
+        workers.start("one", **quick)
+
+    until("all", lambda: delivered() == EVENTS, timeout_s=kills * RESUMED_S)
+    in_flight = push.IN_FLIGHT * 8
+    check_nothing_lost(receiver, devices, repeats=kills * in_flight)
+
+
+def test_postgresql_restarted_while_they_push(
+    stack: Stack,
+    workers: Workers,
+    devices: list[Device],
+    make_webhook: MakeWebhook,
+    make_receiver: MakeReceiver,
+) -> None:
+    receiver = make_receiver(delay_s=0.1)
+    workers.start("one", WEBHOOK_TIMEOUT="1")
+    workers.start_beat()
+    make_webhook(url=receiver.url, events=["compliant"])
+    change(devices)
+    until("pushes under way", lambda: receiver.received)
+
+    stack.restart("postgres")
+    connection.close()
+
+    until("all", lambda: delivered() == EVENTS, timeout_s=RESUMED_S + 30)
+    check_nothing_lost(receiver, devices, repeats=outbox.MAX_PUSHES)
+
+
+def test_a_deploy_loses_nothing_and_repeats_nothing(
+    workers: Workers,
+    devices: list[Device],
+    make_webhook: MakeWebhook,
+    make_receiver: MakeReceiver,
+) -> None:
+    receiver = make_receiver(delay_s=0.2)
+    workers.start("old")
+    workers.start_beat()
+    make_webhook(url=receiver.url, events=["compliant"])
+    change(devices)
+    until("pushes under way", lambda: receiver.received)
+
+    workers.start("new")
+    assert workers.terminate("old") == 0
+
+    until("all", lambda: delivered() == EVENTS, timeout_s=90)
+    check_nothing_lost(receiver, devices, repeats=0)
+
+
+def test_one_hanging_account_is_not_felt_by_another(
+    workers: Workers,
+    account: Account,
+    other_account: Account,
+    make_webhook: MakeWebhook,
+    make_receiver: MakeReceiver,
+) -> None:
+    hanging, healthy = make_receiver(delay_s=60), make_receiver()
+    workers.start("one")
+    workers.start_beat()
+    for _ in range(20):
+        make_webhook(url=hanging.url)
+    make_webhook(url=healthy.url, account=other_account)
+    Device.objects.bulk_create(Device(account=account) for _ in range(20))
+    until("hanging pushes", lambda: len(hanging.received) >= 20 * push.IN_FLIGHT)
+
+    Device.objects.bulk_create(Device(account=other_account) for _ in range(50))
+
+    until("the healthy one's", lambda: len(healthy.received) == 50)
+    lateness = [r.time - r.events[0]["timestamp"] / 1000 for r in healthy.received]
+    assert max(lateness) < settings.WEBHOOK_TIMEOUT_S, "none waited for a hanging one's time limit"
+
+
+def test_two_beats_make_no_second_push(
+    workers: Workers, devices: list[Device], make_webhook: MakeWebhook, make_receiver: MakeReceiver
+) -> None:
+    receiver = make_receiver(delay_s=0.3)
+    workers.start("one", "two")
+    workers.start_beat()
+    first = workers.processes.pop("beat")
+    workers.processes["first beat"] = first
+    workers.start_beat()
+    make_webhook(url=receiver.url, events=["compliant"])
+
+    change(devices)
+
+    until("all", lambda: delivered() == EVENTS, timeout_s=60)
+    check_nothing_lost(receiver, devices, repeats=0)
+    assert WebhookLog.objects.count() == EVENTS

@@ -1,0 +1,213 @@
+"""A device changes its status, and the callback API hears of it: with a real worker."""
+
+import ssl
+import time
+from uuid import UUID
+
+import pytest
+import trustme
+
+from eventlog.models import WebhookLog
+from metaaccess.devices import NewStatus
+from metaaccess.models import Account, Device, Plan
+from tests.conftest import API_KEY, MakeWebhook
+from tests.pipeline.conftest import MakeReceiver
+from tests.pipeline.workers import Workers, until
+from webhooks import http
+from webhooks.local_receiver import LocalReceiver
+from webhooks.models import Delivery, State
+
+DEVICE_ID = "6WXJURV8QAM0I7KC"
+
+
+def add_device(account: Account, device_id: str = DEVICE_ID) -> None:
+    Device.objects.create(account=account, device_id=device_id)
+
+
+def change(device_id: str, status: str, timestamp: int | None = None) -> None:
+    Device.objects.change([NewStatus(device_id, status, timestamp)])
+
+
+def test_a_receiver_gets_what_the_contract_says(
+    workers: Workers, account: Account, make_webhook: MakeWebhook, receiver: LocalReceiver
+) -> None:
+    workers.start("one")
+    add_device(account)
+    make_webhook(url=receiver.url)
+
+    change(DEVICE_ID, "compliant", 1582708254594)
+
+    until("the push", lambda: receiver.received)
+    push = receiver.received[0]
+    sent = Delivery.objects.get(webhook__url=receiver.url)
+    assert push.body == (
+        b'[{"device_id": "6WXJURV8QAM0I7KC", "status": "compliant", "timestamp": 1582708254594}]'
+    )
+    assert abs(int(push.headers.pop("Webhook-Timestamp")) - push.time) < 5
+    assert push.headers == {
+        "Host": receiver.url.removeprefix("http://").rstrip("/"),
+        "Accept-Encoding": "identity",
+        "Content-Length": "86",
+        "Content-Type": "application/json",
+        "Authorization": API_KEY,
+        "User-Agent": "MetaAccess-Webhook/0.1.0",
+        "Webhook-Id": str(sent.push_id),
+    }
+
+
+def test_the_timestamp_is_when_the_status_changed(
+    workers: Workers, account: Account, make_webhook: MakeWebhook, receiver: LocalReceiver
+) -> None:
+    workers.start("one")
+    make_webhook(url=receiver.url)
+    before = time.time() * 1000
+
+    add_device(account)
+
+    until("the push", lambda: receiver.received)
+    assert before - 5 <= receiver.received[0].events[0]["timestamp"] <= time.time() * 1000
+
+
+def test_attempts_at_0_4_and_64_seconds(
+    workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver
+) -> None:
+    receiver = make_receiver(status=500)
+    workers.start("one")
+    workers.start_beat()
+    webhook = make_webhook(url=receiver.url)
+
+    add_device(account)
+
+    until("the third attempt", lambda: len(receiver.received) == 3, timeout_s=100)
+    until("its settling", lambda: WebhookLog.objects.filter(attempt=3).exists())
+    first, second, third = receiver.received
+    assert 4 <= second.time - first.time <= 6
+    assert 64 <= third.time - first.time <= 66 + 2  # each countdown has its tolerance
+    assert first.body == second.body == third.body
+    assert first.push_id == second.push_id == third.push_id
+    rows = WebhookLog.objects.order_by("pk").values_list("attempt", "status_code", "push_id")
+    assert list(rows) == [(number, 500, UUID(first.push_id)) for number in (1, 2, 3)]
+    webhook.refresh_from_db()
+    assert webhook.consecutive_failures == 1
+    assert Delivery.objects.get().state == State.FAILED
+
+
+def test_a_retry_that_succeeds_is_a_success(
+    workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver
+) -> None:
+    receiver = make_receiver(fail_first=2)
+    workers.start("one", WEBHOOK_RETRY_COUNTDOWNS="0.1,0.2")
+    webhook = make_webhook(url=receiver.url)
+
+    add_device(account)
+
+    until("the success", lambda: Delivery.objects.get().state == State.DELIVERED)
+    webhook.refresh_from_db()
+    assert [push.status for push in receiver.received] == [503, 503, 200]
+    assert (webhook.consecutive_failures, webhook.enabled) == (0, True)
+
+
+def test_each_kind_of_failure_has_its_own_words(
+    workers: Workers,
+    account: Account,
+    make_webhook: MakeWebhook,
+    make_receiver: MakeReceiver,
+) -> None:
+    statuses = [204, 301, 302, 304, 404, 410, 429, 500]
+    authority = trustme.CA()
+    bad_certificate = make_receiver()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    bad_certificate.socket = context.wrap_socket(bad_certificate.socket, server_side=True)
+    closed = make_receiver()
+    closed.server_close()
+    urls = {str(status): make_receiver(status=status).url for status in statuses} | {
+        "slow": make_receiver(delay_s=30).url,
+        "refused": closed.url,
+        "certificate": bad_certificate.url.replace("http://127.0.0.1", "https://localhost"),
+        "name": "https://no-such-host.invalid/",
+        "address": "http://10.0.0.1/",
+    }
+    workers.start("one", WEBHOOK_TIMEOUT="1.5")
+    names = {make_webhook(url=url).pk: name for name, url in urls.items()}
+
+    add_device(account)
+
+    rows = WebhookLog.objects.filter(attempt=1)
+    until("the first attempts", lambda: rows.count() == len(urls))
+    assert {names[row.webhook_id]: (row.status_code, row.error, row.detail) for row in rows} == {
+        "204": (204, "", ""),
+        "301": (301, "redirect", "Redirects are not followed (301 Moved Permanently)"),
+        "302": (302, "redirect", "Redirects are not followed (302 Found)"),
+        "304": (304, "redirect", "Redirects are not followed (304 Not Modified)"),
+        "404": (404, "http_status", "HTTP 404 Not Found"),
+        "410": (410, "http_status", "HTTP 410 Gone"),
+        "429": (429, "http_status", "HTTP 429 Too Many Requests"),
+        "500": (500, "http_status", "HTTP 500 Internal Server Error"),
+        "slow": (None, "timeout", "No complete answer within 1.5 s"),
+        "refused": (None, "refused", "Connection refused"),
+        "certificate": (
+            None,
+            "tls",
+            "The certificate is not valid: its issuer is not trusted, or the server does not "
+            "send the intermediate certificates",
+        ),
+        "name": (None, "dns", "The host name does not resolve"),
+        "address": (None, "blocked_address", "The address is not allowed"),
+    }
+    assert {row.error for row in rows} - {""} <= set(http.ErrorKind)
+
+
+def test_only_subscribed_statuses_of_enterprise_accounts_are_pushed(
+    workers: Workers,
+    account: Account,
+    make_webhook: MakeWebhook,
+    make_receiver: MakeReceiver,
+) -> None:
+    first, second, none = make_receiver(), make_receiver(), make_receiver()
+    standard = Account.objects.create(name="Standard", plan=Plan.STANDARD)
+    make_webhook(url=first.url)
+    make_webhook(url=second.url, events=["non_compliant"])
+    make_webhook(url=none.url, account=standard)
+    workers.start("one")
+
+    add_device(account)
+    add_device(standard, "0000000000000000")
+    change(DEVICE_ID, "non_compliant")
+    change("0000000000000000", "non_compliant")
+
+    until("three pushes", lambda: len(first.received) == 2 and len(second.received) == 1)
+    until("all settled", lambda: WebhookLog.objects.count() == 3)
+    assert [push.events[0]["status"] for push in second.received] == ["non_compliant"]
+    assert len({push.push_id for push in first.received + second.received}) == 3
+    assert (Delivery.objects.count(), none.received) == (3, [])
+
+
+def test_a_slow_receiver_does_not_hold_its_other_events(
+    workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver
+) -> None:
+    receiver = make_receiver(delay_s=3)
+    workers.start("one")
+    make_webhook(url=receiver.url)
+
+    add_device(account, "A" * 16)
+    until("the first push", lambda: receiver.received)
+    add_device(account, "B" * 16)
+
+    until("the second push", lambda: len(receiver.received) == 2)
+    first, second = receiver.received
+    assert second.time - first.time < 3, "the second did not wait for the first one's answer"
+
+
+@pytest.mark.parametrize("name", ["compliant", "non_compliant"])
+def test_what_waited_goes_out_together_where_the_webhook_allows_it(
+    workers: Workers, account: Account, make_webhook: MakeWebhook, receiver: LocalReceiver, name: str
+) -> None:
+    make_webhook(url=receiver.url, events_per_push=100, events=[name])
+    devices = Device.objects.bulk_create(Device(account=account) for _ in range(250))
+    Device.objects.change(NewStatus(device.device_id, name) for device in devices)
+
+    workers.start("one")
+
+    until("all events", lambda: sum(len(push.events) for push in receiver.received) == 250)
+    assert sorted(len(push.events) for push in receiver.received) == [50, 100, 100]

@@ -1,0 +1,92 @@
+"""Celery processes as the Procfile has them, on the database and Redis of the test."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from django.db import connection
+
+from settings import celery_app
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+T = TypeVar("T")
+
+
+class Workers:
+    """The processes of one test; `stop` ends them all."""
+
+    def __init__(self) -> None:
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.directory = tempfile.TemporaryDirectory()
+
+    def start(self, *names: str, **settings: str) -> None:
+        """Starts workers under these names with settings from the environment; all answer."""
+        for name in names:
+            command = [
+                "worker", "--pool", "gevent", "--concurrency", "100", "--without-mingle",
+                "--without-gossip", "--hostname", f"{name}@{os.getpid()}",
+            ]  # fmt: skip
+            self._celery(name, command, settings)
+        until(f"{names} answer", lambda: self._answering() >= set(names))
+
+    def start_beat(self, **settings: str) -> None:
+        schedule = str(Path(self.directory.name) / "beat")
+        self._celery("beat", ["beat", "--schedule", schedule], settings)
+
+    def kill(self, name: str) -> None:
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def terminate(self, name: str, timeout_s: float = 40) -> int:
+        """As a deploy does; the exit code."""
+        process = self.processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        return process.wait(timeout_s)
+
+    def stop(self) -> None:
+        for name in list(self.processes):
+            self.kill(name)
+        self.directory.cleanup()
+
+    def _celery(self, name: str, command: list[str], settings: dict[str, str]) -> None:
+        database = os.environ["DATABASE_URL"].rpartition("/")[0]
+        environment = os.environ | {
+            "DJANGO_SETTINGS_MODULE": "settings.base",
+            "DATABASE_URL": f"{database}/{connection.settings_dict['NAME']}",
+            "CELERY_BROKER_URL": os.environ["REDIS_URL"],
+            "VAR_DIR": self.directory.name,
+            "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+            "WEBHOOK_KEYS": "test",
+            "SECRET_KEY": "test",
+            **settings,
+        }
+        self.processes[name] = subprocess.Popen(
+            [sys.executable, "-m", "celery", "--quiet", "-A", "settings", *command]
+            + ["--loglevel", "WARNING"],
+            cwd=ROOT,
+            env=environment,
+        )
+
+    def _answering(self) -> set[str]:
+        # A connection of its own: the kept one may be to a Redis that has been stopped since.
+        with celery_app.connection_for_write() as broker:
+            answers = celery_app.control.ping(timeout=0.3, connection=broker) or []
+        return {name.partition("@")[0] for answer in answers for name in answer}
+
+
+def until(what: str, happened: Callable[[], T], timeout_s: float = 60) -> T:
+    """Waits for something, and gives it back; fails with what did not happen."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if result := happened():
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"this did not happen within {timeout_s:g} s: {what}")
+        time.sleep(0.02)
