@@ -21,7 +21,7 @@ run: $(READY)  ## the whole product on this machine (PORT, VAR_DIR); Ctrl-C stop
 	@$(BIN)/python -m devstack run
 
 demo: $(READY)  ## one short story, from an empty start to exit code 0
-	@$(BIN)/python -m devstack.demo
+	@$(BIN)/python -m devstack exec $(BIN)/python -m devstack.demo
 
 test: $(READY)  ## the test-suite, in parallel, on real PostgreSQL and Redis
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not faults" tests
@@ -29,15 +29,17 @@ test: $(READY)  ## the test-suite, in parallel, on real PostgreSQL and Redis
 test-faults: $(READY)  ## servers and workers killed in the middle of things
 	$(BIN)/python -m pytest -m faults tests
 
-bench: $(READY)  ## the benchmarks: a table, and bench/results.json
-	@$(BIN)/python -m bench
+bench: $(READY)  ## the benchmarks (SCENARIO=drain or slow): tables, and bench/results.json
+	@$(BIN)/python -m devstack exec $(BIN)/python -m bench $(SCENARIO)
 
-lint: $(READY)  ## ruff, mypy, import contracts, migrations, templates, requirements
+lint: $(READY)  ## ruff, mypy, import contracts, migrations, system checks, pins
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python -m tools.lint
+	$(BIN)/lint-imports --no-logo
+	DJANGO_SETTINGS_MODULE=settings.test $(BIN)/python -W ignore -m django makemigrations --check --dry-run
+	DJANGO_SETTINGS_MODULE=settings.test $(BIN)/python -m django check
+	$(BIN)/python -m pip check
 
 format: $(READY)  ## what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,5 @@
+"""The benchmarks. Run by `devstack exec`, which gives the servers (PostgreSQL with fsync)."""
+
+import django
+
+django.setup()

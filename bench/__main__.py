@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import setting
+from bench import drain, slow
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -19,23 +19,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("scenario", nargs="*", choices=["drain", "slow"], help="all by default")
     parser.add_argument(
-        "--pools", default="gevent", help="worker pools to compare in `slow` (gevent,threads,prefork)"
+        "--pools",
+        default="gevent",
+        help="worker pools to compare in `slow` (gevent,threads,prefork)",
     )
     arguments = parser.parse_args()
     wanted = arguments.scenario or ["drain", "slow"]
     results: dict[str, Any] = {
         "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}"
     }
-    with setting.servers():
-        from bench import drain, slow
-
-        if "drain" in wanted:
-            results["drain"] = drain.run()
-            show("drain: 10,000 deliveries, 20 webhooks", results["drain"])
-        if "slow" in wanted:
-            results["slow"] = slow.run(tuple(arguments.pools.split(",")))
-            for pool, figures in results["slow"].items():
-                show(f"slow: 200 receivers that take 250 ms, {pool} workers", figures)
+    if "drain" in wanted:
+        results["drain"] = drain.run()
+        show("drain: 10,000 deliveries, 20 webhooks", results["drain"])
+    if "slow" in wanted:
+        results["slow"] = slow.run(tuple(arguments.pools.split(",")))
+        for pool, figures in results["slow"].items():
+            show(f"slow: 200 receivers that take 250 ms, {pool} workers", figures)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     Console().print(f"written: {RESULTS.relative_to(Path.cwd())}")
 

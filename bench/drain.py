@@ -14,6 +14,10 @@ import requests
 
 from bench import plain, receivers
 from bench.setting import celery, until
+from eventlog.models import WebhookLog
+from metaaccess.models import Account, Device, Plan
+from webhooks import recovery
+from webhooks.models import OPEN, Delivery, WebhookConfig
 
 EVENTS = 10_000
 WEBHOOKS = 20
@@ -73,11 +77,6 @@ def _run_all(processes: list[Any]) -> None:
 
 def ours(url: str, events_per_push: int) -> float:
     """Events a second, from enabling the webhooks to the last settled delivery."""
-    from eventlog.models import WebhookLog
-    from metaaccess.models import Account, Device, Plan
-    from webhooks import recovery
-    from webhooks.models import OPEN, Delivery, WebhookConfig
-
     Account.objects.all().delete()
     account = Account.objects.create(name="drain", plan=Plan.ENTERPRISE)
     for _ in range(WEBHOOKS):

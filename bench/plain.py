@@ -6,28 +6,22 @@ from uuid import uuid4
 
 import requests
 from celery import Celery
+from django.utils import timezone
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
+from bench.setting import until
+from eventlog.models import WebhookLog
+from metaaccess.models import Account, Device, Plan
+from webhooks import payload, recovery
+from webhooks.models import Delivery, State, WebhookConfig
 
-app = Celery("plain", broker=os.environ.get("REDIS_URL"), set_as_current=False)
+app = Celery("plain", broker=os.environ["REDIS_URL"], set_as_current=False)
 app.conf.update(
     task_ignore_result=True, task_default_queue="plain", worker_hijack_root_logger=False
 )
 
-if __name__ != "__main__":
-    import django
-
-    django.setup()
-
 
 @app.task
 def push_one(delivery_id: int) -> None:
-    from django.utils import timezone
-
-    from eventlog.models import WebhookLog
-    from webhooks import payload
-    from webhooks.models import Delivery, State
-
     delivery = Delivery.objects.select_related("webhook").get(pk=delivery_id)
     webhook = delivery.webhook
     delivery.state = State.SENDING
@@ -59,12 +53,6 @@ def push_one(delivery_id: int) -> None:
 
 def drain(url: str, events: int) -> float:
     """Events a second, from the first publish to the last row."""
-    from bench.setting import until
-    from eventlog.models import WebhookLog
-    from metaaccess.models import Account, Device, Plan
-    from webhooks import recovery
-    from webhooks.models import Delivery, WebhookConfig
-
     Account.objects.all().delete()
     account = Account.objects.create(name="plain", plan=Plan.ENTERPRISE)
     webhook = WebhookConfig(account=account, url=url)

@@ -9,8 +9,14 @@ import threading
 import time
 from typing import Any
 
+from django.db import connection
+
 from bench import receivers
 from bench.setting import celery, until
+from metaaccess.devices import NewStatus
+from metaaccess.models import Account, Device, Plan
+from webhooks import recovery
+from webhooks.models import OPEN, Delivery, WebhookConfig
 
 WEBHOOKS = 200
 HANGING = 20
@@ -57,9 +63,6 @@ def p99(seconds: list[float]) -> int:
 
 def load(url: str, hanging: int) -> list[int]:
     """One account, one webhook, and devices for each receiver; the webhooks' IDs."""
-    from metaaccess.models import Account, Device, Plan
-    from webhooks.models import WebhookConfig
-
     Account.objects.all().delete()
     webhooks = []
     for number in range(WEBHOOKS):
@@ -75,11 +78,6 @@ def load(url: str, hanging: int) -> list[int]:
 
 def drain(webhooks: list[int]) -> tuple[float, int]:
     """Pushes a second of a backlog of one event for each device, and the most connections."""
-    from metaaccess.devices import NewStatus
-    from metaaccess.models import Device
-    from webhooks import recovery
-    from webhooks.models import OPEN, Delivery
-
     recovery.disable(webhooks, "until all is loaded")
     Device.objects.change(
         NewStatus(device_id, "compliant")
@@ -109,8 +107,6 @@ class Connections:
         self._thread.join()
 
     def _watch(self) -> None:
-        from django.db import connection
-
         with connection.cursor() as cursor:
             while not self._stop.wait(0.2):
                 cursor.execute(
@@ -122,9 +118,6 @@ class Connections:
 
 def steady(url: str, webhooks: list[int]) -> list[float]:
     """Latencies of single changes at a steady rate, each of another webhook's device."""
-    from metaaccess.devices import NewStatus
-    from metaaccess.models import Device
-
     devices = list(Device.objects.order_by("device_id").values_list("device_id", "status"))
     receivers.take_latencies(url)
     began = time.monotonic()

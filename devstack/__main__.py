@@ -1,11 +1,29 @@
-"""`python -m devstack run`."""
+"""`python -m devstack run`, `python -m devstack exec COMMAND…`."""
 
 import argparse
 import sys
 
+from devstack import DevstackError
+from devstack.execute import execute
 from devstack.run import run
 
-parser = argparse.ArgumentParser(prog="python -m devstack")
-parser.add_argument("command", choices=["run"], help="run: the whole product, until Ctrl-C")
-parser.parse_args()
-sys.exit(run())
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m devstack")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="the whole product, until Ctrl-C")
+    on_empty_servers = commands.add_parser("exec", help="a command on empty servers of its own")
+    on_empty_servers.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
+    arguments = parser.parse_args()
+    if arguments.command == "run":
+        return run()
+    if not arguments.words:
+        on_empty_servers.error("say which command")
+    try:
+        return execute(arguments.words)
+    except DevstackError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+sys.exit(main())

@@ -22,7 +22,16 @@ class WebhookLogAdmin(LogAdmin):
 
 @admin.register(DeviceLog)
 class DeviceLogAdmin(LogAdmin):
-    list_display = ("time", "device_id", "device_name", "cause", "previous", "status", "actor", "account")
+    list_display = (
+        "time",
+        "device_id",
+        "device_name",
+        "cause",
+        "previous",
+        "status",
+        "actor",
+        "account",
+    )
     list_filter = ("cause", "status", "account")
     search_fields = ("device_id", "device_name")
     ordering = ("-pk",)

@@ -39,7 +39,9 @@ class WebhookLog(models.Model):
     duration_ms = models.PositiveIntegerField(
         "duration (ms)", help_text="From the look-up of the host to the last byte."
     )
-    event_count = models.PositiveSmallIntegerField("events", help_text="How many events it carried.")
+    event_count = models.PositiveSmallIntegerField(
+        "events", help_text="How many events it carried."
+    )
     device_ids = ArrayField(models.CharField(max_length=16), help_text="Whose events they were.")
     request_body = models.TextField(help_text="The body that was sent.")
     response_body = models.TextField(blank=True, help_text="The first part of the response.")

@@ -73,6 +73,7 @@ def _prune(model: type[models.Model], keep_days: int, dry_run: bool) -> int:
                 f"DELETE FROM {table} WHERE id IN ({old} LIMIT {_PRUNE_ROWS})",  # noqa: S608
                 [keep_days],
             )
-            removed += cursor.rowcount
-            if cursor.rowcount < _PRUNE_ROWS:
+            rows = int(cursor.rowcount)
+            removed += rows
+            if rows < _PRUNE_ROWS:
                 return removed

@@ -35,7 +35,7 @@ class AccountsAdmin(AccountAdmin):
 
 
 @admin.register(User)
-class UsersAdmin(AccountAdmin, DjangoUserAdmin):
+class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -50,12 +50,17 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):
         ("Times", {"fields": ("last_login", "created_at")}),
     )
     add_fieldsets = (
-        (None, {"fields": ("email", "account", "role", "usable_password", "password1", "password2")}),
+        (
+            None,
+            {"fields": ("email", "account", "role", "usable_password", "password1", "password2")},
+        ),
     )
 
-    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
         """No account makes an operator, so only an operator may leave it empty."""
-        form = super().get_form(request, obj, **kwargs)
+        form = super().get_form(request, obj, change=change, **kwargs)
         if "account" in form.base_fields and not person(request).is_operator:
             form.base_fields["account"].required = True
         return form

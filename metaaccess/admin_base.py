@@ -10,7 +10,7 @@ from metaaccess.models import Account, User
 from metaaccess.signals import administered
 
 
-class AccountAdmin(ModelAdmin):
+class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """A model whose rows belong to accounts. Operators see all rows, the others their account's.
 
     Rows of other accounts do not exist: they are in no list, count, choice or search, and their
@@ -22,7 +22,7 @@ class AccountAdmin(ModelAdmin):
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        rows = super().get_queryset(request)
+        rows: models.QuerySet[Any] = super().get_queryset(request)
         user = person(request)
         return rows if user.is_operator else rows.filter(**{self.account_path: user.account_id})
 
@@ -30,7 +30,7 @@ class AccountAdmin(ModelAdmin):
         self, db_field: models.ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
         user = person(request)
-        if db_field.related_model is Account and not user.is_operator:
+        if db_field.related_model is Account and user.account_id is not None:
             kwargs["queryset"] = Account.objects.filter(pk=user.account_id)
             kwargs["initial"] = user.account_id
         return super().formfield_for_foreignkey(db_field, request, **kwargs)

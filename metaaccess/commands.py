@@ -1,8 +1,9 @@
 """What the management commands share: who is acting, how an account is named, how rows print."""
 
 import json
+import os
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -37,7 +38,9 @@ class Command(BaseCommand):
         table = Table(*(column.replace("_", " ") for column in rows[0]), box=None)
         for row in rows:
             table.add_row(*("" if value is None else str(value) for value in row.values()))
-        Console(file=self.stdout, soft_wrap=True).print(table)
+        # What is no terminal has no width to keep to, unless COLUMNS names one.
+        width = None if self.stdout.isatty() or "COLUMNS" in os.environ else 200
+        Console(file=cast(IO[str], self.stdout), width=width).print(table)
 
 
 class ListingCommand(Command):

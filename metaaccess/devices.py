@@ -85,7 +85,9 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         outcome = Outcome()
         with transaction.atomic(using=self.db):
             wanted = {new.device_id for new in news}
-            locked = self.filter(device_id__in=wanted).order_by("pk").select_for_update(of=("self",))
+            locked = (
+                self.filter(device_id__in=wanted).order_by("pk").select_for_update(of=("self",))
+            )
             devices = {device.device_id: device for device in locked}
             now = milliseconds(self._clock()) if devices else 0
             changes: list[StatusChange] = []
@@ -108,7 +110,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         if devices:
             with connections[self.db].cursor() as cursor:
                 cursor.execute(
-                    f"UPDATE {self.model._meta.db_table} d"
+                    "UPDATE metaaccess_device d"
                     " SET status = n.status, status_changed_at = n.changed_at"
                     " FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[])"
                     " AS n(id, status, changed_at) WHERE d.id = n.id",
@@ -122,7 +124,9 @@ class DeviceQuerySet(models.QuerySet["Device"]):
     def _clock(self) -> datetime:
         with connections[self.db].cursor() as cursor:
             cursor.execute("SELECT clock_timestamp()")
-            return cursor.fetchone()[0]
+            (now,) = cursor.fetchone()
+            assert isinstance(now, datetime)
+            return now
 
     def remove(self, cause: Cause = Cause.REMOVED_BY_ADMINISTRATOR) -> int:
         """Deletes the devices of this queryset and announces each as `deleted`; how many."""
@@ -152,11 +156,13 @@ class DeviceQuerySet(models.QuerySet["Device"]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
-    def bulk_update(self, objs: Iterable["Device"], fields: Iterable[str], **kwargs: Any) -> int:
+    def bulk_update(
+        self, objs: Iterable["Device"], fields: Iterable[str], batch_size: int | None = None
+    ) -> int:
         fields = list(fields)
         if "status" in fields:
             _refuse("bulk_update of status")
-        return super().bulk_update(objs, fields, **kwargs)
+        return super().bulk_update(objs, fields, batch_size)
 
     def bulk_create(self, objs: Iterable["Device"], **kwargs: Any) -> list["Device"]:  # type: ignore[override]
         """Adds many devices with one insert and one signal."""

@@ -85,7 +85,8 @@ def read_keys(var_dir: Path, development: bool) -> dict[str, str]:
             missing = next(name for name in names if name not in given)
             stop(missing, "is not set", "a long random text, and is required when DEBUG is off")
         make_keys(path)
-    return json.loads(path.read_text()) | given
+    kept: dict[str, str] = json.loads(path.read_text())
+    return kept | given
 
 
 def make_keys(path: Path) -> None:

@@ -4,13 +4,12 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.decorators import action
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from metaaccess.admin_base import AccountAdmin, LogAdmin
 from metaaccess.models import Status
 from webhooks import recovery
-from webhooks.models import Delivery, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig, WebhookQuerySet
 from webhooks.validators import validate_api_key
 
 
@@ -61,7 +60,9 @@ class WebhooksAdmin(AccountAdmin):
     readonly_fields = ("state", "consecutive_failures", "disabled_at", "disabled_reason", "held")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookConfig]:
-        return super().get_queryset(request).with_held_events()  # type: ignore[attr-defined]
+        rows = super().get_queryset(request)
+        assert isinstance(rows, WebhookQuerySet)
+        return rows.with_held_events()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fixed = super().get_readonly_fields(request, obj)
@@ -75,17 +76,17 @@ class WebhooksAdmin(AccountAdmin):
     def held(self, webhook: WebhookConfig) -> int:
         return int(getattr(webhook, "held_events", 0))
 
-    @action(description="Enable again", permissions=["change"])
+    @admin.action(description="Enable again", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
         enabled = recovery.enable(queryset.values_list("pk", flat=True), "in the console")
         messages.success(request, f"Enabled: {len(enabled)}.")
 
-    @action(description="Disable", permissions=["change"])
+    @admin.action(description="Disable", permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
         disabled = recovery.disable(queryset.values_list("pk", flat=True), "in the console")
         messages.success(request, f"Disabled: {len(disabled)}. Their events are held.")
 
-    @action(description="Send test push", permissions=["change"])
+    @admin.action(description="Send test push", permissions=["change"])
     def test(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
         for webhook in queryset:
             recovery.send_test(webhook)
@@ -95,7 +96,15 @@ class WebhooksAdmin(AccountAdmin):
 @admin.register(Delivery)
 class DeliveriesAdmin(LogAdmin):
     account_path = "webhook__account"
-    list_display = ("created_at", "webhook", "device_id", "status", "state_in_words", "attempts", "push_id")
+    list_display = (
+        "created_at",
+        "webhook",
+        "device_id",
+        "status",
+        "state_in_words",
+        "attempts",
+        "push_id",
+    )
     list_filter = ("state", "status")
     search_fields = ("device_id",)
     list_select_related = ("webhook",)

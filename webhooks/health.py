@@ -25,23 +25,23 @@ class Ended(NamedTuple):
 class Verdict(NamedTuple):
     """What pushes make of a streak. `fatal` is the failure that reached the limit."""
 
-    count: int
+    failures: int
     failing_since: datetime | None
     fatal: Ended | None = None
 
 
 def evaluate(
-    count: int, failing_since: datetime | None, ended: Sequence[Ended], limit: int
+    failures: int, failing_since: datetime | None, ended: Sequence[Ended], limit: int
 ) -> Verdict:
     """Walks pushes in the order in which they ended; nothing counts after the limit."""
     for push in ended:
         if not push.failure:
-            count, failing_since = 0, None
+            failures, failing_since = 0, None
             continue
-        count, failing_since = count + 1, failing_since or push.at
-        if count >= limit:
-            return Verdict(count, failing_since, fatal=push)
-    return Verdict(count, failing_since)
+        failures, failing_since = failures + 1, failing_since or push.at
+        if failures >= limit:
+            return Verdict(failures, failing_since, fatal=push)
+    return Verdict(failures, failing_since)
 
 
 def count(webhook: WebhookConfig, ended: Sequence[Ended]) -> Verdict | None:
@@ -65,7 +65,8 @@ def count(webhook: WebhookConfig, ended: Sequence[Ended]) -> Verdict | None:
     verdict = evaluate(
         locked.consecutive_failures, locked.failing_since, ended, settings.WEBHOOK_DISABLE_AFTER
     )
-    locked.consecutive_failures, locked.failing_since = verdict.count, verdict.failing_since
+    locked.consecutive_failures = verdict.failures
+    locked.failing_since = verdict.failing_since
     if verdict.fatal:
         _disable(locked, verdict.fatal)
     locked.save(update_fields=HEALTH_FIELDS)
@@ -78,7 +79,5 @@ def _disable(webhook: WebhookConfig, fatal: Ended) -> None:
         f"{webhook.consecutive_failures} failed pushes in a row since "
         f"{webhook.failing_since:%Y-%m-%d %H:%M:%S} UTC; the last one: {fatal.failure}"
     )
-    record.administration(
-        webhook.account_id, DISABLED, webhook.described, webhook.disabled_reason
-    )
+    record.administration(webhook.account_id, DISABLED, webhook.described, webhook.disabled_reason)
     logger.warning("webhook %s was disabled: %s", webhook.pk, webhook.disabled_reason)

@@ -16,7 +16,6 @@ from metaaccess.models import Account, Status
 from webhooks import secrets
 from webhooks.validators import validate_api_key, validate_callback_url
 
-
 # Written by webhooks/health.py and webhooks/recovery.py alone, under a lock of the row.
 HEALTH_FIELDS = ("consecutive_failures", "failing_since", "disabled_at", "disabled_reason")
 SETTINGS_FIELDS = (
@@ -128,6 +127,21 @@ class WebhookConfig(models.Model):
     def __str__(self) -> str:
         return self.name or self.url
 
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        """Settings are saved without the health, which workers change meanwhile.
+
+        Another URL or key begins a new epoch: failures of the old one say nothing of it.
+        """
+        if self._state.adding or update_fields is not None:
+            super().save(*args, update_fields=update_fields, **kwargs)
+            return
+        with transaction.atomic():
+            same = Q(url=self.url, api_key_sealed=self.api_key_sealed)
+            WebhookConfig.objects.filter(~same, pk=self.pk).update(
+                epoch=F("epoch") + 1, consecutive_failures=0, failing_since=None
+            )
+            super().save(update_fields=SETTINGS_FIELDS)
+
     @property
     def enabled(self) -> bool:
         return self.disabled_at is None
@@ -158,21 +172,6 @@ class WebhookConfig(models.Model):
     def described(self) -> str:
         """How logs name it."""
         return f"webhook {self.pk} ({self.url})"
-
-    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
-        """Settings are saved without the health, which workers change meanwhile.
-
-        Another URL or key begins a new epoch: failures of the old one say nothing of it.
-        """
-        if self._state.adding or update_fields is not None:
-            super().save(*args, update_fields=update_fields, **kwargs)
-            return
-        with transaction.atomic():
-            same = Q(url=self.url, api_key_sealed=self.api_key_sealed)
-            WebhookConfig.objects.filter(~same, pk=self.pk).update(
-                epoch=F("epoch") + 1, consecutive_failures=0, failing_since=None
-            )
-            super().save(update_fields=SETTINGS_FIELDS)
 
     def clean(self) -> None:
         errors: dict[str, Any] = {}

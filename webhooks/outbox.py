@@ -4,11 +4,8 @@ add → claim → settle. Time is the database's throughout. Nothing here talks 
 receiver, and no connection is kept once a function has returned.
 """
 
-import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -16,6 +13,7 @@ from django.db import connection, transaction
 
 from metaaccess.models import Plan
 from metaaccess.signals import StatusChange
+from webhooks.chunk import Chunk, Push, Row, Settlement, lanes_of_devices, new_lanes, whole_pushes
 from webhooks.models import Kind, State, WebhookConfig
 
 # How much of one webhook may be under way at once, over all workers: a receiver that hangs holds
@@ -33,64 +31,6 @@ _PRUNE_ROWS = 10_000
 def lease_s() -> float:
     """Seconds after which a claimed delivery that nobody settled is taken from its worker."""
     return SLICE_S + settings.WEBHOOK_TIMEOUT_S + LEASE_MARGIN_S
-
-
-class Row(NamedTuple):
-    """What a push needs of a delivery."""
-
-    id: int
-    device_id: str
-    status: str
-    timestamp: int
-    push_id: UUID | None
-    attempts: int
-    kind: int
-
-
-@dataclass(slots=True)
-class Push:
-    """One POST with its retries: 1..N rows that share a push ID."""
-
-    push_id: UUID
-    rows: list[Row]
-
-    @property
-    def attempt(self) -> int:
-        """The number of the attempt that is to be made: 1 for the first."""
-        return self.rows[0].attempts + 1
-
-    @property
-    def is_test(self) -> bool:
-        return self.rows[0].kind == Kind.TEST
-
-
-@dataclass(slots=True)
-class Chunk:
-    """What one claim took: pushes in lanes. Lanes may be sent side by side, the pushes of one
-    lane only one after the other, so that a device's events are never sent out of order."""
-
-    webhook: WebhookConfig
-    claimed_at: datetime
-    lease_until: datetime
-    lanes: list[list[Push]] = field(default_factory=list)
-
-    @property
-    def pushes(self) -> list[Push]:
-        return list(itertools.chain.from_iterable(self.lanes))
-
-
-class Settlement(NamedTuple):
-    """What an attempt did to a push. Where another attempt follows: after how many seconds from
-    `ended`, the end of this one on the database's clock."""
-
-    push: Push
-    state: State
-    ended: datetime
-    countdown_s: float | None = None
-
-    @property
-    def retry_at(self) -> datetime | None:
-        return None if self.countdown_s is None else self.ended + timedelta(seconds=self.countdown_s)
 
 
 # --- Add ------------------------------------------------------------------------------------
@@ -113,7 +53,7 @@ def add(changes: Sequence[StatusChange]) -> set[int]:
 
     Runs in the transaction of the change. A disabled webhook gets its rows too: they are held.
     """
-    columns = [
+    columns: list[list[Any]] = [
         [change.account_id for change in changes],
         [change.event_id for change in changes],
         [change.device_id for change in changes],
@@ -200,15 +140,16 @@ def claim(webhook_id: int) -> Chunk | None:
         query = {"webhook": webhook_id, "active": active, "limit": MAX_ROWS}
         if budget > 0 and any(row.due for row in unresolved):
             cursor.execute(_AGAIN, query)
-            pushes = _whole_pushes([Row(*row) for row in cursor], budget)
+            rows = [Row(*row) for row in cursor]
+            pushes = whole_pushes(rows, cut=len(rows) == MAX_ROWS)[:budget]
             budget -= len(pushes)
-            lanes = _lanes_of_devices(pushes)
+            lanes = lanes_of_devices(pushes)
         if budget > 0 and not (webhook.in_order and unresolved):
             size = webhook.events_per_push
             busy = list({row.device_id for row in unresolved if row.state == State.SENDING})
             limit = min(budget * size, MAX_ROWS)
             cursor.execute(_FRESH, query | {"busy": busy, "limit": limit})
-            lanes += _new_lanes([Row(*row) for row in cursor], size)[:budget]
+            lanes += new_lanes([Row(*row) for row in cursor], size)[:budget]
         if not lanes:
             return None
         taken = [(row.id, push.push_id) for lane in lanes for push in lane for row in push.rows]
@@ -235,50 +176,6 @@ def _budget(webhook: WebhookConfig, unresolved: Sequence[_Unresolved]) -> int:
     retrying = len(unresolved) - len(sending)
     failing = webhook.consecutive_failures > 0 or retrying >= MAX_PUSHES_FAILING
     return (MAX_PUSHES_FAILING if failing else MAX_PUSHES) - under_way
-
-
-def _whole_pushes(rows: Sequence[Row], most: int) -> list[Push]:
-    """Groups rows by push. The last group may be cut by the query's limit: it is left for the
-    next claim (a push is never as large as the limit, so it is not the only one)."""
-    groups = [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.push_id)]
-    if len(rows) == MAX_ROWS:
-        groups.pop()
-    return [_push_of(group) for group in groups[:most]]
-
-
-def _push_of(rows: list[Row]) -> Push:
-    return Push(rows[0].push_id or uuid4(), rows)
-
-
-def _lanes_of_devices(pushes: Iterable[Push]) -> list[list[Push]]:
-    lanes: dict[str, list[Push]] = {}
-    for push in pushes:
-        lanes.setdefault(push.rows[0].device_id, []).append(push)
-    return list(lanes.values())
-
-
-def _new_lanes(rows: Sequence[Row], size: int) -> list[list[Push]]:
-    """Cuts new rows into pushes of up to `size` events, in lanes.
-
-    A lane is filled with whole devices until it holds a push's worth, so that a device's events
-    stay in one lane; within it the old order holds. Tests go alone.
-    """
-    devices: dict[tuple[int, str], list[Row]] = {}
-    for row in rows:
-        devices.setdefault((row.kind, row.device_id), []).append(row)
-    lanes: list[list[Row]] = []
-    for events in devices.values():
-        if lanes and len(lanes[-1]) < size and events[0].kind == lanes[-1][0].kind == Kind.EVENT:
-            lanes[-1].extend(events)
-        else:
-            lanes.append(events)
-    place = {row.id: number for number, row in enumerate(rows)}
-    for lane in lanes:
-        lane.sort(key=lambda row: place[row.id])
-    return [
-        [_push_of(lane[start : start + size]) for start in range(0, len(lane), size)]
-        for lane in lanes
-    ]
 
 
 # --- Settle ---------------------------------------------------------------------------------
@@ -361,10 +258,11 @@ def discard_held(days: int) -> int:
         cursor.execute(
             "UPDATE webhooks_delivery d SET state = %s"
             " FROM webhooks_webhookconfig w WHERE w.id = d.webhook_id AND d.state IN (0, 2)"
-            " AND w.disabled_at IS NOT NULL AND d.created_at < statement_timestamp() - make_interval(days => %s)",
+            " AND w.disabled_at IS NOT NULL"
+            " AND d.created_at < statement_timestamp() - make_interval(days => %s)",
             [State.DISCARDED, days],
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def prune(days: int) -> int:
@@ -374,9 +272,11 @@ def prune(days: int) -> int:
         with connection.cursor() as cursor:
             cursor.execute(
                 "DELETE FROM webhooks_delivery WHERE id IN (SELECT id FROM webhooks_delivery"
-                " WHERE state > 2 AND created_at < statement_timestamp() - make_interval(days => %s) LIMIT %s)",
+                " WHERE state > 2"
+                " AND created_at < statement_timestamp() - make_interval(days => %s) LIMIT %s)",
                 [days, _PRUNE_ROWS],
             )
-            removed += cursor.rowcount
-            if cursor.rowcount < _PRUNE_ROWS:
-                return removed
+            rows = int(cursor.rowcount)
+        removed += rows
+        if rows < _PRUNE_ROWS:
+            return removed

@@ -14,9 +14,9 @@ from django.db import OperationalError, connection, transaction
 from eventlog import record
 from eventlog.models import Outcome, WebhookLog
 from webhooks import health, http, outbox, payload, retry
+from webhooks.chunk import Chunk, Push, Settlement
 from webhooks.health import Ended
 from webhooks.models import State
-from webhooks.outbox import Chunk, Push, Settlement
 
 logger = logging.getLogger(__name__)
 

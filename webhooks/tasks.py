@@ -21,7 +21,9 @@ def push_due(webhook_id: int) -> None:
     until = time.monotonic() + TURN_S
     while chunk := outbox.claim(webhook_id):
         for settlements in push.send(chunk):
-            wake.later(webhook_id, {s.countdown_s for s in settlements if s.countdown_s is not None})
+            wake.later(
+                webhook_id, {s.countdown_s for s in settlements if s.countdown_s is not None}
+            )
         if time.monotonic() > until:
             wake.now([webhook_id])
             return

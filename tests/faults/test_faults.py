@@ -96,7 +96,7 @@ def test_redis_stopped_while_devices_change(
 
 
 @pytest.mark.parametrize("how", ["restarted", "wiped"])
-def test_redis_lost_in_the_middle(
+def test_redis_lost_in_the_middle(  # noqa: PLR0917  # fixtures
     stack: Stack,
     workers: Workers,
     devices: list[Device],

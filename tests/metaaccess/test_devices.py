@@ -101,7 +101,9 @@ def test_a_bulk_takes_as_many_queries_as_one(account: Account) -> None:
     devices = Device.objects.bulk_create(Device(account=account) for _ in range(200))
     counts = []
     for news in (devices[:1], devices[1:]):
-        with CaptureQueriesContext(connection, ) as queries:
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
             Device.objects.change([NewStatus(d.device_id, "compliant") for d in news])
         counts.append(len(queries))
 

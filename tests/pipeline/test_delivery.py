@@ -201,7 +201,11 @@ def test_a_slow_receiver_does_not_hold_its_other_events(
 
 @pytest.mark.parametrize("name", ["compliant", "non_compliant"])
 def test_what_waited_goes_out_together_where_the_webhook_allows_it(
-    workers: Workers, account: Account, make_webhook: MakeWebhook, receiver: LocalReceiver, name: str
+    workers: Workers,
+    account: Account,
+    make_webhook: MakeWebhook,
+    receiver: LocalReceiver,
+    name: str,
 ) -> None:
     make_webhook(url=receiver.url, events_per_push=100, events=[name])
     devices = Device.objects.bulk_create(Device(account=account) for _ in range(250))

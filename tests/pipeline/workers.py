@@ -68,8 +68,7 @@ class Workers:
             **settings,
         }
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", "celery", "--quiet", "-A", "settings", *command]
-            + ["--loglevel", "WARNING"],
+            [sys.executable, "-m", "celery", "--quiet", "-A", "settings", *command],
             cwd=ROOT,
             env=environment,
         )

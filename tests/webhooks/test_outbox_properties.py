@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 
 from metaaccess.models import Account, Device, Plan
 from webhooks import outbox, recovery, retry
+from webhooks.chunk import Chunk, Push, Settlement
 from webhooks.models import Delivery, State, WebhookConfig
-from webhooks.outbox import Chunk, Push, Settlement
 
 COUNTDOWNS_S = (4.0, 60.0)
 NAMES = {"pending", "sending", "retrying", "delivered", "failed", "held", "discarded"}
@@ -128,7 +128,9 @@ class OutboxMachine(RuleBasedStateMachine):
     @invariant()
     def a_push_keeps_its_rows(self) -> None:
         rows: dict[UUID, set[int]] = {}
-        for push_id, state in Delivery.objects.exclude(push_id=None).values_list("push_id", "state"):
+        for push_id, state in Delivery.objects.exclude(push_id=None).values_list(
+            "push_id", "state"
+        ):
             rows.setdefault(push_id, set()).add(state)
         assert all(len(states) == 1 for states in rows.values()), "a push is in one state"
 

@@ -25,7 +25,9 @@ class Command(BaseCommand):
             default=Plan.STANDARD,
             help="webhooks exist only on enterprise (standard)",
         )
-        parser.add_argument("--admin-email", required=True, help="the administrator signs in with it")
+        parser.add_argument(
+            "--admin-email", required=True, help="the administrator signs in with it"
+        )
         parser.add_argument("--password", help="made up and printed when not given")
 
     @transaction.atomic

@@ -13,7 +13,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--account", required=True, help="the account's ID or name")
-        parser.add_argument("--device-id", help="16 characters from A-Z and 0-9; made up if not given")
+        parser.add_argument(
+            "--device-id", help="16 characters from A-Z and 0-9; made up if not given"
+        )
         parser.add_argument("--name", default="", help="what people call it")
         parser.add_argument("--os", default="", help="its operating system")
 

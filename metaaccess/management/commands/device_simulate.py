@@ -41,9 +41,7 @@ class Command(BaseCommand):
     def _change_one(self, device_id: str) -> int:
         try:
             status = Device.objects.filter(device_id=device_id).values_list("status", flat=True)
-            other = (
-                Status.NON_COMPLIANT if status.first() == Status.COMPLIANT else Status.COMPLIANT
-            )
+            other = Status.NON_COMPLIANT if status.first() == Status.COMPLIANT else Status.COMPLIANT
             Device.objects.change([NewStatus(device_id, other)])
         except OperationalError as error:
             self.stderr.write(f"not changed, PostgreSQL does not answer: {error}")

@@ -32,11 +32,17 @@ class Command(ListingCommand):
         if not reason.strip():
             raise CommandError("--reason is empty: say why, for the Admin log")
         chosen = choose(**options).filter(disabled_at__isnull=False)
-        found = list(chosen) if dry_run else recovery.enable(chosen.values_list("pk", flat=True), reason)
+        found = (
+            list(chosen)
+            if dry_run
+            else recovery.enable(chosen.values_list("pk", flat=True), reason)
+        )
         rows = [{"id": webhook.pk, "url": webhook.url} for webhook in found]
         self.print_rows(rows, json, "none of these webhooks is disabled")
         if rows and not json:
-            self.stdout.write(f"{len(rows)} {'would be' if dry_run else ''} enabled".replace("  ", " "))
+            self.stdout.write(
+                f"{len(rows)} {'would be' if dry_run else ''} enabled".replace("  ", " ")
+            )
 
 
 def choose(
@@ -67,7 +73,9 @@ def existing(ids: list[int]) -> QuerySet[WebhookConfig]:
     webhooks = WebhookConfig.objects.filter(pk__in=ids)
     missing = sorted(set(ids) - set(webhooks.values_list("pk", flat=True)))
     if missing:
-        raise CommandError(f"no webhook has the ID {', '.join(map(str, missing))}: none was changed")
+        raise CommandError(
+            f"no webhook has the ID {', '.join(map(str, missing))}: none was changed"
+        )
     return webhooks
 
 
@@ -75,5 +83,7 @@ def parse_time(text: str) -> datetime:
     try:
         time = parse_datetime(text) or datetime.fromisoformat(text)
     except ValueError:
-        raise CommandError(f"{text!r} is not a time: it takes one such as 2026-03-01T14:00") from None
+        raise CommandError(
+            f"{text!r} is not a time: it takes one such as 2026-03-01T14:00"
+        ) from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)

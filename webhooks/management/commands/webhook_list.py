@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db.models import QuerySet
 
 from metaaccess.commands import ListingCommand, find_account
 from webhooks.models import WebhookConfig
@@ -15,7 +16,8 @@ class Command(ListingCommand):
         parser.add_argument("--disabled", action="store_true", help="only those that are disabled")
 
     def handle(self, *, account: str | None, disabled: bool, json: bool, **options: Any) -> None:
-        webhooks = WebhookConfig.objects.with_held_events().select_related("account")
+        webhooks: QuerySet[Any] = WebhookConfig.objects.with_held_events()
+        webhooks = webhooks.select_related("account")
         if account is not None:
             webhooks = webhooks.filter(account=find_account(account))
         if disabled:

@@ -1,6 +1,6 @@
 import signal
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
@@ -16,12 +16,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=9000, help="listens on 127.0.0.1 (9000)")
-        parser.add_argument("--status", type=int, default=200, help="the HTTP status it answers (200)")
         parser.add_argument(
-            "--fail-first", type=int, default=0, metavar="N", help="answers 503 to the first N requests"
+            "--status", type=int, default=200, help="the HTTP status it answers (200)"
         )
         parser.add_argument(
-            "--delay", type=float, default=0.0, metavar="S", help="waits S seconds before it answers"
+            "--fail-first",
+            type=int,
+            default=0,
+            metavar="N",
+            help="answers 503 to the first N requests",
+        )
+        parser.add_argument(
+            "--delay",
+            type=float,
+            default=0.0,
+            metavar="S",
+            help="waits S seconds before it answers",
         )
         parser.add_argument("--api-key", help="answers 401 to requests that do not carry this key")
 
@@ -41,7 +51,7 @@ class Command(BaseCommand):
             receiver = LocalReceiver(port, behaviour)
         except (OSError, OverflowError) as error:
             raise CommandError(f"cannot listen on port {port}: {error}") from None
-        self.console = Console(file=self.stdout._out, soft_wrap=True)  # type: ignore[attr-defined]
+        self.console = Console(file=cast(IO[str], self.stdout), soft_wrap=True)
         self.say(Text(f"Listening on {receiver.url}", style="bold"))
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:

@@ -1,0 +1,666 @@
+"""One push in this process, from claim to settled, against a receiver that is faked."""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import responses
+from django.db import connection
+from django.utils import timezone
+
+from eventlog.models import AdminLog, WebhookLog
+from metaaccess import VERSION
+from metaaccess.devices import NewStatus
+from metaaccess.models import Device
+from tests.conftest import API_KEY, MakeWebhook
+from webhooks import http, outbox, push, recovery, tasks, wake
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.outbox import Chunk, Settlement
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+URL = "https://receiver.example/hook"
+EXAMPLE = b'[{"device_id": "6WXJURV8QAM0I7KC", "status": "compliant", "timestamp": 1582708254594}]'
+
+
+@pytest.fixture
+def receiver() -> Iterator[responses.RequestsMock]:
+    """Whoever calls another address, or does not call one that is expected, fails."""
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+@pytest.fixture
+def alarms(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
+    """The countdowns that were set, each with its webhook."""
+    rung: list[tuple[int, float]] = []
+
+    def remember(webhook_id: int, countdowns_s: Iterable[float]) -> None:
+        rung.extend((webhook_id, countdown_s) for countdown_s in sorted(countdowns_s))
+
+    monkeypatch.setattr(wake, "later", remember)
+    return rung
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> list[Settlement]:
+    """What was settled, in that order; it alone knows when an attempt ended."""
+    remembered: list[Settlement] = []
+    settle = outbox.settle
+
+    def remember(chunk: Chunk, settlements: list[Settlement]) -> set[UUID]:
+        remembered.extend(settlements)
+        return settle(chunk, settlements)
+
+    monkeypatch.setattr(outbox, "settle", remember)
+    return remembered
+
+
+@pytest.fixture
+def event(device: Device, webhook: WebhookConfig) -> Delivery:
+    """The contract's example, waiting."""
+    Device.objects.change([NewStatus(device.device_id, "compliant", 1582708254594)])
+    return Delivery.objects.get()
+
+
+def make_due() -> None:
+    """As if the time of every retry had come."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE webhooks_delivery SET due_at = statement_timestamp() - interval '1 s'"
+            " WHERE state = 2"
+        )
+
+
+def push_with_retries(webhook: WebhookConfig) -> None:
+    """All three attempts of what is due."""
+    for _ in range(3):
+        make_due()
+        tasks.push_due(webhook.pk)
+
+
+def states() -> list[tuple[str, int]]:
+    rows = Delivery.objects.order_by("pk")
+    return [(delivery.state_name, delivery.attempts) for delivery in rows]
+
+
+def failures(webhook: WebhookConfig) -> int:
+    webhook.refresh_from_db()
+    return webhook.consecutive_failures
+
+
+# --- What the receiver sees ---
+
+
+def test_the_contracts_example_byte_for_byte(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    receiver.post(URL)
+
+    tasks.push_due(webhook.pk)
+
+    (call,) = receiver.calls
+    event.refresh_from_db()
+    assert (call.request.method, call.request.url, call.request.body) == ("POST", URL, EXAMPLE)
+    headers = dict(call.request.headers)
+    began = int(headers.pop("Webhook-Timestamp"))
+    assert began == int(WebhookLog.objects.get().time.timestamp())
+    assert headers == {
+        "Content-Type": "application/json",
+        "Content-Length": "86",
+        "Authorization": API_KEY,
+        "User-Agent": f"MetaAccess-Webhook/{VERSION}",
+        "Webhook-Id": str(event.push_id),
+    }
+
+
+def test_a_push_of_many_events_is_one_array(
+    device: Device, make_webhook: MakeWebhook, receiver: responses.RequestsMock
+) -> None:
+    webhook = make_webhook(events_per_push=10)
+    Device.objects.change(
+        [
+            NewStatus(device.device_id, "compliant", 1582708254594),
+            NewStatus(device.device_id, "non_compliant", 1582708254595),
+        ]
+    )
+    receiver.post(URL)
+
+    tasks.push_due(webhook.pk)
+
+    (call,) = receiver.calls
+    assert call.request.body == (
+        EXAMPLE[:-1] + b', {"device_id": "6WXJURV8QAM0I7KC", "status": "non_compliant",'
+        b' "timestamp": 1582708254595}]'
+    )
+    row = WebhookLog.objects.get()
+    assert (row.event_count, row.device_ids) == (2, ["6WXJURV8QAM0I7KC"])
+
+
+def test_by_default_each_event_is_a_push_of_its_own(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    Device.objects.change([NewStatus(event.device_id, "non_compliant", 1582708254595)])
+    receiver.post(URL)
+
+    tasks.push_due(webhook.pk)
+
+    assert [call.request.body for call in receiver.calls] == [
+        EXAMPLE,
+        b'[{"device_id": "6WXJURV8QAM0I7KC", "status": "non_compliant",'
+        b' "timestamp": 1582708254595}]',
+    ]
+    assert len({call.request.headers["Webhook-Id"] for call in receiver.calls}) == 2
+
+
+def test_nothing_due_calls_nobody(
+    webhook: WebhookConfig, receiver: responses.RequestsMock, alarms: list[tuple[int, float]]
+) -> None:
+    tasks.push_due(webhook.pk)
+
+    assert len(receiver.calls) == 0
+    assert alarms == []
+    assert not WebhookLog.objects.exists()
+
+
+# --- What is written ---
+
+
+def test_a_success_is_one_row_of_the_log(
+    event: Delivery,
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+    settled: list[Settlement],
+) -> None:
+    receiver.post(URL, status=201, body="created")
+
+    tasks.push_due(webhook.pk)
+
+    event.refresh_from_db()
+    (row,) = WebhookLog.objects.values()
+    id_, began, duration_ms = (row.pop(name) for name in ("id", "time", "duration_ms"))
+    assert row == {
+        "account_id": webhook.account_id,
+        "webhook_id": webhook.pk,
+        "url": URL,
+        "push_id": event.push_id,
+        "attempt": 1,
+        "test": False,
+        "outcome": "delivered",
+        "status_code": 201,
+        "error": "",
+        "detail": "",
+        "event_count": 1,
+        "device_ids": ["6WXJURV8QAM0I7KC"],
+        "request_body": EXAMPLE.decode(),
+        "response_body": "created",
+    }
+    assert event.created_at < began
+    assert timedelta(milliseconds=duration_ms) <= settled[0].ended - began
+    assert id_ > 0
+    assert states() == [("delivered", 1)]
+
+
+def test_a_failure_is_retried_after_4_s_and_after_60_s_with_the_same_push(
+    event: Delivery,
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+    settled: list[Settlement],
+    alarms: list[tuple[int, float]],
+) -> None:
+    receiver.post(URL, status=503)
+
+    for number, seconds in ((1, 4), (2, 60)):
+        tasks.push_due(webhook.pk)
+
+        event.refresh_from_db()
+        assert states() == [("retrying", number)]
+        assert event.due_at == settled[-1].ended + timedelta(seconds=seconds)
+        assert alarms[number - 1 :] == [(webhook.pk, seconds)]
+        assert failures(webhook) == 0, "the push has not failed yet"
+        tasks.push_due(webhook.pk)
+        assert len(receiver.calls) == number, "it is not due"
+        make_due()
+
+    tasks.push_due(webhook.pk)
+
+    assert states() == [("failed", 3)]
+    assert failures(webhook) == 1
+    assert webhook.failing_since == settled[-1].ended
+    assert len(alarms) == 2
+    assert [call.request.body for call in receiver.calls] == [EXAMPLE] * 3
+    assert {call.request.headers["Webhook-Id"] for call in receiver.calls} == {str(event.push_id)}
+
+
+def test_each_attempt_has_its_row(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    receiver.post(URL, status=503, body="busy")
+
+    push_with_retries(webhook)
+
+    event.refresh_from_db()
+    rows = list(WebhookLog.objects.order_by("pk"))
+    assert [row.attempt for row in rows] == [1, 2, 3]
+    assert {row.push_id for row in rows} == {event.push_id}
+    assert {(row.outcome, row.error) for row in rows} == {("failed", "http_status")}
+    assert {row.detail for row in rows} == {"HTTP 503 Service Unavailable"}
+    assert {row.request_body for row in rows} == {EXAMPLE.decode()}
+    assert {row.response_body for row in rows} == {"busy"}
+    assert [call.request.headers["Webhook-Timestamp"] for call in receiver.calls] == [
+        str(int(row.time.timestamp())) for row in rows
+    ]
+
+
+def test_a_push_that_failed_is_not_sent_again(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    receiver.post(URL, status=503)
+    push_with_retries(webhook)
+
+    push_with_retries(webhook)
+
+    assert len(receiver.calls) == 3
+    assert failures(webhook) == 1
+
+
+def test_a_failed_push_of_many_events_counts_1(
+    device: Device, make_webhook: MakeWebhook, receiver: responses.RequestsMock
+) -> None:
+    webhook = make_webhook(events_per_push=10)
+    Device.objects.bulk_create(Device(account=webhook.account) for _ in range(10))
+    receiver.post(URL, status=503)
+
+    push_with_retries(webhook)
+
+    assert states() == [("failed", 3)] * 10
+    assert len(receiver.calls) == 3
+    assert failures(webhook) == 1
+
+
+def test_a_success_resets_the_count(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    WebhookConfig.objects.update(consecutive_failures=99, failing_since=timezone.now())
+    receiver.post(URL)
+
+    tasks.push_due(webhook.pk)
+
+    assert failures(webhook) == 0
+    assert (webhook.failing_since, webhook.enabled, webhook.epoch) == (None, True, 1)
+
+
+def test_a_retry_that_succeeds_is_a_success(
+    event: Delivery,
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+    alarms: list[tuple[int, float]],
+) -> None:
+    WebhookConfig.objects.update(consecutive_failures=99, failing_since=timezone.now())
+    receiver.post(URL, status=500)
+    receiver.post(URL, status=200)
+
+    tasks.push_due(webhook.pk)
+    assert failures(webhook) == 99
+    make_due()
+    tasks.push_due(webhook.pk)
+
+    assert states() == [("delivered", 2)]
+    assert failures(webhook) == 0
+    assert alarms == [(webhook.pk, 4)]
+    assert list(WebhookLog.objects.order_by("pk").values_list("attempt", "outcome")) == [
+        (1, "failed"),
+        (2, "delivered"),
+    ]
+
+
+def test_the_100th_failed_push_disables_and_holds_the_rest(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock, settings: Any
+) -> None:
+    settings.WEBHOOK_RETRY_COUNTDOWNS = ()
+    WebhookConfig.objects.update(consecutive_failures=99, failing_since=timezone.now())
+    receiver.post(URL, status=503)
+
+    tasks.push_due(webhook.pk)
+    Device.objects.change([NewStatus(event.device_id, "non_compliant")])
+    tasks.push_due(webhook.pk)
+
+    assert failures(webhook) == 100
+    assert not webhook.enabled
+    assert states() == [("failed", 1), ("held", 0)]
+    assert len(receiver.calls) == 1
+    assert AdminLog.objects.filter(action="webhook disabled automatically").count() == 1
+
+
+# --- Which answers are successes ---
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_any_2xx_is_delivered(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock, status: int
+) -> None:
+    receiver.post(URL, status=status)
+
+    tasks.push_due(webhook.pk)
+
+    row = WebhookLog.objects.get()
+    assert (row.outcome, row.status_code, row.error, row.detail) == ("delivered", status, "", "")
+    assert states() == [("delivered", 1)]
+
+
+ELSEWHERE = {"Location": "https://elsewhere.example/new?token=1"}
+TO_ELSEWHERE = "to https://elsewhere.example/new)"
+
+
+@pytest.mark.usefixtures("event")
+@pytest.mark.parametrize(
+    ("status", "detail"),
+    [
+        (301, f"Redirects are not followed (301 Moved Permanently {TO_ELSEWHERE}"),
+        (302, f"Redirects are not followed (302 Found {TO_ELSEWHERE}"),
+        (304, "Redirects are not followed (304 Not Modified)"),
+        (307, f"Redirects are not followed (307 Temporary Redirect {TO_ELSEWHERE}"),
+        (400, "HTTP 400 Bad Request"),
+        (401, "HTTP 401 Unauthorized"),
+        (404, "HTTP 404 Not Found"),
+        (410, "HTTP 410 Gone"),
+        (429, "HTTP 429 Too Many Requests"),
+        (500, "HTTP 500 Internal Server Error"),
+        (503, "HTTP 503 Service Unavailable"),
+        (599, "HTTP 599"),
+    ],
+)
+def test_every_other_status_is_failed_in_words(
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+    alarms: list[tuple[int, float]],
+    status: int,
+    detail: str,
+) -> None:
+    headers = ELSEWHERE if status in (301, 302, 307) else {"Retry-After": "3600"}
+    receiver.post(URL, status=status, headers=headers)
+
+    tasks.push_due(webhook.pk)
+
+    row = WebhookLog.objects.get()
+    assert (row.outcome, row.status_code, row.detail) == ("failed", status, detail)
+    assert row.error == ("redirect" if status < 400 else "http_status")
+    assert states() == [("retrying", 1)]
+    assert alarms == [(webhook.pk, 4)]
+    assert len(receiver.calls) == 1, "no redirect is followed, no answer changes the countdown"
+
+
+def test_no_answer_is_failed_in_words(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    receiver.post(URL, body=ConnectionRefusedError())
+
+    tasks.push_due(webhook.pk)
+
+    row = WebhookLog.objects.get()
+    assert (row.outcome, row.status_code) == ("failed", None)
+    assert (row.error, row.detail) == ("refused", "Connection refused")
+    assert (row.response_body, states()) == ("", [("retrying", 1)])
+
+
+# --- Tests, asked for by a person ---
+
+
+@pytest.mark.parametrize(("status", "state"), [(200, "delivered"), (503, "failed")])
+def test_a_test_push_is_tried_once_and_counts_nothing(
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+    alarms: list[tuple[int, float]],
+    status: int,
+    state: str,
+) -> None:
+    began = timezone.now()
+    WebhookConfig.objects.update(consecutive_failures=99, failing_since=began)
+    receiver.post(URL, status=status)
+    push_id = recovery.send_test(webhook)
+
+    push_with_retries(webhook)
+
+    (call,) = receiver.calls
+    row = WebhookLog.objects.get()
+    assert call.request.headers["Webhook-Id"] == str(push_id) == str(row.push_id)
+    assert re.fullmatch(
+        rb'\[\{"device_id": "TEST000000000000", "status": "compliant", "timestamp": \d{13}\}\]',
+        call.request.body,
+    )
+    assert (row.test, row.outcome) == (True, state)
+    assert states() == [(state, 1)]
+    assert alarms == []
+    assert (failures(webhook), webhook.failing_since, webhook.enabled) == (99, began, True)
+
+
+# --- Alarms ---
+
+
+def test_an_alarm_rings_a_little_after_its_countdown(
+    webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, tuple[int], float]] = []
+
+    class App:
+        def send_task(self, name: str, args: tuple[int], countdown: float) -> None:
+            sent.append((name, args, countdown))
+
+    monkeypatch.setattr(wake, "current_app", App())
+
+    wake.later(webhook.pk, [4.0, 60.0])
+
+    assert sent == [
+        ("webhooks.tasks.push_due", (webhook.pk,), 4.05),
+        ("webhooks.tasks.push_due", (webhook.pk,), 60.05),
+    ]
+
+
+def test_pushes_that_fail_together_set_one_alarm(
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+    alarms: list[tuple[int, float]],
+    settled: list[Settlement],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(push, "SETTLE_AFTER_S", 60)  # they are settled together, however slow
+    Device.objects.bulk_create(Device(account=webhook.account) for _ in range(5))
+    receiver.post(URL, status=503)
+
+    tasks.push_due(webhook.pk)
+
+    assert states() == [("retrying", 1)] * 5
+    assert len(receiver.calls) == len(settled) == 5
+    assert alarms == [(webhook.pk, 4)]
+
+
+def test_the_countdowns_are_a_setting(
+    event: Delivery,
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+    alarms: list[tuple[int, float]],
+    settings: Any,
+) -> None:
+    settings.WEBHOOK_RETRY_COUNTDOWNS = (0.5,)
+    receiver.post(URL, status=503)
+
+    push_with_retries(webhook)
+
+    assert states() == [("failed", 2)]
+    assert alarms == [(webhook.pk, 0.5)]
+    assert len(receiver.calls) == 2
+
+
+# --- The API key ---
+
+
+def logged_values() -> list[str]:
+    return [str(value) for row in WebhookLog.objects.values() for value in row.values()]
+
+
+@pytest.mark.parametrize("status", [200, 302, 401])
+def test_the_api_key_is_in_no_field_of_the_log(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock, status: int
+) -> None:
+    receiver.post(URL, status=status, body="thanks", headers={"Location": f"/?key={API_KEY}"})
+
+    tasks.push_due(webhook.pk)
+
+    assert receiver.calls[0].request.headers["Authorization"] == API_KEY
+    assert [value for value in logged_values() if API_KEY in value] == []
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_an_answer_that_repeats_the_api_key_is_logged_without_it(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock, status: int
+) -> None:
+    receiver.post(URL, status=status, body=f'{{"Authorization": "{API_KEY}", "seen": true}}')
+
+    tasks.push_due(webhook.pk)
+
+    assert WebhookLog.objects.get().status_code == status
+    assert [value for value in logged_values() if API_KEY in value] == []
+
+
+# --- What happens between claim and settle ---
+
+
+def claim(webhook: WebhookConfig) -> Chunk:
+    chunk = outbox.claim(webhook.pk)
+    assert chunk is not None
+    return chunk
+
+
+def test_a_webhook_that_was_disabled_meanwhile_counts_nothing(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock, settings: Any
+) -> None:
+    settings.WEBHOOK_RETRY_COUNTDOWNS = ()
+    receiver.post(URL, status=503)
+    chunk = claim(webhook)
+    recovery.disable([webhook.pk], "maintenance")
+
+    list(push.send(chunk))
+
+    assert states() == [("failed", 1)]
+    assert (failures(webhook), webhook.disabled_reason) == (0, "by system: maintenance")
+    assert WebhookLog.objects.count() == 1
+
+
+def test_a_failure_of_a_webhook_that_was_disabled_meanwhile_is_held(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    receiver.post(URL, status=503)
+    chunk = claim(webhook)
+    recovery.disable([webhook.pk], "maintenance")
+
+    list(push.send(chunk))
+    push_with_retries(webhook)
+
+    assert states() == [("held", 1)]
+    assert len(receiver.calls) == 1
+
+
+def change_url(webhook: WebhookConfig) -> None:
+    webhook.url = "https://receiver.example/new"
+    webhook.save()
+
+
+def change_key(webhook: WebhookConfig) -> None:
+    webhook.api_key = "another-key-0123456789"
+    webhook.save()
+
+
+def disable_and_enable(webhook: WebhookConfig) -> None:
+    recovery.disable([webhook.pk], "maintenance")
+    recovery.enable([webhook.pk], "done")
+
+
+NEW_EPOCHS = pytest.mark.parametrize("begin_epoch", [change_url, change_key, disable_and_enable])
+
+
+@NEW_EPOCHS
+def test_a_failure_of_an_epoch_that_is_over_counts_nothing(
+    event: Delivery,
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+    settings: Any,
+    begin_epoch: Any,
+) -> None:
+    settings.WEBHOOK_RETRY_COUNTDOWNS = ()
+    receiver.post(URL, status=503)
+    chunk = claim(webhook)
+    begin_epoch(webhook)
+
+    list(push.send(chunk))
+
+    assert states() == [("failed", 1)]
+    assert (failures(webhook), webhook.epoch, webhook.enabled) == (0, 2, True)
+
+
+@NEW_EPOCHS
+def test_a_success_of_an_epoch_that_is_over_resets_nothing(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock, begin_epoch: Any
+) -> None:
+    receiver.post(URL)
+    chunk = claim(webhook)
+    begin_epoch(webhook)
+    WebhookConfig.objects.update(consecutive_failures=5, failing_since=timezone.now())
+
+    list(push.send(chunk))
+
+    assert states() == [("delivered", 1)]
+    assert (failures(webhook), webhook.epoch) == (5, 2)
+
+
+def test_a_worker_that_lost_its_lease_counts_nothing(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock, settings: Any
+) -> None:
+    settings.WEBHOOK_RETRY_COUNTDOWNS = ()
+    receiver.post(URL, status=503)
+    lost = claim(webhook)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE webhooks_delivery SET due_at = statement_timestamp()")
+    again = claim(webhook)
+
+    list(push.send(lost))
+    assert (states(), failures(webhook)) == ([("sending", 0)], 0)
+    list(push.send(again))
+
+    assert (states(), failures(webhook)) == ([("failed", 1)], 1)
+    assert WebhookLog.objects.count() == len(receiver.calls) == 2
+    assert len({call.request.headers["Webhook-Id"] for call in receiver.calls}) == 1
+
+
+def test_a_push_that_was_not_begun_in_time_is_given_back(
+    event: Delivery,
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outbox, "SLICE_S", -1)
+
+    list(push.send(claim(webhook)))
+
+    event.refresh_from_db()
+    assert (states(), event.push_id) == ([("pending", 0)], None)
+    assert len(receiver.calls) == 0
+    assert not WebhookLog.objects.exists()
+
+
+def test_a_defect_of_ours_is_raised_and_the_push_is_taken_again(
+    event: Delivery, webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(http, "post", fail)
+    monkeypatch.setattr("threading.excepthook", lambda arguments: None)
+
+    with pytest.raises(ZeroDivisionError):
+        tasks.push_due(webhook.pk)
+
+    assert states() == [("sending", 0)], "until its lease runs out"
+    assert not WebhookLog.objects.exists()

@@ -1,0 +1,112 @@
+"""What a claim takes: events cut into pushes, and pushes laid in lanes. No database here."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from webhooks.models import Kind, State, WebhookConfig
+
+
+class Row(NamedTuple):
+    """What a push needs of a delivery."""
+
+    id: int
+    device_id: str
+    status: str
+    timestamp: int
+    push_id: UUID | None
+    attempts: int
+    kind: int
+
+
+@dataclass(slots=True)
+class Push:
+    """One POST with its retries: 1..N rows that share a push ID."""
+
+    push_id: UUID
+    rows: list[Row]
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that is to be made: 1 for the first."""
+        return self.rows[0].attempts + 1
+
+    @property
+    def is_test(self) -> bool:
+        return self.rows[0].kind == Kind.TEST
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What one claim took: pushes in lanes. Lanes may be sent side by side, the pushes of one
+    lane only one after the other, so that a device's events are never sent out of order."""
+
+    webhook: WebhookConfig
+    claimed_at: datetime
+    lease_until: datetime
+    lanes: list[list[Push]] = field(default_factory=list)
+
+    @property
+    def pushes(self) -> list[Push]:
+        return list(itertools.chain.from_iterable(self.lanes))
+
+
+class Settlement(NamedTuple):
+    """What an attempt did to a push. Where another attempt follows: after how many seconds from
+    `ended`, the end of this one on the database's clock."""
+
+    push: Push
+    state: State
+    ended: datetime
+    countdown_s: float | None = None
+
+    @property
+    def retry_at(self) -> datetime | None:
+        return (
+            None if self.countdown_s is None else self.ended + timedelta(seconds=self.countdown_s)
+        )
+
+
+def whole_pushes(rows: Sequence[Row], cut: bool) -> list[Push]:
+    """Groups rows that were sent before by their push. Where the query's limit `cut` them, the
+    last group is left for the next claim: it may not be whole."""
+    groups = [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.push_id)]
+    return [_push_of(group) for group in (groups[:-1] if cut else groups)]
+
+
+def _push_of(rows: list[Row]) -> Push:
+    return Push(rows[0].push_id or uuid4(), rows)
+
+
+def lanes_of_devices(pushes: Iterable[Push]) -> list[list[Push]]:
+    lanes: dict[str, list[Push]] = {}
+    for push in pushes:
+        lanes.setdefault(push.rows[0].device_id, []).append(push)
+    return list(lanes.values())
+
+
+def new_lanes(rows: Sequence[Row], size: int) -> list[list[Push]]:
+    """Cuts new rows into pushes of up to `size` events, in lanes.
+
+    A lane is filled with whole devices until it holds a push's worth, so that a device's events
+    stay in one lane; within it the old order holds. Tests go alone.
+    """
+    devices: dict[tuple[int, str], list[Row]] = {}
+    for row in rows:
+        devices.setdefault((row.kind, row.device_id), []).append(row)
+    lanes: list[list[Row]] = []
+    for events in devices.values():
+        if lanes and len(lanes[-1]) < size and events[0].kind == lanes[-1][0].kind == Kind.EVENT:
+            lanes[-1].extend(events)
+        else:
+            lanes.append(events)
+    place = {row.id: number for number, row in enumerate(rows)}
+    for lane in lanes:
+        lane.sort(key=lambda row: place[row.id])
+    return [
+        [_push_of(lane[start : start + size]) for start in range(0, len(lane), size)]
+        for lane in lanes
+    ]
