@@ -30,7 +30,7 @@ test-faults: $(READY)  ## servers and workers killed in the middle of things
 	$(BIN)/python -m pytest -m faults tests
 
 bench: $(READY)  ## the benchmarks (SCENARIO=drain or slow): tables, and bench/results.json
-	@$(BIN)/python -m devstack exec $(BIN)/python -m bench $(SCENARIO)
+	@$(BIN)/python -m devstack exec $(BIN)/python -m bench $(if $(SCENARIO),--scenario $(SCENARIO))
 
 lint: $(READY)  ## ruff, mypy, import contracts, migrations, system checks, pins
 	$(BIN)/ruff check .

@@ -17,14 +17,14 @@ RESULTS = Path(__file__).parent / "results.json"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("scenario", nargs="*", choices=["drain", "slow"], help="all by default")
+    parser.add_argument("--scenario", choices=["drain", "slow"], help="both by default")
     parser.add_argument(
         "--pools",
         default="gevent",
         help="worker pools to compare in `slow` (gevent,threads,prefork)",
     )
     arguments = parser.parse_args()
-    wanted = arguments.scenario or ["drain", "slow"]
+    wanted = [arguments.scenario] if arguments.scenario else ["drain", "slow"]
     results: dict[str, Any] = {
         "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}"
     }

@@ -23,6 +23,7 @@ HANGING = 20
 BACKLOG = 25
 STEADY_RATE = 60
 STEADY_SECONDS = 25
+WARM_UP_SECONDS = 4  # each receiver is connected to once
 POOLS = {
     "gevent": (("--pool", "gevent", "--concurrency", "400"), 2),
     "threads": (("--pool", "threads", "--concurrency", "16"), 2),
@@ -40,10 +41,9 @@ def measure(url: str, pool: str) -> dict[str, Any]:
     with celery(*arguments, processes=processes):
         webhooks = load(url, hanging=0)
         rate, connections = drain(webhooks)
-        receivers.take_latencies(url)
-        without = steady(url, webhooks)
-        webhooks = load(url, hanging=HANGING)
-        with_hanging = steady(url, webhooks)
+        without = steady(url)
+        load(url, hanging=HANGING)
+        with_hanging = steady(url)
     return {
         "pushes_per_second": round(rate),
         "database_connections": connections,
@@ -116,16 +116,21 @@ class Connections:
         connection.close()
 
 
-def steady(url: str, webhooks: list[int]) -> list[float]:
+def steady(url: str) -> list[float]:
     """Latencies of single changes at a steady rate, each of another webhook's device."""
     devices = list(Device.objects.order_by("device_id").values_list("device_id", "status"))
+    pace(devices, WARM_UP_SECONDS)
     receivers.take_latencies(url)
+    pace(devices, STEADY_SECONDS)
+    time.sleep(3)  # what is on its way arrives
+    return receivers.take_latencies(url)
+
+
+def pace(devices: list[tuple[str, str]], seconds: float) -> None:
     began = time.monotonic()
-    for number in range(STEADY_RATE * STEADY_SECONDS):
+    for number in range(int(STEADY_RATE * seconds)):
         time.sleep(max(0.0, began + number / STEADY_RATE - time.monotonic()))
         device_id, status = devices[number % len(devices)]
         other = "non_compliant" if status == "compliant" else "compliant"
         Device.objects.change([NewStatus(device_id, other)])
         devices[number % len(devices)] = (device_id, other)
-    time.sleep(3)  # what is on its way arrives
-    return receivers.take_latencies(url)

@@ -71,10 +71,11 @@ class Settlement(NamedTuple):
 
 
 def whole_pushes(rows: Sequence[Row], cut: bool) -> list[Push]:
-    """Groups rows that were sent before by their push. Where the query's limit `cut` them, the
-    last group is left for the next claim: it may not be whole."""
+    """Groups rows that were claimed before by their push, the oldest event first. Where the
+    query's limit `cut` the rows, the last group is left for the next claim: it may not be whole."""
     groups = [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.push_id)]
-    return [_push_of(group) for group in (groups[:-1] if cut else groups)]
+    pushes = [_push_of(group) for group in (groups[:-1] if cut else groups)]
+    return sorted(pushes, key=lambda push: push.rows[0].id)
 
 
 def _push_of(rows: list[Row]) -> Push:
@@ -94,9 +95,10 @@ def new_lanes(rows: Sequence[Row], size: int) -> list[list[Push]]:
     A lane is filled with whole devices until it holds a push's worth, so that a device's events
     stay in one lane; within it the old order holds. Tests go alone.
     """
-    devices: dict[tuple[int, str], list[Row]] = {}
+    devices: dict[UUID | str, list[Row]] = {}
     for row in rows:
-        devices.setdefault((row.kind, row.device_id), []).append(row)
+        # Only a test has its push ID from the beginning: somebody waits for that very push.
+        devices.setdefault(row.push_id or row.device_id, []).append(row)
     lanes: list[list[Row]] = []
     for events in devices.values():
         if lanes and len(lanes[-1]) < size and events[0].kind == lanes[-1][0].kind == Kind.EVENT:

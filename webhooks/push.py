@@ -53,6 +53,7 @@ class Sender:
         self._zero = time.monotonic()
         self._lanes = iter(chunk.lanes)
         self._lock = threading.Lock()
+        self._abandoned = False
         self._done: queue.SimpleQueue[Attempt | Push | BaseException] = queue.SimpleQueue()
 
     def now(self) -> datetime:
@@ -63,10 +64,13 @@ class Sender:
         for _ in range(min(IN_FLIGHT, len(self.chunk.lanes))):
             threading.Thread(target=self._work, daemon=True).start()
         left = len(self.chunk.pushes)
-        while left:
-            batch = self._collect(left)
-            left -= len(batch)
-            yield batch
+        try:
+            while left:
+                batch = self._collect(left)
+                left -= len(batch)
+                yield batch
+        finally:
+            self._abandoned = True  # where nobody settles any more, nothing more is sent
 
     def _collect(self, left: int) -> list[Attempt | Push]:
         batch: list[Attempt | Push] = []
@@ -91,6 +95,8 @@ class Sender:
                 if lane is None:
                     return
                 for push in lane:
+                    if self._abandoned:
+                        return
                     late = time.monotonic() - self._zero > outbox.SLICE_S
                     self._done.put(push if late else self._send(push))
         except BaseException as problem:
@@ -115,15 +121,13 @@ def send(chunk: Chunk) -> Iterator[list[Settlement]]:
     # The connection goes back to the pool: none is held while requests are under way.
     connection.close()
     for batch in Sender(chunk).attempts():
-        attempts = [done for done in batch if isinstance(done, Attempt)]
-        outbox.give_back(chunk, [done for done in batch if isinstance(done, Push)])
-        if attempts:
-            yield settle(chunk, attempts)
+        settlements = settle(chunk, batch)
         connection.close()
+        yield settlements
 
 
-def settle(chunk: Chunk, attempts: list[Attempt]) -> list[Settlement]:
-    """Writes what came of attempts; while PostgreSQL is away, tries for as long as a lease allows.
+def settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
+    """Writes what came of a batch; while PostgreSQL is away, tries for as long as a lease allows.
 
     What cannot be written then is sent again by whoever finds the lease over: better twice than
     never.
@@ -131,7 +135,7 @@ def settle(chunk: Chunk, attempts: list[Attempt]) -> list[Settlement]:
     give_up_at = time.monotonic() + outbox.LEASE_MARGIN_S
     while True:
         try:
-            return _settle(chunk, attempts)
+            return _settle(chunk, batch)
         except OperationalError:
             connection.close()
             if time.monotonic() > give_up_at:
@@ -141,8 +145,12 @@ def settle(chunk: Chunk, attempts: list[Attempt]) -> list[Settlement]:
 
 
 @transaction.atomic
-def _settle(chunk: Chunk, attempts: list[Attempt]) -> list[Settlement]:
+def _settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
     """In one transaction: states, the log, the failure count. A push settled twice counts once."""
+    outbox.give_back(chunk, [done for done in batch if isinstance(done, Push)])
+    attempts = [done for done in batch if isinstance(done, Attempt)]
+    if not attempts:
+        return []
     attempts.sort(key=lambda attempt: attempt.ended)
     settlements = [decide(attempt) for attempt in attempts]
     settled = outbox.settle(chunk, settlements)

@@ -5,8 +5,9 @@ raises because a broker is down.
 """
 
 import logging
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 
 import redis
@@ -18,12 +19,16 @@ from kombu.exceptions import OperationalError
 logger = logging.getLogger(__name__)
 
 PUSH_DUE = "webhooks.tasks.push_due"
-# A flag that its task never cleared is gone after this time.
-FLAG_S = 30
+# A flag without a task (Redis froze between the two, a worker died) is gone after this time; a
+# second task for a webhook costs no more than an empty claim.
+FLAG_S = 5
 # After a broker failed, nobody waits for it again for this time: the sweep wakes instead.
 QUIET_S = 2.0
 # The alarm rings a little after the retry is due, never before it.
 ALARM_SLACK_S = 0.05
+# Retries that fall due within a sixtieth of their countdown share an alarm, so that a receiver
+# that refuses thousands of pushes has at most sixty for each countdown.
+ALARMS_PER_COUNTDOWN = 60
 
 _BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
 _quiet_until = 0.0
@@ -50,16 +55,12 @@ def on_commit(webhook_ids: Iterable[int]) -> None:
 
 def now(webhook_ids: Iterable[int]) -> None:
     """Queues one `push_due` for each webhook that has none queued."""
-    global _quiet_until  # noqa: PLW0603  # one per process, as the broker is
-    if time.monotonic() < _quiet_until:
-        return
-    try:
+
+    def send() -> None:
         for webhook_id in webhook_ids:
-            if _redis().set(_flag(webhook_id), 1, nx=True, ex=FLAG_S):
-                current_app.send_task(PUSH_DUE, (webhook_id,))
-    except _BROKER_ERRORS as error:
-        _quiet_until = time.monotonic() + QUIET_S
-        logger.error("the broker does not answer, so the sweep will wake the workers: %s", error)
+            _send_once(_flag(webhook_id), FLAG_S, webhook_id)
+
+    _tell(send, "the sweep will wake the workers")
 
 
 def clear(webhook_id: int) -> None:
@@ -72,8 +73,35 @@ def clear(webhook_id: int) -> None:
 
 def later(webhook_id: int, countdowns_s: Iterable[float]) -> None:
     """The alarm clock of retries; the time itself is in the database."""
-    try:
+
+    def send() -> None:
         for countdown_s in countdowns_s:
-            current_app.send_task(PUSH_DUE, (webhook_id,), countdown=countdown_s + ALARM_SLACK_S)
+            grain_s = max(countdown_s / ALARMS_PER_COUNTDOWN, ALARM_SLACK_S)
+            tick = math.floor((time.time() + countdown_s) / grain_s) + 1
+            flag = f"metaaccess:alarm:{webhook_id}:{countdown_s:g}:{tick}"
+            wait_s = tick * grain_s - time.time() + ALARM_SLACK_S
+            _send_once(flag, math.ceil(countdown_s) + 1, webhook_id, wait_s)
+
+    _tell(send, "the sweep will find the retries")
+
+
+def _send_once(flag: str, flag_s: int, webhook_id: int, countdown_s: float | None = None) -> None:
+    if not _redis().set(flag, 1, nx=True, ex=flag_s):
+        return
+    try:
+        current_app.send_task(PUSH_DUE, (webhook_id,), countdown=countdown_s)
+    except Exception:
+        _redis().delete(flag)  # nothing was queued: the next one must not rely on it
+        raise
+
+
+def _tell(send: Callable[[], None], instead: str) -> None:
+    """Sends, unless the broker is known to be down; says who helps where it is."""
+    global _quiet_until  # noqa: PLW0603  # one per process, as the broker is
+    if time.monotonic() < _quiet_until:
+        return
+    try:
+        send()
     except _BROKER_ERRORS as error:
-        logger.error("the sweep will retry pushes of webhook %s: %s", webhook_id, error)
+        _quiet_until = time.monotonic() + QUIET_S
+        logger.error("the broker does not answer, so %s: %s", instead, error)

@@ -278,6 +278,63 @@ def test_a_push_is_taken_whole_where_the_claims_limit_cuts_it(
     assert [len(push.rows) for push in claim(webhook).pushes] == [3]
 
 
+def test_first_attempts_stay_in_order_when_a_worker_died(
+    account: Account, webhook: WebhookConfig
+) -> None:
+    device = add_events(account, 1)[0]
+    statuses = ["compliant", "non_compliant"] * 10
+    change(*((device.device_id, status) for status in statuses))
+    claim(webhook)
+    make_due()
+
+    (lane,) = claim(webhook).lanes
+
+    assert [push.rows[0].status for push in lane] == ["installed", *statuses]
+
+
+def test_what_one_webhook_takes_of_the_workers_is_bounded(
+    account: Account, webhook: WebhookConfig
+) -> None:
+    for _ in range(outbox.MAX_CLAIMS):
+        add_events(account, 1)
+        assert len(claim(webhook).pushes) == 1
+    add_events(account, 1)
+
+    assert outbox.claim(webhook.pk) is None, "as many tasks as may wait for it are waiting"
+    WebhookConfig.objects.update(consecutive_failures=1, failing_since=timezone.now())
+    assert outbox.claim(webhook.pk) is None
+
+
+def test_two_tests_are_two_pushes(make_webhook: MakeWebhook) -> None:
+    webhook = make_webhook(events_per_push=10)
+    wanted = {outbox.add_test(webhook, "TEST000000000000") for _ in range(2)}
+
+    assert {push.push_id for push in claim(webhook).pushes} == wanted
+
+
+def test_a_smaller_events_per_push_leaves_old_pushes_whole(
+    account: Account, make_webhook: MakeWebhook
+) -> None:
+    webhook = make_webhook(events_per_push=500)
+    add_events(account, 500)
+    settle(claim(webhook), State.RETRYING, countdown_s=4)
+    make_due()
+    WebhookConfig.objects.update(events_per_push=1)
+
+    assert [len(push.rows) for push in claim(webhook).pushes] == [500]
+
+
+def test_a_push_of_which_rows_are_gone_is_not_counted(
+    account: Account, make_webhook: MakeWebhook
+) -> None:
+    webhook = make_webhook(events_per_push=2)
+    add_events(account, 2)
+    chunk = claim(webhook)
+    Delivery.objects.all()[0].delete()
+
+    assert settle(chunk, State.FAILED) == 0
+
+
 def test_what_was_not_begun_is_given_back_in_its_place(
     account: Account, webhook: WebhookConfig
 ) -> None:
@@ -337,6 +394,25 @@ def test_the_sweep_leaves_disabled_webhooks_alone(account: Account, webhook: Web
     WebhookConfig.objects.update(disabled_at=timezone.now(), disabled_reason="by hand")
 
     assert outbox.due_webhooks(unwoken_s=0) == []
+
+
+def test_the_sweep_finds_a_test_of_a_disabled_webhook(webhook: WebhookConfig) -> None:
+    WebhookConfig.objects.update(disabled_at=timezone.now(), disabled_reason="by hand")
+    outbox.add_test(webhook, "TEST000000000000")
+
+    assert outbox.due_webhooks(unwoken_s=0) == [webhook.pk]
+
+
+def test_events_of_an_account_that_left_enterprise_are_held(
+    account: Account, webhook: WebhookConfig
+) -> None:
+    add_events(account, 1)
+    Account.objects.update(plan=Plan.STANDARD)
+
+    assert states() == ["held"]
+    assert WebhookConfig.objects.with_held_events().get().held_events == 1
+    Delivery.objects.update(created_at=timezone.now() - timedelta(days=8))
+    assert outbox.discard_held(days=7) == 1
 
 
 def test_held_events_are_discarded_after_their_days(

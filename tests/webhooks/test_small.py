@@ -1,0 +1,317 @@
+"""The small parts: the body, the countdowns, the secrets, and what a webhook's row keeps to."""
+
+import json
+from typing import Any, NamedTuple
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metaaccess.models import Account, User
+from tests.conftest import API_KEY, MakeWebhook
+from webhooks import payload, recovery, retry
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.secrets import SecretError, seal, unseal
+
+# --- The body ---
+
+
+class Event(NamedTuple):
+    device_id: str
+    status: str
+    timestamp: int
+
+
+def test_the_body_of_one_event() -> None:
+    body = payload.build([Event("6WXJURV8QAM0I7KC", "compliant", 1582708254594)])
+
+    assert body == (
+        b'[{"device_id": "6WXJURV8QAM0I7KC", "status": "compliant", "timestamp": 1582708254594}]'
+    )
+
+
+EVENTS = st.lists(
+    st.builds(Event, st.text("ABC012", min_size=16, max_size=16), st.text(), st.integers(0, 2**53)),
+    max_size=5,
+)
+
+
+@given(EVENTS)
+def test_the_body_is_an_array_of_the_events_in_their_order(events: list[Event]) -> None:
+    body = payload.build(events)
+
+    assert json.loads(body) == [event._asdict() for event in events]
+    assert body == payload.build(iter(events)), "the same bytes on each retry"
+
+
+# --- The countdowns ---
+
+
+@pytest.mark.parametrize(
+    ("attempt", "countdowns_s", "countdown_s"),
+    [
+        (1, (4.0, 60.0), 4.0),
+        (2, (4.0, 60.0), 60.0),
+        (3, (4.0, 60.0), None),
+        (4, (4.0, 60.0), None),
+        (1, (0.0,), 0.0),
+        (1, (), None),
+    ],
+)
+def test_when_a_push_is_tried_again(
+    attempt: int, countdowns_s: tuple[float, ...], countdown_s: float | None
+) -> None:
+    assert retry.countdown_s(attempt, countdowns_s) == countdown_s
+
+
+# --- Secrets ---
+
+SECRET = "sesame-open-0123456789"
+
+
+@pytest.fixture
+def keys(settings: Any) -> Any:
+    """To be set: the keys of the installation, newest first."""
+    settings.WEBHOOK_KEYS = ["first"]
+    return settings
+
+
+@pytest.mark.parametrize("secret", [SECRET, "", "é🔑", "x" * 5000])
+def test_what_was_sealed_opens(keys: Any, secret: str) -> None:
+    assert unseal(seal(secret, "row 1"), "row 1") == secret
+
+
+def test_sealing_twice_differs(keys: Any) -> None:
+    assert seal(SECRET, "row 1") != seal(SECRET, "row 1")
+
+
+def test_a_sealed_value_holds_no_part_of_the_secret(keys: Any) -> None:
+    sealed = seal(SECRET, "row 1")
+
+    assert not any(part in sealed for part in (SECRET, "sesame", "012345"))
+
+
+def test_an_old_key_still_opens_and_the_newest_seals(keys: Any) -> None:
+    old = seal(SECRET, "row 1")
+    keys.WEBHOOK_KEYS = ["second", "first"]
+    new = seal(SECRET, "row 1")
+    assert unseal(old, "row 1") == unseal(new, "row 1") == SECRET
+
+    keys.WEBHOOK_KEYS = ["second"]
+    assert unseal(new, "row 1") == SECRET
+    with pytest.raises(SecretError):
+        unseal(old, "row 1")
+
+
+def swap_last(sealed: str) -> str:
+    return sealed[:-5] + ("A" if sealed[-5] != "A" else "B") + sealed[-4:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "context"),
+    [
+        (lambda sealed: sealed, "row 2"),
+        (lambda sealed: sealed, ""),
+        (swap_last, "row 1"),
+        (lambda sealed: sealed[:-1], "row 1"),
+        (lambda sealed: sealed[:-4], "row 1"),
+        (lambda sealed: sealed[:12], "row 1"),
+        (lambda sealed: sealed.partition(".")[0] + ".", "row 1"),
+        (lambda sealed: sealed.partition(".")[2], "row 1"),
+        (lambda sealed: "", "row 1"),
+    ],
+    ids=["another row's", "no row's", "altered", "cut by 1", "cut by 4", "cut short",
+         "the name only", "no name", "nothing"],
+)  # fmt: skip
+def test_what_does_not_open_raises_without_a_part_of_the_secret(
+    keys: Any, damage: Any, context: str
+) -> None:
+    sealed = seal(SECRET, "row 1")
+
+    with pytest.raises(SecretError) as problem:
+        unseal(damage(sealed), context)
+
+    assert not any(part in str(problem.value) for part in ("sesame", "012345", "first"))
+
+
+def test_a_wrong_key_raises_without_a_part_of_the_secret_or_the_key(keys: Any) -> None:
+    sealed = seal(SECRET, "row 1")
+    keys.WEBHOOK_KEYS = ["second", "third"]
+
+    with pytest.raises(SecretError, match="no key of WEBHOOK_KEYS") as problem:
+        unseal(sealed, "row 1")
+
+    assert not any(part in str(problem.value) for part in (SECRET, "first", "second", "third"))
+
+
+def test_the_api_key_of_one_webhook_does_not_open_in_another(make_webhook: MakeWebhook) -> None:
+    webhook, other = make_webhook(), make_webhook()
+    WebhookConfig.objects.filter(pk=other.pk).update(api_key_sealed=webhook.api_key_sealed)
+
+    other.refresh_from_db()
+    with pytest.raises(SecretError):
+        _ = other.api_key
+    assert webhook.api_key == API_KEY
+
+
+def test_the_api_key_does_not_move_to_another_account(
+    webhook: WebhookConfig, other_account: Account
+) -> None:
+    WebhookConfig.objects.update(account=other_account)
+
+    with pytest.raises(SecretError):
+        _ = WebhookConfig.objects.get().api_key
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [("x" * 8 + "-end", "-end"), ("x" * 7 + "-end", ""), ("x", "")],
+    ids=["12 characters", "11 characters", "1 character"],
+)
+def test_the_hint_shows_little_of_the_key(webhook: WebhookConfig, key: str, hint: str) -> None:
+    webhook.api_key = key
+    webhook.save()
+
+    webhook.refresh_from_db()
+    assert (webhook.api_key, webhook.api_key_hint) == (key, hint)
+
+
+# --- What save() leaves alone ---
+
+
+@pytest.fixture
+def failing(make_webhook: MakeWebhook) -> WebhookConfig:
+    return make_webhook(consecutive_failures=5, failing_since=timezone.now())
+
+
+def saved(webhook: WebhookConfig) -> tuple[int, bool, int]:
+    row = WebhookConfig.objects.get(pk=webhook.pk)
+    return row.consecutive_failures, row.failing_since is not None, row.epoch
+
+
+def test_save_of_a_stale_webhook_leaves_its_health_alone(webhook: WebhookConfig) -> None:
+    now = timezone.now()
+    WebhookConfig.objects.update(
+        consecutive_failures=100, failing_since=now, disabled_at=now, disabled_reason="100", epoch=3
+    )
+
+    webhook.name, webhook.events_per_push = "renamed", 7
+    webhook.save()
+
+    row = WebhookConfig.objects.get()
+    assert (row.name, row.events_per_push) == ("renamed", 7)
+    assert (row.disabled_at, row.disabled_reason) == (now, "100")
+    assert saved(webhook) == (100, True, 3)
+
+
+def test_save_does_not_disable_again_what_was_enabled_meanwhile(
+    make_webhook: MakeWebhook,
+) -> None:
+    stale = make_webhook(disabled_at=timezone.now(), disabled_reason="by hand")
+    recovery.enable([stale.pk], "done")
+
+    stale.save()
+
+    assert WebhookConfig.objects.get().enabled
+    assert saved(stale) == (0, False, 2)
+
+
+def test_save_of_the_same_settings_keeps_the_epoch(failing: WebhookConfig) -> None:
+    failing.save()
+    WebhookConfig.objects.get().save()
+
+    assert saved(failing) == (5, True, 1)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"name": "renamed"}, {"events": ["deleted"]}, {"events_per_push": 2}, {"in_order": True}],
+)
+def test_save_of_other_settings_keeps_the_epoch(
+    failing: WebhookConfig, changed: dict[str, object]
+) -> None:
+    vars(failing).update(changed)
+    failing.save()
+
+    assert WebhookConfig.objects.filter(**changed).count() == 1
+    assert saved(failing) == (5, True, 1)
+
+
+def test_another_url_begins_a_new_epoch(failing: WebhookConfig) -> None:
+    failing.url = "https://receiver.example/new"
+    failing.save()
+
+    assert saved(failing) == (0, False, 2)
+
+
+def test_another_key_begins_a_new_epoch(failing: WebhookConfig) -> None:
+    failing.api_key = "another-key-0123456789"
+    failing.save()
+
+    assert saved(failing) == (0, False, 2)
+    assert WebhookConfig.objects.get().api_key == "another-key-0123456789"
+
+
+def test_a_new_epoch_is_the_webhooks_own(failing: WebhookConfig, make_webhook: MakeWebhook) -> None:
+    other = make_webhook()
+    failing.url = "https://receiver.example/new"
+    failing.save()
+
+    assert saved(other) == (0, False, 1)
+
+
+def test_another_url_of_a_disabled_webhook_does_not_enable_it(make_webhook: MakeWebhook) -> None:
+    now = timezone.now()
+    webhook = make_webhook(disabled_at=now, disabled_reason="by hand")
+    webhook.url = "https://receiver.example/new"
+    webhook.save()
+
+    row = WebhookConfig.objects.get()
+    assert (row.disabled_at, row.disabled_reason) == (now, "by hand")
+
+
+# --- What the database refuses ---
+
+
+@pytest.mark.parametrize(
+    ("constraint", "values"),
+    [
+        ("a_push_carries_1_to_500_events", {"events_per_push": 0}),
+        ("a_push_carries_1_to_500_events", {"events_per_push": 501}),
+        ("a_webhook_subscribes_to_some_status", {"events": []}),
+        ("a_disabled_webhook_says_why", {"disabled_at": timezone.now()}),
+        ("a_disabled_webhook_says_why", {"disabled_reason": "by hand"}),
+        ("a_streak_has_a_beginning", {"consecutive_failures": 1}),
+        ("a_streak_has_a_beginning", {"failing_since": timezone.now()}),
+    ],
+)
+def test_a_webhook_keeps_to(
+    webhook: WebhookConfig, constraint: str, values: dict[str, object]
+) -> None:
+    before = list(WebhookConfig.objects.values())
+
+    with pytest.raises(IntegrityError, match=f'"{constraint}"'), transaction.atomic():
+        WebhookConfig.objects.update(**values)
+
+    assert list(WebhookConfig.objects.values()) == before
+
+
+def test_an_email_address_is_in_lower_case(administrator: User) -> None:
+    broken = pytest.raises(IntegrityError, match='"an_email_address_is_in_lower_case"')
+    with broken, transaction.atomic():
+        User.objects.update(email="Ada@acme.example")
+
+    assert User.objects.get().email == "ada@acme.example"
+
+
+def test_every_constraint_of_the_webhooks_is_violated_above() -> None:
+    violated = {
+        constraint
+        for mark in test_a_webhook_keeps_to.pytestmark  # type: ignore[attr-defined]
+        for constraint, _ in mark.args[1]
+    }
+    declared = {c.name for model in (WebhookConfig, Delivery) for c in model._meta.constraints}
+
+    assert violated == declared
