@@ -4,6 +4,7 @@ Measured: pushes a second with a backlog, database connections, and the healthy 
 change to arrival under a steady load, with and without the 20.
 """
 
+import itertools
 import statistics
 import threading
 import time
@@ -118,7 +119,11 @@ class Connections:
 
 def steady(url: str) -> list[float]:
     """Latencies of single changes at a steady rate, each of another webhook's device."""
-    devices = list(Device.objects.order_by("device_id").values_list("device_id", "status"))
+    of_account: dict[int, list[tuple[str, str]]] = {}
+    for account_id, *device in Device.objects.values_list("account_id", "device_id", "status"):
+        of_account.setdefault(account_id, []).append((device[0], device[1]))
+    # One of each account, then another one of each.
+    devices = list(itertools.chain.from_iterable(zip(*of_account.values(), strict=True)))
     pace(devices, WARM_UP_SECONDS)
     receivers.take_latencies(url)
     pace(devices, STEADY_SECONDS)

@@ -4,12 +4,14 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.http import HttpRequest
+from knox.models import AuthToken
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from metaaccess.admin_base import AccountAdmin, person
 from metaaccess.models import Account, Device, User
 
 admin.site.unregister(Group)  # roles are all there is
+admin.site.unregister(AuthToken)  # its pages know nothing of accounts
 admin.site.site_header = admin.site.site_title = "MetaAccess"
 admin.site.index_title = "Console"
 
@@ -19,6 +21,7 @@ class AccountsAdmin(AccountAdmin):
     """Operators create accounts; an account's people see their own."""
 
     account_path = "pk"
+    ordering = ("name",)
     list_display = ("name", "plan", "created_at")
     list_filter = ("plan",)
     search_fields = ("name",)

@@ -35,6 +35,11 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             kwargs["initial"] = user.account_id
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What belongs to a row goes with it: it is not listed, and asks for no permission."""
+        rows = list(objs)
+        return [str(row) for row in rows], {self.opts.verbose_name_plural: len(rows)}, set(), []
+
     def get_list_display(self, request: HttpRequest) -> Any:
         """The account is a column for operators alone: the others have one."""
         columns = super().get_list_display(request)

@@ -7,6 +7,7 @@ from typing import IO, Any, cast
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
 from rich.console import Console
 from rich.table import Table
 
@@ -25,7 +26,7 @@ class Command(BaseCommand):
                 raise CommandError(in_words(error)) from None
 
     def print_json(self, value: Any) -> None:
-        self.stdout.write(json.dumps(value, default=str, ensure_ascii=False))
+        self.stdout.write(json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False))
 
     def print_rows(self, rows: Sequence[dict[str, Any]], as_json: bool, none: str) -> None:
         """JSON for programs, a table for people; `none` is said where there is no row."""

@@ -134,6 +134,9 @@ CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "interval_max": 0.2,
 }
 CELERY_TASK_IGNORE_RESULT = True
+# One (absent) result backend for all tasks. By default each new greenlet looks for one among all
+# installed packages: a quarter of a worker's CPU when it was measured.
+CELERY_RESULT_BACKEND_THREAD_SAFE = True
 CELERY_TASK_ACKS_LATE = False  # the lease in the database recovers what a crash cut off
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = False

@@ -10,13 +10,12 @@ from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import get_resolver, reverse
 from django.utils.regex_helper import normalize
 from knox.models import AuthToken
 
-from eventlog.models import AdminLog, DeviceLog, WebhookLog
+from eventlog.models import AdminLog, WebhookLog
 from metaaccess.admin_base import LogAdmin
 from metaaccess.models import Account, Device, Role, User
 from tests.conftest import API_KEY, MakeWebhook
@@ -163,7 +162,7 @@ def everything() -> dict[str, list[dict[str, Any]]]:
 
 
 def account_path(model: type[models.Model]) -> str:
-    return getattr(admin.site._registry[model], "account_path", "user__account")
+    return str(getattr(admin.site._registry[model], "account_path", "user__account"))
 
 
 def rows_of(account: models.Model) -> dict[str, list[dict[str, Any]]]:
@@ -175,8 +174,9 @@ def rows_of(account: models.Model) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def text(answer: HttpResponse) -> str:
-    return (answer.content.decode() + str(answer.headers)).lower()
+def text(answer: Any) -> str:
+    shown: str = answer.content.decode() + str(answer.headers)
+    return shown.lower()
 
 
 def signed_in(person: User) -> Client:
@@ -300,7 +300,13 @@ def test_an_outsiders_search_and_filters_find_nothing(
     model: type[models.Model], acme: Rows, outsider: User
 ) -> None:
     client, by_account = signed_in(outsider), f"{account_path(model)}__id__exact"
-    for query in ({"q": CANARY[1:-1]}, {by_account: acme[Account].pk}, {"id__gt": "0"}, {"o": "1"}):
+    queries: list[dict[str, Any]] = [
+        {"q": CANARY[1:-1]},
+        {by_account: acme[Account].pk},
+        {"id__gt": "0"},
+        {"o": "1"},
+    ]
+    for query in queries:
         answer = client.get(changelist(model), query, follow=True)
 
         assert CANARY not in text(answer)
@@ -312,8 +318,12 @@ def test_an_outsiders_autocompletion_offers_nothing(
 ) -> None:
     client = signed_in(outsider)
     for field in model._meta.concrete_fields:
-        query = {"app_label": model._meta.app_label, "model_name": model._meta.model_name,
-                 "field_name": field.name, "term": ""}  # fmt: skip
+        query = {
+            "app_label": model._meta.app_label,
+            "model_name": str(model._meta.model_name),
+            "field_name": field.name,
+            "term": "",
+        }
 
         answer = client.get(reverse("admin:autocomplete"), query)
 
@@ -586,7 +596,7 @@ def test_an_operator_deletes_an_account_that_has_logs(operator: User, acme: Rows
 # --- Secrets ---
 
 
-def no_secret(answer: HttpResponse) -> None:
+def no_secret(answer: Any) -> None:
     shown = answer.content.decode() + str(answer.headers)
     secrets = [API_KEY]
     secrets += WebhookConfig.objects.values_list("api_key_sealed", flat=True)

@@ -68,6 +68,13 @@ class WebhooksAdmin(AccountAdmin):
         fixed = super().get_readonly_fields(request, obj)
         return [*fixed, "account"] if obj else fixed
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who may only read gets no form, but the row's attributes: never the key among them."""
+        fields = super().get_fields(request, obj)
+        if self.has_change_permission(request, obj):
+            return fields
+        return ["api_key_hint" if name == "api_key" else name for name in fields]
+
     @admin.display(description="state")
     def state(self, webhook: WebhookConfig) -> str:
         return webhook.state_name

@@ -1,6 +1,7 @@
 """The webhooks' settings and the one table of the pipeline."""
 
 from collections.abc import Iterable
+from hmac import compare_digest
 from typing import Any
 from uuid import uuid4
 
@@ -166,8 +167,16 @@ class WebhookConfig(models.Model):
     @api_key.setter
     def api_key(self, key: str) -> None:
         validate_api_key(key)
+        if self.api_key_sealed and self._has_key(key):
+            return  # sealed anew it would look like another key, and begin a new epoch
         self.api_key_sealed = secrets.seal(key, self._secret_context)
         self.api_key_hint = key[-4:] if len(key) >= 12 else ""
+
+    def _has_key(self, key: str) -> bool:
+        try:
+            return compare_digest(self.api_key, key)
+        except secrets.SecretError:
+            return False
 
     @property
     def _secret_context(self) -> str:

@@ -26,6 +26,9 @@ IN_FLIGHT = 16
 SETTLE_ROWS = 500
 SETTLE_AFTER_S = 0.2
 SETTLE_AGAIN_S = 0.5
+HIDDEN_KEY = "[API key]"
+# A shorter one stands in other words too, and would be given away by what is missing.
+SHORTEST_HIDDEN_KEY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,8 @@ def _settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
     attempts.sort(key=lambda attempt: attempt.ended)
     settlements = [decide(attempt) for attempt in attempts]
     settled = outbox.settle(chunk, settlements)
-    record.attempts([log_row(chunk, attempt) for attempt in attempts])
+    key = chunk.webhook.api_key
+    record.attempts([log_row(chunk, attempt, key) for attempt in attempts])
     health.count(
         chunk.webhook,
         [
@@ -179,7 +183,7 @@ def decide(attempt: Attempt) -> Settlement:
     return Settlement(push, State.RETRYING, attempt.ended, countdown_s)
 
 
-def log_row(chunk: Chunk, attempt: Attempt) -> WebhookLog:
+def log_row(chunk: Chunk, attempt: Attempt, key: str) -> WebhookLog:
     push, result = attempt.push, attempt.result
     return WebhookLog(
         account_id=chunk.webhook.account_id,
@@ -192,10 +196,15 @@ def log_row(chunk: Chunk, attempt: Attempt) -> WebhookLog:
         outcome=Outcome.DELIVERED if result.delivered else Outcome.FAILED,
         status_code=result.status_code,
         error=result.error,
-        detail=result.detail,
+        detail=without_key(result.detail, key),
         duration_ms=result.duration_ms,
         event_count=len(push.rows),
         device_ids=list(dict.fromkeys(row.device_id for row in push.rows)),
         request_body=attempt.body.decode(),
-        response_body=result.body,
+        response_body=without_key(result.body, key),
     )
+
+
+def without_key(answer: str, key: str) -> str:
+    """A receiver may repeat our headers, and more people read the log than know the key."""
+    return answer.replace(key, HIDDEN_KEY) if len(key) >= SHORTEST_HIDDEN_KEY else answer

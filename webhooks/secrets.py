@@ -43,8 +43,8 @@ def unseal(sealed: str, context: str) -> str:
             break
     else:
         raise SecretError(f"no key of WEBHOOK_KEYS is the one named {name!r} that sealed {context}")
-    data = urlsafe_b64decode(value)
     try:
+        data = urlsafe_b64decode(value)
         return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], context.encode()).decode()
-    except InvalidTag:
-        raise SecretError(f"the sealed value does not belong to {context}") from None
+    except (InvalidTag, ValueError):
+        raise SecretError(f"the sealed value is damaged, or not that of {context}") from None

@@ -231,6 +231,33 @@ def test_one_hanging_account_is_not_felt_by_another(
     assert max(lateness) < settings.WEBHOOK_TIMEOUT_S, "none waited for a hanging one's time limit"
 
 
+def test_receivers_that_refuse_are_not_felt_by_another(
+    workers: Workers,
+    account: Account,
+    other_account: Account,
+    make_webhook: MakeWebhook,
+    make_receiver: MakeReceiver,
+) -> None:
+    refusing, healthy = make_receiver(), make_receiver()
+    refusing.server_close()
+    workers.start("one", WEBHOOK_DISABLE_AFTER="1000000")
+    workers.start_beat()
+    for _ in range(3):
+        make_webhook(url=refusing.url)
+    make_webhook(url=healthy.url, account=other_account)
+    Device.objects.bulk_create(Device(account=account) for _ in range(2_000))
+    # Thousands of retries wait for their time, more than a worker can hold messages.
+    refused = WebhookLog.objects.filter(error="refused")
+    until("thousands of refusals", lambda: refused.count() > 4_000, timeout_s=120)
+
+    for number in range(20):
+        Device.objects.create(account=other_account)
+        until("its push", lambda number=number: len(healthy.received) > number)
+
+    lateness = [r.time - r.events[0]["timestamp"] / 1000 for r in healthy.received]
+    assert max(lateness) < settings.WEBHOOK_TIMEOUT_S
+
+
 def test_two_beats_make_no_second_push(
     workers: Workers, devices: list[Device], make_webhook: MakeWebhook, make_receiver: MakeReceiver
 ) -> None:

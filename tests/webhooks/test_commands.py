@@ -44,9 +44,9 @@ def refused(words: str, command: str, *arguments: object) -> str:
     return str(refusal.value)
 
 
-def written() -> list[list[dict[str, object]]]:
+def written() -> list[Any]:
     """All rows that the commands could have changed."""
-    models = (WebhookConfig, Delivery, AdminLog, WebhookLog)
+    models: Any = (WebhookConfig, Delivery, AdminLog, WebhookLog)
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
@@ -222,7 +222,7 @@ def test_webhook_list_as_json(make_webhook: MakeWebhook, make_disabled: MakeDisa
             "enabled": False,
             "consecutive_failures": 100,
             "held_events": 1,
-            "disabled_at": str(NOON),
+            "disabled_at": "2026-03-01T12:00:00Z",
             "disabled_reason": "100 failed pushes in a row",
         },
     ]
@@ -249,8 +249,11 @@ def test_webhook_list_shows_the_disabled_or_an_accounts(
     assert listed("--account", other_account.pk, "--disabled") == [other.pk]
 
 
-def test_webhook_list_as_a_table(make_disabled: MakeDisabled) -> None:
+def test_webhook_list_as_a_table(
+    make_disabled: MakeDisabled, monkeypatch: pytest.MonkeyPatch
+) -> None:
     webhook = make_disabled()
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     heading, row = run("webhook_list").splitlines()
     assert heading.split() == ["id", "account", "url", "state", "consecutive", "failures",

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 import responses
+import time_machine
 from django.db import connection
 from django.utils import timezone
 
@@ -17,8 +18,8 @@ from metaaccess.devices import NewStatus
 from metaaccess.models import Device
 from tests.conftest import API_KEY, MakeWebhook
 from webhooks import http, outbox, push, recovery, tasks, wake
+from webhooks.chunk import Chunk, Settlement
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.outbox import Chunk, Settlement
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -180,8 +181,9 @@ def test_a_success_is_one_row_of_the_log(
     tasks.push_due(webhook.pk)
 
     event.refresh_from_db()
-    (row,) = WebhookLog.objects.values()
-    id_, began, duration_ms = (row.pop(name) for name in ("id", "time", "duration_ms"))
+    row: dict[str, Any] = dict(WebhookLog.objects.values().get())
+    began, duration_ms = row.pop("time"), row.pop("duration_ms")
+    del row["id"]
     assert row == {
         "account_id": webhook.account_id,
         "webhook_id": webhook.pk,
@@ -200,7 +202,6 @@ def test_a_success_is_one_row_of_the_log(
     }
     assert event.created_at < began
     assert timedelta(milliseconds=duration_ms) <= settled[0].ended - began
-    assert id_ > 0
     assert states() == [("delivered", 1)]
 
 
@@ -427,6 +428,7 @@ def test_a_test_push_is_tried_once_and_counts_nothing(
     (call,) = receiver.calls
     row = WebhookLog.objects.get()
     assert call.request.headers["Webhook-Id"] == str(push_id) == str(row.push_id)
+    assert isinstance(call.request.body, bytes)
     assert re.fullmatch(
         rb'\[\{"device_id": "TEST000000000000", "status": "compliant", "timestamp": \d{13}\}\]',
         call.request.body,
@@ -440,23 +442,41 @@ def test_a_test_push_is_tried_once_and_counts_nothing(
 # --- Alarms ---
 
 
-def test_an_alarm_rings_a_little_after_its_countdown(
-    webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[tuple[str, tuple[int], float]] = []
+@pytest.fixture
+def queued(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int], float]]:
+    """The messages that would go to the broker: task, arguments, countdown."""
+    messages: list[tuple[str, tuple[int], float]] = []
 
     class App:
         def send_task(self, name: str, args: tuple[int], countdown: float) -> None:
-            sent.append((name, args, countdown))
+            messages.append((name, args, countdown))
 
     monkeypatch.setattr(wake, "current_app", App())
+    return messages
 
+
+@time_machine.travel(1582708254.594, tick=False)
+def test_an_alarm_rings_a_little_after_its_countdown(
+    webhook: WebhookConfig, queued: list[tuple[str, tuple[int], float]]
+) -> None:
     wake.later(webhook.pk, [4.0, 60.0])
 
-    assert sent == [
-        ("webhooks.tasks.push_due", (webhook.pk,), 4.05),
-        ("webhooks.tasks.push_due", (webhook.pk,), 60.05),
-    ]
+    assert [message[:2] for message in queued] == [(wake.PUSH_DUE, (webhook.pk,))] * 2
+    for (_, _, wait_s), countdown_s in zip(queued, (4.0, 60.0), strict=True):
+        grain_s = countdown_s / wake.ALARMS_PER_COUNTDOWN
+        assert wake.ALARM_SLACK_S < wait_s - countdown_s <= grain_s + wake.ALARM_SLACK_S
+
+
+@time_machine.travel(1582708254.594, tick=False)
+def test_alarms_for_the_same_moment_are_one(
+    webhook: WebhookConfig, queued: list[tuple[str, tuple[int], float]]
+) -> None:
+    wake.later(webhook.pk, [4.0])
+    wake.later(webhook.pk, [4.0])
+    assert len(queued) == 1
+
+    wake.later(webhook.pk + 1, [4.0])
+    assert [args for _, args, _ in queued] == [(webhook.pk,), (webhook.pk + 1,)]
 
 
 def test_pushes_that_fail_together_set_one_alarm(

@@ -25,7 +25,7 @@ class Command(BaseCommand):
     def handle(
         self, *, account: str, devices: int, rate: float, seconds: float | None, **options: Any
     ) -> None:
-        if devices < 1 or rate <= 0 or (seconds is not None and seconds < 0):
+        if devices < 1 or not 0 < rate < 1e6 or not (seconds is None or 0 < seconds < 1e9):
             raise CommandError("--devices, --rate and --seconds take numbers greater than 0")
         device_ids = simulated_devices(find_account(account), devices)
         begin = time.monotonic()

@@ -38,7 +38,7 @@ class Command(BaseCommand):
     def handle(self, *, port: int, status: int, delay: float, **options: Any) -> None:
         if not 200 <= status <= 599:
             raise CommandError(f"--status is {status}: it takes an HTTP status from 200 to 599")
-        if delay < 0 or options["fail_first"] < 0:
+        if not 0 <= delay < 1e9 or options["fail_first"] < 0:
             raise CommandError("--delay and --fail-first take numbers that are not negative")
         behaviour = Behaviour(
             status=status,
