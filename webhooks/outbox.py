@@ -1,7 +1,7 @@
 """The queue in the database: all SQL about a delivery's state.
 
 add → claim → settle. Time is the database's throughout. Nothing here talks to Redis or to a
-receiver, and no connection is kept once a function has returned.
+receiver, and no transaction outlives a call.
 """
 
 from collections import Counter
