@@ -191,10 +191,13 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
 }
+_mail_server = "a mail server such as smtp://user:password@host:25"
 try:
     _email = env.dj_email_url("EMAIL_URL", "console://" if DEBUG else "smtp://localhost:25")
 except (EnvError, KeyError, ValueError):
-    environment.stop("EMAIL_URL", "has a wrong value", "a mail server such as smtp://host:25")
+    environment.stop("EMAIL_URL", "has a wrong value", _mail_server)
+if not _email.get("EMAIL_BACKEND"):
+    environment.stop("EMAIL_URL", "has a wrong value", _mail_server)
 globals().update(_email)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "MetaAccess <no-reply@localhost>")
 

@@ -1,0 +1,61 @@
+"""The tasks themselves: thin, and in turns."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from metaaccess.models import Account, Device
+from webhooks import push, tasks, wake
+from webhooks.models import Delivery, State, WebhookConfig
+
+
+@pytest.fixture
+def woken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The webhooks for which a task was queued."""
+    webhooks: list[int] = []
+    monkeypatch.setattr(wake, "now", webhooks.extend)
+    return webhooks
+
+
+def add_events(account: Account, count: int) -> None:
+    Device.objects.bulk_create(Device(account=account) for _ in range(count))
+
+
+def test_the_sweep_wakes_what_nobody_woke(
+    account: Account, webhook: WebhookConfig, woken: list[int]
+) -> None:
+    add_events(account, 1)
+    tasks.sweep()
+    assert woken == [], "its own wake-up may still be on the way"
+
+    Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=tasks.UNWOKEN_S + 1))
+    tasks.sweep()
+    assert woken == [webhook.pk]
+
+
+def test_a_task_whose_turn_is_over_queues_itself_behind_the_others(
+    account: Account,
+    webhook: WebhookConfig,
+    woken: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(push, "send", lambda chunk: sent.append(len(chunk.pushes)) or iter(()))
+    monkeypatch.setattr(tasks, "TURN_S", -1.0)
+    add_events(account, 3)
+
+    tasks.push_due(webhook.pk)
+
+    assert (sent, woken) == ([3], [webhook.pk])
+
+
+def test_pruning_keeps_what_is_still_to_do(account: Account, webhook: WebhookConfig) -> None:
+    add_events(account, 2)
+    ended = Delivery.objects.all()[0]
+    Delivery.objects.filter(pk=ended.pk).update(state=State.DELIVERED)
+    Delivery.objects.update(created_at=timezone.now() - timedelta(days=365))
+
+    tasks.prune()
+
+    assert [delivery.state for delivery in Delivery.objects.all()] == [State.PENDING]
