@@ -256,14 +256,14 @@ class Delivery(models.Model):
     class Meta:
         verbose_name_plural = "deliveries"
         indexes = (
-            # outbox.claim and outbox.due_webhooks: what is to do for a webhook, in the order in
+            # claims.claim and outbox.due_webhooks: what is to do for a webhook, in the order in
             # which it is due. Rows that are done are not in it: its cost does not grow with them.
             models.Index(
                 fields=["webhook", "state", "due_at", "id"],
                 condition=Q(state__in=(0, 1, 2)),
                 name="deliveries_still_to_do",
             ),
-            # outbox.claim and outbox.due_webhooks: tests, which go out of disabled webhooks too.
+            # claims.claim and outbox.due_webhooks: tests, which go out of disabled webhooks too.
             models.Index(
                 fields=["webhook"],
                 condition=Q(kind=1, state__in=(0, 1, 2)),

@@ -13,7 +13,7 @@ from django.db import OperationalError, connection, transaction
 
 from eventlog import record
 from eventlog.models import Outcome, WebhookLog
-from webhooks import health, http, outbox, payload, retry
+from webhooks import claims, health, http, outbox, payload, retry
 from webhooks.chunk import Chunk, Push, Settlement
 from webhooks.health import Ended
 from webhooks.models import State
@@ -100,7 +100,7 @@ class Sender:
                 for push in lane:
                     if self._abandoned:
                         return
-                    late = time.monotonic() - self._zero > outbox.SLICE_S
+                    late = time.monotonic() - self._zero > claims.SLICE_S
                     self._done.put(push if late else self._send(push))
         except BaseException as problem:
             self._done.put(problem)  # a defect of ours: raised where the chunk is settled
@@ -135,7 +135,7 @@ def settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
     What cannot be written then is sent again by whoever finds the lease over: better twice than
     never.
     """
-    give_up_at = time.monotonic() + outbox.LEASE_MARGIN_S
+    give_up_at = time.monotonic() + claims.LEASE_MARGIN_S
     while True:
         try:
             return _settle(chunk, batch)

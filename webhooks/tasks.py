@@ -6,7 +6,7 @@ from celery import shared_task
 from django.conf import settings
 
 from eventlog import record
-from webhooks import outbox, push, wake
+from webhooks import claims, outbox, push, wake
 
 # A task works this long on one webhook, then queues itself again behind the others.
 TURN_S = 5.0
@@ -19,7 +19,7 @@ def push_due(webhook_id: int) -> None:
     """Pushes all that is due for a webhook: new events and retries alike."""
     wake.clear(webhook_id)
     until = time.monotonic() + TURN_S
-    while chunk := outbox.claim(webhook_id):
+    while chunk := claims.claim(webhook_id):
         for settlements in push.send(chunk):
             wake.later(
                 webhook_id, {s.countdown_s for s in settlements if s.countdown_s is not None}

@@ -21,7 +21,7 @@ from tests import servers
 from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
-from webhooks import outbox, push
+from webhooks import claims, push
 from webhooks.local_receiver import LocalReceiver
 from webhooks.models import Delivery, State
 
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 EVENTS = 300
 # A lease at WEBHOOK_TIMEOUT=1, and the ten seconds that may come on top.
-RESUMED_S = outbox.SLICE_S + 1 + outbox.LEASE_MARGIN_S + 10
+RESUMED_S = claims.SLICE_S + 1 + claims.LEASE_MARGIN_S + 10
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_postgresql_restarted_while_they_push(
     connection.close()
 
     until("all", lambda: delivered() == EVENTS, timeout_s=RESUMED_S + 30)
-    check_nothing_lost(receiver, devices, repeats=outbox.MAX_PUSHES)
+    check_nothing_lost(receiver, devices, repeats=claims.MAX_PUSHES)
 
 
 def test_a_deploy_loses_nothing_and_repeats_nothing(

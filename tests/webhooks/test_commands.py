@@ -18,7 +18,7 @@ from eventlog.models import AdminLog, WebhookLog
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import API_KEY, MakeWebhook
-from webhooks import outbox, tasks, wake
+from webhooks import claims, outbox, tasks, wake
 from webhooks.models import Delivery, WebhookConfig
 
 URL = "https://receiver.example/hook"
@@ -462,7 +462,7 @@ def test_webhook_disable_holds_what_waits(device: Device, webhook: WebhookConfig
     ]
 
     assert Delivery.objects.get().state_name == "held"
-    assert outbox.claim(webhook.pk) is None
+    assert claims.claim(webhook.pk) is None
 
 
 def test_webhook_disable_of_a_disabled_webhook_is_no_error(make_disabled: MakeDisabled) -> None:
@@ -576,7 +576,7 @@ def test_webhook_test_without_a_worker_says_so(
     webhook: WebhookConfig, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEBHOOK_TIMEOUT_S = 0
-    monkeypatch.setattr(outbox, "SLICE_S", 0)
+    monkeypatch.setattr(claims, "SLICE_S", 0)
 
     with pytest.raises(CommandError, match="no worker took the test push within 0 s"):
         run("webhook_test", webhook.pk)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import MakeWebhook
-from webhooks import outbox
+from webhooks import claims, outbox
 from webhooks.chunk import Chunk, Settlement
 from webhooks.models import Delivery, State, WebhookConfig
 
@@ -24,7 +24,7 @@ def add_events(account: Account, count: int, device_id: str | None = None) -> li
 
 
 def claim(webhook: WebhookConfig) -> Chunk:
-    chunk = outbox.claim(webhook.pk)
+    chunk = claims.claim(webhook.pk)
     assert chunk is not None
     return chunk
 
@@ -97,8 +97,8 @@ def test_a_rolled_back_change_writes_nothing(device: Device, webhook: WebhookCon
 
 
 def test_nothing_due_is_no_chunk(webhook: WebhookConfig) -> None:
-    assert outbox.claim(webhook.pk) is None
-    assert outbox.claim(webhook.pk + 1) is None
+    assert claims.claim(webhook.pk) is None
+    assert claims.claim(webhook.pk + 1) is None
 
 
 def test_a_claim_takes_each_event_once(account: Account, webhook: WebhookConfig) -> None:
@@ -108,7 +108,7 @@ def test_a_claim_takes_each_event_once(account: Account, webhook: WebhookConfig)
 
     assert [len(push.rows) for push in chunk.pushes] == [1, 1, 1]
     assert states() == ["sending"] * 3
-    assert outbox.claim(webhook.pk) is None
+    assert claims.claim(webhook.pk) is None
 
 
 def test_a_push_of_many_takes_what_waits(account: Account, make_webhook: MakeWebhook) -> None:
@@ -139,7 +139,7 @@ def test_a_device_that_is_being_sent_an_event_waits_with_the_next(
     first = claim(webhook)
     change((device.device_id, "non_compliant"))
 
-    assert outbox.claim(webhook.pk) is None
+    assert claims.claim(webhook.pk) is None
     settle(first, State.DELIVERED)
     assert claim(webhook).pushes[0].rows[0].status == "non_compliant"
 
@@ -151,10 +151,10 @@ def test_in_order_has_one_push_at_a_time_even_while_it_retries(
     add_events(account, 2)
     first = claim(webhook)
     assert len(first.pushes) == 1
-    assert outbox.claim(webhook.pk) is None
+    assert claims.claim(webhook.pk) is None
 
     settle(first, State.RETRYING, countdown_s=60)
-    assert outbox.claim(webhook.pk) is None
+    assert claims.claim(webhook.pk) is None
 
     make_due()
     again = claim(webhook)
@@ -166,26 +166,26 @@ def test_in_order_has_one_push_at_a_time_even_while_it_retries(
 def test_what_one_webhook_may_have_under_way_is_bounded(
     account: Account, webhook: WebhookConfig
 ) -> None:
-    add_events(account, outbox.MAX_PUSHES + 1)
+    add_events(account, claims.MAX_PUSHES + 1)
 
-    assert len(claim(webhook).pushes) == outbox.MAX_PUSHES
-    assert outbox.claim(webhook.pk) is None
+    assert len(claim(webhook).pushes) == claims.MAX_PUSHES
+    assert claims.claim(webhook.pk) is None
 
 
 def test_a_failing_webhook_may_have_less_under_way(
     account: Account, webhook: WebhookConfig
 ) -> None:
     WebhookConfig.objects.update(consecutive_failures=1, failing_since=timezone.now())
-    add_events(account, outbox.MAX_PUSHES)
+    add_events(account, claims.MAX_PUSHES)
 
-    assert len(claim(webhook).pushes) == outbox.MAX_PUSHES_FAILING
+    assert len(claim(webhook).pushes) == claims.MAX_PUSHES_FAILING
 
 
 def test_a_disabled_webhook_holds_its_events(account: Account, webhook: WebhookConfig) -> None:
     WebhookConfig.objects.update(disabled_at=timezone.now(), disabled_reason="by hand")
     add_events(account, 2)
 
-    assert outbox.claim(webhook.pk) is None
+    assert claims.claim(webhook.pk) is None
     assert states() == ["held", "held"]
     assert WebhookConfig.objects.with_held_events().get().held_events == 2
 
@@ -210,7 +210,7 @@ def test_nothing_is_claimed_for_an_account_that_left_enterprise(
     add_events(account, 1)
     Account.objects.update(plan=Plan.STANDARD)
 
-    assert outbox.claim(webhook.pk) is None
+    assert claims.claim(webhook.pk) is None
 
 
 # --- Settle ---
@@ -221,7 +221,7 @@ def test_a_settled_push_is_done(account: Account, webhook: WebhookConfig) -> Non
 
     assert settle(claim(webhook), State.DELIVERED) == 2
     assert states() == ["delivered", "delivered"]
-    assert outbox.claim(webhook.pk) is None
+    assert claims.claim(webhook.pk) is None
 
 
 def test_a_push_settled_twice_counts_once(account: Account, webhook: WebhookConfig) -> None:
@@ -241,7 +241,7 @@ def test_a_retry_is_due_after_its_countdown_with_the_same_push(
     first = claim(webhook)
     settle(first, State.RETRYING, countdown_s=4)
 
-    assert outbox.claim(webhook.pk) is None
+    assert claims.claim(webhook.pk) is None
     make_due()
     again = claim(webhook)
 
@@ -273,7 +273,7 @@ def test_a_push_is_taken_whole_where_the_claims_limit_cuts_it(
     add_events(account, 9)
     settle(claim(webhook), State.RETRYING, countdown_s=4)
     make_due()
-    monkeypatch.setattr(outbox, "MAX_ROWS", 5)
+    monkeypatch.setattr(claims, "MAX_ROWS", 5)
 
     assert [len(push.rows) for push in claim(webhook).pushes] == [3]
 
@@ -295,14 +295,14 @@ def test_first_attempts_stay_in_order_when_a_worker_died(
 def test_what_one_webhook_takes_of_the_workers_is_bounded(
     account: Account, webhook: WebhookConfig
 ) -> None:
-    for _ in range(outbox.MAX_CLAIMS):
+    for _ in range(claims.MAX_CLAIMS):
         add_events(account, 1)
         assert len(claim(webhook).pushes) == 1
     add_events(account, 1)
 
-    assert outbox.claim(webhook.pk) is None, "as many tasks as may wait for it are waiting"
+    assert claims.claim(webhook.pk) is None, "as many tasks as may wait for it are waiting"
     WebhookConfig.objects.update(consecutive_failures=1, failing_since=timezone.now())
-    assert outbox.claim(webhook.pk) is None
+    assert claims.claim(webhook.pk) is None
 
 
 def test_two_tests_are_two_pushes(make_webhook: MakeWebhook) -> None:

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 
 from metaaccess.models import Account, Device, Plan
-from webhooks import outbox, recovery, retry
+from webhooks import claims, outbox, recovery, retry
 from webhooks.chunk import Chunk, Push, Settlement
 from webhooks.models import Delivery, State, WebhookConfig
 
@@ -59,7 +59,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def claim(self) -> None:
-        if chunk := outbox.claim(self.webhook.pk):
+        if chunk := claims.claim(self.webhook.pk):
             self.chunks.append(chunk)
             self.sent.update(push.push_id for push in chunk.pushes)
 

@@ -17,7 +17,7 @@ from metaaccess import VERSION
 from metaaccess.devices import NewStatus
 from metaaccess.models import Device
 from tests.conftest import API_KEY, MakeWebhook
-from webhooks import http, outbox, push, recovery, tasks, wake
+from webhooks import claims, http, outbox, push, recovery, tasks, wake
 from webhooks.chunk import Chunk, Settlement
 from webhooks.models import Delivery, WebhookConfig
 
@@ -549,7 +549,7 @@ def test_an_answer_that_repeats_the_api_key_is_logged_without_it(
 
 
 def claim(webhook: WebhookConfig) -> Chunk:
-    chunk = outbox.claim(webhook.pk)
+    chunk = claims.claim(webhook.pk)
     assert chunk is not None
     return chunk
 
@@ -660,7 +660,7 @@ def test_a_push_that_was_not_begun_in_time_is_given_back(
     receiver: responses.RequestsMock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outbox, "SLICE_S", -1)
+    monkeypatch.setattr(claims, "SLICE_S", -1)
 
     list(push.send(claim(webhook)))
 

@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from eventlog.models import Outcome, WebhookLog
 from metaaccess.commands import ListingCommand
-from webhooks import outbox, recovery
+from webhooks import claims, recovery
 from webhooks.models import WebhookConfig
 
 POLL_S = 0.05
@@ -43,7 +43,7 @@ class Command(ListingCommand):
 
 def wait_for(push_id: Any) -> WebhookLog:
     """The test's one attempt, as soon as a worker has made it."""
-    wait_s = settings.WEBHOOK_TIMEOUT_S + outbox.SLICE_S
+    wait_s = settings.WEBHOOK_TIMEOUT_S + claims.SLICE_S
     until = time.monotonic() + wait_s
     while time.monotonic() < until:
         attempt = WebhookLog.objects.filter(push_id=push_id).first()
