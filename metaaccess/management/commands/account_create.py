@@ -2,7 +2,8 @@ import secrets
 from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
-from django.core.management.base import CommandParser
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from knox.models import AuthToken
 
@@ -40,7 +41,7 @@ class Command(BaseCommand):
         user = User(email=admin_email, account=account, role=Role.ADMINISTRATOR)
         user.full_clean(exclude=["password"])
         if password is not None:
-            validate_password(password, user)
+            self._look_at(password, user)
         chosen = password or secrets.token_urlsafe(12)
         user.set_password(chosen)
         user.save()
@@ -54,3 +55,12 @@ class Command(BaseCommand):
         )
         printed = {"account_id": account.pk, "admin_email": user.email, "api_token": token}
         self.print_json(printed if password else printed | {"password": chosen})
+
+    def _look_at(self, password: str, user: User) -> None:
+        """A weak password is taken from whoever runs commands here, and named as one."""
+        if not password:
+            raise CommandError("--password is empty: leave it out to have one made up")
+        try:
+            validate_password(password, user)
+        except ValidationError as weak:
+            self.stderr.write(f"This password is weak: {' '.join(weak.messages)}")

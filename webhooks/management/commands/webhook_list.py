@@ -6,6 +6,10 @@ from django.db.models import QuerySet
 from metaaccess.commands import ListingCommand, find_account
 from webhooks.models import WebhookConfig
 
+ON_A_TERMINAL = (
+    "id", "account", "url", "state", "consecutive_failures", "held_events", "disabled_reason",
+)  # fmt: skip
+
 
 class Command(ListingCommand):
     help = "Lists webhooks: account, URL, state, failures in a row, held events."
@@ -30,6 +34,10 @@ class Command(ListingCommand):
                 "url": webhook.url,
                 "state": webhook.state_name,
                 "enabled": webhook.enabled,
+                "api_key_hint": webhook.api_key_hint,
+                "events": webhook.events,
+                "events_per_push": webhook.events_per_push,
+                "in_order": webhook.in_order,
                 "consecutive_failures": webhook.consecutive_failures,
                 "held_events": webhook.held_events,
                 "disabled_at": webhook.disabled_at,
@@ -42,5 +50,4 @@ class Command(ListingCommand):
 
 def shorter(row: dict[str, Any]) -> dict[str, Any]:
     """What fits on a terminal."""
-    hidden = {"enabled", "disabled_at", "name"}
-    return {key: value for key, value in row.items() if key not in hidden}
+    return {name: row[name] for name in ON_A_TERMINAL}
