@@ -103,6 +103,8 @@ DATABASE_POOL_SIZE = read_whole("DATABASE_POOL_SIZE", 8, "how many connections a
 _database["OPTIONS"] = _database.get("OPTIONS", {}) | {
     "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}
 }
+# After a restart of PostgreSQL nobody gets a connection that died with it.
+_database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
 
 _redis = "a Redis address such as redis://:password@host:6379/0"
@@ -183,7 +185,8 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # no collectstatic step between a clone and a working console
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+if PUBLIC_URL.startswith("https://"):  # then a proxy ends TLS, and sets this header itself
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
 UNFOLD = {
     "SITE_TITLE": "MetaAccess",
