@@ -135,15 +135,18 @@ def give_back(chunk: Chunk, pushes: Iterable[Push]) -> None:
 
 # --- The sweep, and the end of things -------------------------------------------------------
 
+# A worker that has a webhook takes what else is due when it is done: nobody else need come.
 _DUE_WEBHOOKS = """
 SELECT w.id FROM webhooks_webhookconfig w JOIN metaaccess_account a ON a.id = w.account_id
 WHERE w.disabled_at IS NULL AND a.plan = %s AND (
-    (SELECT d.due_at FROM webhooks_delivery d WHERE d.webhook_id = w.id AND d.state = 0
-     ORDER BY d.due_at LIMIT 1) < statement_timestamp() - make_interval(secs => %s)
-    OR EXISTS (SELECT 1 FROM webhooks_delivery d
-               WHERE d.webhook_id = w.id AND d.state = 1 AND d.due_at <= statement_timestamp())
-    OR EXISTS (SELECT 1 FROM webhooks_delivery d
-               WHERE d.webhook_id = w.id AND d.state = 2 AND d.due_at <= statement_timestamp()))
+    EXISTS (SELECT 1 FROM webhooks_delivery d
+            WHERE d.webhook_id = w.id AND d.state = 1 AND d.due_at <= statement_timestamp())
+    OR NOT EXISTS (SELECT 1 FROM webhooks_delivery d
+            WHERE d.webhook_id = w.id AND d.state = 1 AND d.due_at > statement_timestamp())
+        AND ((SELECT d.due_at FROM webhooks_delivery d WHERE d.webhook_id = w.id AND d.state = 0
+              ORDER BY d.due_at LIMIT 1) < statement_timestamp() - make_interval(secs => %s)
+            OR EXISTS (SELECT 1 FROM webhooks_delivery d
+                WHERE d.webhook_id = w.id AND d.state = 2 AND d.due_at <= statement_timestamp())))
 UNION
 SELECT d.webhook_id FROM webhooks_delivery d
 WHERE d.kind = 1 AND d.state IN (0, 1, 2) AND d.due_at <= statement_timestamp()
@@ -151,8 +154,8 @@ WHERE d.kind = 1 AND d.state IN (0, 1, 2) AND d.due_at <= statement_timestamp()
 
 
 def due_webhooks(unwoken_s: float) -> list[int]:
-    """Webhooks with something due: a retry, a lease that ran out, or an event that has waited
-    for `unwoken_s` seconds, so that its wake-up must have been lost."""
+    """Webhooks with something due that no worker is busy with: a lease that ran out, a retry, or
+    an event that has waited for `unwoken_s` seconds, so that its wake-up must have been lost."""
     with connection.cursor() as cursor:
         cursor.execute(_DUE_WEBHOOKS, [Plan.ENTERPRISE, unwoken_s])
         return [webhook_id for (webhook_id,) in cursor]

@@ -389,6 +389,18 @@ def test_the_sweep_finds_leases_and_retries_that_are_due(
     assert outbox.due_webhooks(unwoken_s=0) == [webhook.pk]
 
 
+def test_the_sweep_leaves_a_webhook_to_the_worker_that_has_it(
+    account: Account, webhook: WebhookConfig
+) -> None:
+    add_events(account, 1)
+    claim(webhook)
+    add_events(account, 1)
+
+    assert outbox.due_webhooks(unwoken_s=0) == []
+    make_due()
+    assert outbox.due_webhooks(unwoken_s=0) == [webhook.pk], "that worker is gone"
+
+
 def test_the_sweep_leaves_disabled_webhooks_alone(account: Account, webhook: WebhookConfig) -> None:
     add_events(account, 1)
     WebhookConfig.objects.update(disabled_at=timezone.now(), disabled_reason="by hand")
