@@ -1,4 +1,4 @@
-"""Every setting, read from the environment, once. CONTRACT: README, "Settings"."""
+"""Every setting, read from the environment, once. README.md has the table."""
 
 from datetime import timedelta
 from pathlib import Path
