@@ -223,7 +223,7 @@ class Kind(models.IntegerChoices):
 class Delivery(models.Model):
     """One event for one webhook. A push is the rows that share a `push_id`.
 
-    Only webhooks/outbox.py writes it; times are the database's.
+    Only webhooks/outbox.py and claims.py write it; times are the database's.
     """
 
     webhook = models.ForeignKey(

@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -116,6 +116,7 @@ class Sender:
         result = http.post(
             self.chunk.webhook.url, headers, body, timeout_s=settings.WEBHOOK_TIMEOUT_S
         )
+        result = without_key(result, self.headers["Authorization"])
         return Attempt(push, body, began, self.now(), result)
 
 
@@ -157,8 +158,7 @@ def _settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
     attempts.sort(key=lambda attempt: attempt.ended)
     settlements = [decide(attempt) for attempt in attempts]
     settled = outbox.settle(chunk, settlements)
-    key = chunk.webhook.api_key
-    record.attempts([log_row(chunk, attempt, key) for attempt in attempts])
+    record.attempts([log_row(chunk, attempt) for attempt in attempts])
     health.count(
         chunk.webhook,
         [
@@ -183,7 +183,7 @@ def decide(attempt: Attempt) -> Settlement:
     return Settlement(push, State.RETRYING, attempt.ended, countdown_s)
 
 
-def log_row(chunk: Chunk, attempt: Attempt, key: str) -> WebhookLog:
+def log_row(chunk: Chunk, attempt: Attempt) -> WebhookLog:
     push, result = attempt.push, attempt.result
     return WebhookLog(
         account_id=chunk.webhook.account_id,
@@ -196,15 +196,18 @@ def log_row(chunk: Chunk, attempt: Attempt, key: str) -> WebhookLog:
         outcome=Outcome.DELIVERED if result.delivered else Outcome.FAILED,
         status_code=result.status_code,
         error=result.error,
-        detail=without_key(result.detail, key),
+        detail=result.detail,
         duration_ms=result.duration_ms,
         event_count=len(push.rows),
         device_ids=list(dict.fromkeys(row.device_id for row in push.rows)),
         request_body=attempt.body.decode(),
-        response_body=without_key(result.body, key),
+        response_body=result.body,
     )
 
 
-def without_key(answer: str, key: str) -> str:
-    """A receiver may repeat our headers, and more people read the log than know the key."""
-    return answer.replace(key, HIDDEN_KEY) if len(key) >= SHORTEST_HIDDEN_KEY else answer
+def without_key(result: http.AttemptResult, key: str) -> http.AttemptResult:
+    """A receiver may repeat our headers, and more people read the logs than know the key."""
+    if len(key) < SHORTEST_HIDDEN_KEY:
+        return result
+    detail, body = (text.replace(key, HIDDEN_KEY) for text in (result.detail, result.body))
+    return replace(result, detail=detail, body=body)

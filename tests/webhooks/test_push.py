@@ -17,7 +17,7 @@ from metaaccess import VERSION
 from metaaccess.devices import NewStatus
 from metaaccess.models import Device
 from tests.conftest import API_KEY, MakeWebhook
-from webhooks import claims, http, outbox, push, recovery, tasks, wake
+from webhooks import claims, health, http, outbox, push, recovery, tasks, wake
 from webhooks.chunk import Chunk, Settlement
 from webhooks.models import Delivery, WebhookConfig
 
@@ -684,3 +684,21 @@ def test_a_defect_of_ours_is_raised_and_the_push_is_taken_again(
 
     assert states() == [("sending", 0)], "until its lease runs out"
     assert not WebhookLog.objects.exists()
+
+
+def test_a_key_in_a_redirect_is_in_no_log_and_in_no_reason(
+    event: Delivery, receiver: responses.RequestsMock, settings: Any
+) -> None:
+    settings.WEBHOOK_RETRY_COUNTDOWNS = ()
+    settings.WEBHOOK_DISABLE_AFTER = 1
+    receiver.post(URL, status=302, headers={"Location": f"https://other.example/{API_KEY}"})
+
+    tasks.push_due(event.webhook_id)
+
+    written = [
+        WebhookConfig.objects.get().disabled_reason,
+        AdminLog.objects.get(action=health.DISABLED).detail,
+        WebhookLog.objects.get().detail,
+    ]
+    assert all("https://other.example/[API key]" in text for text in written)
+    assert API_KEY not in "".join(written)
