@@ -4,11 +4,11 @@ They hold copies, not references, of what they tell of: a log outlives its webho
 """
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import BrinIndex
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Now
 
-from metaaccess.models import Account
+from metaaccess.models import Account, Status
 
 
 class Outcome(models.TextChoices):
@@ -16,6 +16,14 @@ class Outcome(models.TextChoices):
 
     DELIVERED = "delivered", "Delivered"
     FAILED = "failed", "Failed"
+
+
+class PushKind(models.TextChoices):
+    """Why there was a push."""
+
+    EVENT = "event", "Status change"
+    TEST = "test", "Test"
+    REPLAY = "replay", "Sent again"
 
 
 class WebhookLog(models.Model):
@@ -29,7 +37,12 @@ class WebhookLog(models.Model):
     url = models.TextField("URL", help_text="Where the attempt went.")
     push_id = models.UUIDField("push", help_text="The Webhook-Id that the receiver saw.")
     attempt = models.PositiveSmallIntegerField(help_text="1 for the first, then the retries.")
-    test = models.BooleanField(default=False, help_text="A test push, asked for by a person.")
+    kind = models.CharField(
+        max_length=10,
+        choices=PushKind,
+        default=PushKind.EVENT,
+        help_text="A status change, a test, or a push that a person sent again.",
+    )
     outcome = models.CharField(max_length=10, choices=Outcome, help_text="Any 2xx is delivered.")
     status_code = models.PositiveSmallIntegerField(
         "HTTP status", null=True, help_text="None where no valid response came."
@@ -43,17 +56,37 @@ class WebhookLog(models.Model):
         "events", help_text="How many events it carried."
     )
     device_ids = ArrayField(models.CharField(max_length=16), help_text="Whose events they were.")
+    statuses = ArrayField(
+        models.CharField(max_length=20, choices=Status),
+        default=list,
+        help_text="The new statuses that it told of, each once.",
+    )
     request_body = models.TextField(help_text="The body that was sent.")
     response_body = models.TextField(blank=True, help_text="The first part of the response.")
 
     class Meta:
+        verbose_name = "attempt"
         indexes = (
-            # Event Log > Webhook: an account's attempts, newest first, page by page.
-            models.Index(fields=["account", "-id"], name="webhook_log_of_account"),
+            # Event Log > Webhook: an account's attempts, newest first, page by page; a timeframe.
+            models.Index(fields=["account", "-time", "-id"], name="webhook_log_of_account"),
+            # The same for operators, who see all accounts; and eventlog_prune.
+            models.Index(fields=["-time", "-id"], name="webhook_log_by_time"),
             # A webhook's attempts, newest first.
-            models.Index(fields=["webhook_id", "-id"], name="webhook_log_of_webhook"),
-            # eventlog_prune: rows are written in the order of time, so a few pages tell.
-            BrinIndex(fields=["time"], name="webhook_log_by_time"),
+            models.Index(fields=["webhook_id", "-time", "-id"], name="webhook_log_of_webhook"),
+            # Filter by HTTP status: a rare one is found without a walk through the others.
+            models.Index(
+                fields=["account", "status_code", "-time", "-id"], name="webhook_log_by_status"
+            ),
+            # Filter by outcome: failures are few, and looked for most.
+            models.Index(
+                fields=["account", "-time", "-id"],
+                condition=models.Q(outcome="failed"),
+                name="webhook_log_of_failures",
+            ),
+            # Search by device ID, and filter by event.
+            GinIndex(fields=["device_ids", "statuses"], name="webhook_log_of_devices"),
+            # The attempts of one push.
+            models.Index(fields=["push_id"], name="webhook_log_of_push"),
         )
 
     def __str__(self) -> str:
@@ -76,12 +109,14 @@ class DeviceLog(models.Model):
     actor = models.CharField("by", max_length=254, help_text="Who or what did it.")
 
     class Meta:
+        verbose_name = "status change"
         indexes = (
-            # Event Log > Device: an account's changes, newest first.
-            models.Index(fields=["account", "-id"], name="device_log_of_account"),
+            # Event Log > Device: an account's changes, newest first; a timeframe.
+            models.Index(fields=["account", "-time", "-id"], name="device_log_of_account"),
+            # The same for operators; and eventlog_prune.
+            models.Index(fields=["-time", "-id"], name="device_log_by_time"),
             # A device's history.
-            models.Index(fields=["device_id", "-id"], name="device_log_of_device"),
-            BrinIndex(fields=["time"], name="device_log_by_time"),
+            models.Index(fields=["device_id", "-time", "-id"], name="device_log_of_device"),
         )
 
     def __str__(self) -> str:
@@ -101,11 +136,53 @@ class AdminLog(models.Model):
     detail = models.TextField(blank=True, help_text="The change, or the reason. Never a secret.")
 
     class Meta:
+        verbose_name = "admin event"
         indexes = (
-            # Event Log > Admin: an account's rows, newest first.
-            models.Index(fields=["account", "-id"], name="admin_log_of_account"),
-            BrinIndex(fields=["time"], name="admin_log_by_time"),
+            # Event Log > Admin: an account's rows, newest first; a timeframe.
+            models.Index(fields=["account", "-time", "-id"], name="admin_log_of_account"),
+            # The same for operators; and eventlog_prune.
+            models.Index(fields=["-time", "-id"], name="admin_log_by_time"),
         )
 
     def __str__(self) -> str:
         return f"{self.action}: {self.target}"
+
+
+class Ending(models.TextChoices):
+    """What an attempt did to its push."""
+
+    DELIVERED = "delivered", "Delivered"
+    RETRYING = "retrying", "Failed, to be retried"
+    FAILED = "failed", "Failed for good"
+
+
+class Tally(models.Model):
+    """How many attempts of a webhook ended in one way, in about one time, within five minutes.
+
+    Charts and rates are read from here: their cost does not grow with the log. Tests are not
+    counted. Written by eventlog/tally.py alone, in the transaction that settles the pushes.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, db_index=False)
+    webhook_id = models.BigIntegerField("webhook", help_text="The webhook's ID.")
+    start = models.DateTimeField(help_text="When the five minutes began.")
+    ending = models.CharField(max_length=10, choices=Ending, help_text="How attempts ended.")
+    bucket = models.SmallIntegerField(help_text="The duration's place on a scale of logarithms.")
+    count = models.PositiveIntegerField(help_text="How many attempts.")
+
+    class Meta:
+        constraints = (
+            # A webhook's charts, and the count itself.
+            models.UniqueConstraint(
+                fields=["webhook_id", "start", "ending", "bucket"], name="a_tally_is_kept_once"
+            ),
+        )
+        indexes = (
+            # An account's dashboard.
+            models.Index(fields=["account", "start"], name="tallies_of_account"),
+            # The operators' dashboard; and eventlog_prune.
+            models.Index(fields=["start"], name="tallies_by_time"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.ending} of webhook {self.webhook_id} from {self.start}"

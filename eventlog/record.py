@@ -1,11 +1,11 @@
-"""The only writer of the logs."""
+"""The only writer of the logs; tallies of attempts have tally.py."""
 
 from collections.abc import Sequence
 
 from django.conf import settings
 from django.db import connection, models
 
-from eventlog.models import AdminLog, DeviceLog, WebhookLog
+from eventlog.models import AdminLog, DeviceLog, Tally, WebhookLog
 from metaaccess.actor import current_actor
 from metaaccess.devices import moment
 from metaaccess.models import Account
@@ -55,14 +55,19 @@ def prune(days: int | None = None, dry_run: bool = False) -> dict[str, int]:
     """Removes rows older than `days` (EVENT_LOG_DAYS), a bounded number at a time."""
     keep_days = settings.EVENT_LOG_DAYS if days is None else days
     return {
-        model._meta.model_name or "": _prune(model, keep_days, dry_run)
-        for model in (WebhookLog, DeviceLog, AdminLog)
-    }
+        model._meta.model_name or "": _prune(model, column, keep_days, dry_run)
+        for model, column in (
+            (WebhookLog, "time"), (DeviceLog, "time"), (AdminLog, "time"), (Tally, "start"),
+        )
+    }  # fmt: skip
 
 
-def _prune(model: type[models.Model], keep_days: int, dry_run: bool) -> int:
+def _prune(model: type[models.Model], column: str, keep_days: int, dry_run: bool) -> int:
     table = model._meta.db_table
-    old = f"SELECT id FROM {table} WHERE time < now() - make_interval(days => %s)"  # noqa: S608
+    old = (
+        f"SELECT id FROM {table} "  # noqa: S608
+        f"WHERE {column} < now() - make_interval(days => %s)"
+    )
     with connection.cursor() as cursor:
         if dry_run:
             cursor.execute(f"SELECT count(*) FROM ({old}) AS old", [keep_days])  # noqa: S608

@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "metaaccess",
     "eventlog",
     "webhooks",
+    "console",  # last: it puts its pages in the place of those of others
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -55,6 +56,7 @@ MIDDLEWARE = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "console" / "templates"],  # before those of unfold
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

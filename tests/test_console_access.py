@@ -16,7 +16,7 @@ from django.utils.regex_helper import normalize
 from knox.models import AuthToken
 
 from eventlog.models import AdminLog, WebhookLog
-from metaaccess.admin_base import LogAdmin
+from console.base import LogAdmin
 from metaaccess.models import Account, Device, Role, User
 from tests.conftest import API_KEY, MakeWebhook
 from webhooks.models import Delivery, WebhookConfig

@@ -35,8 +35,12 @@ class Push:
         return self.rows[0].attempts + 1
 
     @property
+    def kind(self) -> Kind:
+        return Kind(self.rows[0].kind)
+
+    @property
     def is_test(self) -> bool:
-        return self.rows[0].kind == Kind.TEST
+        return self.kind == Kind.TEST
 
 
 @dataclass(slots=True)

@@ -15,17 +15,23 @@ from django.db.models.functions import Coalesce, Now
 
 from metaaccess.models import Account, Plan, Status
 from webhooks import secrets
-from webhooks.validators import validate_api_key, validate_callback_url
+from webhooks.validators import validate_api_key, validate_callback_url, validate_signing_secret
 
 # Written by webhooks/health.py and webhooks/recovery.py alone, under a lock of the row.
 HEALTH_FIELDS = ("consecutive_failures", "failing_since", "disabled_at", "disabled_reason")
 SETTINGS_FIELDS = (
-    "name", "url", "api_key_sealed", "api_key_hint", "events", "events_per_push", "in_order",
+    "name", "url", "api_key_sealed", "api_key_hint", "signing_secret_sealed",
+    "signing_secret_hint", "events", "events_per_push", "in_order",
 )  # fmt: skip
 
 
 def every_status() -> list[str]:
     return [str(status) for status in Status]
+
+
+def _hint(secret: str) -> str:
+    """By what a person knows a secret again; nothing of one that is short."""
+    return secret[-4:] if len(secret) >= 12 else ""
 
 
 class WebhookQuerySet(models.QuerySet["WebhookConfig"]):
@@ -36,7 +42,7 @@ class WebhookQuerySet(models.QuerySet["WebhookConfig"]):
                 ~Q(webhook__disabled_at=None, webhook__account__plan=Plan.ENTERPRISE),
                 webhook=models.OuterRef("pk"),
                 state__in=(State.PENDING, State.RETRYING),
-                kind=Kind.EVENT,
+                kind__in=(Kind.EVENT, Kind.REPLAY),
             )
             .order_by()
             .values("webhook")
@@ -67,6 +73,16 @@ class WebhookConfig(models.Model):
     api_key_sealed = models.TextField(editable=False, help_text="The API key, encrypted.")
     api_key_hint = models.CharField(
         "API key", max_length=4, editable=False, help_text="The API key's last 4 characters."
+    )
+    signing_secret_sealed = models.TextField(
+        blank=True, editable=False, help_text="The signing secret, encrypted; none: not signed."
+    )
+    signing_secret_hint = models.CharField(
+        "signing secret",
+        max_length=4,
+        blank=True,
+        editable=False,
+        help_text="The signing secret's last 4 characters.",
     )
     events = ArrayField(
         models.CharField(max_length=20, choices=Status),
@@ -170,7 +186,7 @@ class WebhookConfig(models.Model):
         if self.api_key_sealed and self._has_key(key):
             return  # sealed anew it would look like another key, and begin a new epoch
         self.api_key_sealed = secrets.seal(key, self._secret_context)
-        self.api_key_hint = key[-4:] if len(key) >= 12 else ""
+        self.api_key_hint = _hint(key)
 
     def _has_key(self, key: str) -> bool:
         try:
@@ -181,6 +197,22 @@ class WebhookConfig(models.Model):
     @property
     def _secret_context(self) -> str:
         return f"webhook {self.uid} of account {self.account_id}"
+
+    @property
+    def signing_secret(self) -> str:
+        """What pushes are signed with: for that alone. Empty: they are not signed."""
+        sealed = self.signing_secret_sealed
+        return secrets.unseal(sealed, f"signing secret of {self._secret_context}") if sealed else ""
+
+    @signing_secret.setter
+    def signing_secret(self, secret: str) -> None:
+        validate_signing_secret(secret)
+        sealed = secrets.seal(secret, f"signing secret of {self._secret_context}")
+        self.signing_secret_sealed, self.signing_secret_hint = sealed, _hint(secret)
+
+    @signing_secret.deleter
+    def signing_secret(self) -> None:
+        self.signing_secret_sealed = self.signing_secret_hint = ""
 
     @property
     def described(self) -> str:
@@ -218,6 +250,7 @@ OPEN = (State.PENDING, State.SENDING, State.RETRYING)
 class Kind(models.IntegerChoices):
     EVENT = 0, "event"
     TEST = 1, "test"
+    REPLAY = 2, "replay"
 
 
 class Delivery(models.Model):
@@ -236,7 +269,7 @@ class Delivery(models.Model):
     device_id = models.CharField(max_length=16, help_text="Whose status changed.")
     status = models.CharField(max_length=20, help_text="To what.")
     timestamp = models.BigIntegerField(help_text="When, in Unix milliseconds.")
-    kind = models.SmallIntegerField(choices=Kind, default=Kind.EVENT, help_text="Event or test.")
+    kind = models.SmallIntegerField(choices=Kind, default=Kind.EVENT, help_text="Event, test or replay.")
     state = models.SmallIntegerField(
         choices=State, default=State.PENDING, help_text="Where the delivery is."
     )

@@ -15,6 +15,7 @@ from metaaccess.models import Plan
 from metaaccess.signals import StatusChange
 from webhooks.chunk import Chunk, Push, Settlement
 from webhooks.models import Kind, State, WebhookConfig
+from webhooks.payload import Event
 
 _PRUNE_ROWS = 10_000
 
@@ -69,6 +70,44 @@ def add_test(webhook: WebhookConfig, device_id: str) -> UUID:
         cursor.execute(
             _ADD_TEST,
             [webhook.pk, uuid4(), device_id, status, Kind.TEST, State.PENDING, push_id],
+        )
+    return push_id
+
+
+# The events are known from what was sent before; where the device log still has them, they keep
+# their IDs. With a push ID and no attempt made, the rows are a push that is due, whole and as it
+# was: a claim takes it like one that its worker left.
+_ADD_REPLAY = """
+INSERT INTO webhooks_delivery
+    (webhook_id, event_id, device_id, status, timestamp, kind, state, attempts, push_id)
+SELECT %s, COALESCE(logged.event_id, gen_random_uuid()), e.device_id, e.status, e.timestamp,
+    %s, %s, 0, %s
+FROM unnest(%s::text[], %s::text[], %s::bigint[])
+    WITH ORDINALITY AS e(device_id, status, timestamp, place)
+LEFT JOIN LATERAL (
+    SELECT l.event_id FROM eventlog_devicelog l
+    WHERE l.device_id = e.device_id AND l.account_id = %s AND l.status = e.status
+        AND l.time = to_timestamp(0) + e.timestamp * interval '1 millisecond'
+    LIMIT 1) logged ON true
+ORDER BY e.place
+"""
+
+
+def add_replay(webhook: WebhookConfig, events: Sequence[Event]) -> UUID:
+    """One push of events that were sent before, with their old timestamps; its push ID.
+
+    It counts and is retried as others are, and waits while the webhook is disabled.
+    """
+    push_id = uuid4()
+    columns: list[list[Any]] = [
+        [event.device_id for event in events],
+        [event.status for event in events],
+        [event.timestamp for event in events],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _ADD_REPLAY,
+            [webhook.pk, Kind.REPLAY, State.RETRYING, push_id, *columns, webhook.account_id],
         )
     return push_id
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Event(Protocol):
@@ -22,3 +22,16 @@ def build(events: Iterable[Event]) -> bytes:
             for event in events
         ]
     ).encode()
+
+
+class SentEvent(NamedTuple):
+    """An event of a body."""
+
+    device_id: str
+    status: str
+    timestamp: int
+
+
+def parse(body: str) -> list[SentEvent]:
+    """The reverse of `build`."""
+    return [SentEvent(**event) for event in json.loads(body)]

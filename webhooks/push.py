@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
-from eventlog import record
-from eventlog.models import Outcome, WebhookLog
-from webhooks import claims, health, http, outbox, payload, retry
+from eventlog import record, tally
+from eventlog.models import Ending, Outcome, WebhookLog
+from webhooks import claims, health, http, outbox, payload, retry, signing
 from webhooks.chunk import Chunk, Push, Settlement
 from webhooks.health import Ended
 from webhooks.models import State
@@ -29,6 +29,11 @@ SETTLE_AGAIN_S = 0.5
 HIDDEN_KEY = "[API key]"
 # A shorter one stands in other words too, and would be given away by what is missing.
 SHORTEST_HIDDEN_KEY = 4
+ENDINGS = {
+    State.DELIVERED: Ending.DELIVERED,
+    State.RETRYING: Ending.RETRYING,
+    State.FAILED: Ending.FAILED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Sender:
 
     def __init__(self, chunk: Chunk) -> None:
         self.chunk = chunk
+        self._signing_secret = chunk.webhook.signing_secret
         self.headers = {
             "Content-Type": "application/json",
             "Authorization": chunk.webhook.api_key,
@@ -113,6 +119,10 @@ class Sender:
             "Webhook-Id": str(push.push_id),
             "Webhook-Timestamp": str(int(began.timestamp())),
         }
+        if self._signing_secret:
+            headers["Webhook-Signature"] = signing.sign(
+                self._signing_secret, headers["Webhook-Id"], headers["Webhook-Timestamp"], body
+            )
         result = http.post(
             self.chunk.webhook.url, headers, body, timeout_s=settings.WEBHOOK_TIMEOUT_S
         )
@@ -150,7 +160,7 @@ def settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
 
 @transaction.atomic
 def _settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
-    """In one transaction: states, the log, the failure count. A push settled twice counts once."""
+    """In one transaction: states, the log, the failure count, the tally. A push settled twice counts once."""
     outbox.give_back(chunk, [done for done in batch if isinstance(done, Push)])
     attempts = [done for done in batch if isinstance(done, Attempt)]
     if not attempts:
@@ -167,6 +177,15 @@ def _settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
             if attempt.push.push_id in settled
             and settlement.state != State.RETRYING
             and not attempt.push.is_test
+        ],
+    )
+    tally.count(
+        chunk.webhook.account_id,
+        chunk.webhook.pk,
+        [
+            tally.Ended(attempt.ended, ENDINGS[settlement.state], attempt.result.duration_ms)
+            for attempt, settlement in zip(attempts, settlements, strict=True)
+            if attempt.push.push_id in settled and not attempt.push.is_test
         ],
     )
     return settlements
@@ -192,7 +211,7 @@ def log_row(chunk: Chunk, attempt: Attempt) -> WebhookLog:
         url=chunk.webhook.url,
         push_id=push.push_id,
         attempt=push.attempt,
-        test=push.is_test,
+        kind=push.kind.label,
         outcome=Outcome.DELIVERED if result.delivered else Outcome.FAILED,
         status_code=result.status_code,
         error=result.error,
@@ -200,6 +219,7 @@ def log_row(chunk: Chunk, attempt: Attempt) -> WebhookLog:
         duration_ms=result.duration_ms,
         event_count=len(push.rows),
         device_ids=list(dict.fromkeys(row.device_id for row in push.rows)),
+        statuses=list(dict.fromkeys(row.status for row in push.rows)),
         request_body=attempt.body.decode(),
         response_body=result.body,
     )

@@ -8,13 +8,15 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from eventlog import record
+from eventlog.models import WebhookLog
 from metaaccess.actor import current_actor
-from webhooks import outbox, wake
+from webhooks import outbox, payload, wake
 from webhooks.models import WebhookConfig
 
 ENABLED = "webhook enabled"
 DISABLED = "webhook disabled"
 TESTED = "test push requested"
+SENT_AGAIN = "push sent again"
 # A device that no account has: receivers can tell a test by it.
 TEST_DEVICE_ID = "TEST000000000000"
 
@@ -65,5 +67,16 @@ def send_test(webhook: WebhookConfig) -> UUID:
     and counts neither as a failure nor as a success."""
     record.administration(webhook.account_id, TESTED, webhook.described, "")
     push_id = outbox.add_test(webhook, TEST_DEVICE_ID)
+    wake.on_commit([webhook.pk])
+    return push_id
+
+
+@transaction.atomic
+def send_again(webhook: WebhookConfig, attempt: WebhookLog) -> UUID:
+    """Queues a new push of the events of an old one, with their old timestamps; its push ID."""
+    record.administration(
+        webhook.account_id, SENT_AGAIN, webhook.described, f"the events of push {attempt.push_id}"
+    )
+    push_id = outbox.add_replay(webhook, payload.parse(attempt.request_body))
     wake.on_commit([webhook.pk])
     return push_id

@@ -1,6 +1,7 @@
 """What may be entered as a callback URL and as an API key. No look-ups: workers judge addresses."""
 
 import re
+from base64 import b64decode
 from ipaddress import ip_address
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from webhooks.addresses import (
 )
 
 MAX_API_KEY_LENGTH = 1024
+SIGNING_SECRET_PREFIX = "whsec_"
 # What arrives as it was entered: clients and servers trim or refuse everything else.
 _API_KEY = re.compile(r"[\x21-\x7e](?: ?[\x21-\x7e])*")
 _LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
@@ -64,6 +66,23 @@ def validate_api_key(key: str) -> None:
             "signs, with single spaces only between them.",
             code="characters",
         )
+
+
+def validate_signing_secret(secret: str) -> None:
+    """Raises ValidationError unless it has the form of the Standard Webhooks specification:
+    `whsec_` and 24 to 64 bytes in base64. Never repeats the secret."""
+    words = (
+        "The signing secret must be whsec_ followed by 24 to 64 bytes in base64. "
+        "Use Generate to have one made."
+    )
+    if not secret.startswith(SIGNING_SECRET_PREFIX):
+        raise ValidationError(words, code="form")
+    try:
+        key = b64decode(secret.removeprefix(SIGNING_SECRET_PREFIX), validate=True)
+    except ValueError:
+        raise ValidationError(words, code="form") from None
+    if not 24 <= len(key) <= 64:
+        raise ValidationError(words, code="length")
 
 
 def _is_host_allowed(target: Target) -> bool:

@@ -537,7 +537,7 @@ def test_webhook_test_delivered(
         "duration_ms": row.duration_ms,
         "response_body": "thanks",
     }
-    assert (row.test, row.device_ids, row.attempt) == (True, ["TEST000000000000"], 1)
+    assert (row.kind, row.device_ids, row.attempt) == ("test", ["TEST000000000000"], 1)
     assert receiver.calls[0].request.headers["Webhook-Id"] == printed["push_id"]
     assert admin_log() == [
         ("command line", "test push requested", f"webhook {webhook.pk} ({URL})", "")

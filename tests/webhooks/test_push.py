@@ -190,7 +190,8 @@ def test_a_success_is_one_row_of_the_log(
         "url": URL,
         "push_id": event.push_id,
         "attempt": 1,
-        "test": False,
+        "kind": "event",
+        "statuses": ["compliant"],
         "outcome": "delivered",
         "status_code": 201,
         "error": "",
@@ -433,7 +434,7 @@ def test_a_test_push_is_tried_once_and_counts_nothing(
         rb'\[\{"device_id": "TEST000000000000", "status": "compliant", "timestamp": \d{13}\}\]',
         call.request.body,
     )
-    assert (row.test, row.outcome) == (True, state)
+    assert (row.kind, row.outcome) == ("test", state)
     assert states() == [(state, 1)]
     assert alarms == []
     assert (failures(webhook), webhook.failing_since, webhook.enabled) == (99, began, True)

@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from eventlog.models import AdminLog, DeviceLog, WebhookLog
-from metaaccess.admin_base import LogAdmin
+from console.base import LogAdmin
 
 
 @admin.register(WebhookLog)
@@ -10,7 +10,7 @@ class WebhookLogAdmin(LogAdmin):
         "time", "url", "devices", "event_count", "attempt", "outcome", "status_code", "detail",
         "duration_ms", "account",
     )  # fmt: skip
-    list_filter = ("outcome", "status_code", "test", "account")
+    list_filter = ("outcome", "status_code", "kind", "account")
     search_fields = ("device_ids", "push_id")
     ordering = ("-pk",)
 

@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from metaaccess.admin_base import AccountAdmin, LogAdmin
+from console.base import AccountAdmin, LogAdmin
 from metaaccess.models import Status
 from webhooks import recovery
 from webhooks.models import Delivery, WebhookConfig, WebhookQuerySet

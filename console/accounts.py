@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from knox.models import AuthToken
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from metaaccess.admin_base import AccountAdmin, person
+from console.base import AccountAdmin, person
 from metaaccess.models import Account, Device, User
 
 admin.site.unregister(Group)  # roles are all there is
