@@ -4,14 +4,12 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.http import HttpRequest
-from knox.models import AuthToken
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from console.base import AccountAdmin, person
-from metaaccess.models import Account, Device, User
+from metaaccess.models import Account, User
 
 admin.site.unregister(Group)  # roles are all there is
-admin.site.unregister(AuthToken)  # its pages know nothing of accounts
 admin.site.site_header = admin.site.site_title = "MetaAccess"
 admin.site.index_title = "Console"
 
@@ -67,15 +65,3 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
         if "account" in form.base_fields and not person(request).is_operator:
             form.base_fields["account"].required = True
         return form
-
-
-@admin.register(Device)
-class DevicesAdmin(AccountAdmin):
-    list_display = ("device_id", "name", "os", "status", "status_changed_at", "account")
-    list_filter = ("status", "account")
-    search_fields = ("device_id", "name")
-    readonly_fields = ("status_changed_at",)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fixed = super().get_readonly_fields(request, obj)
-        return [*fixed, "account", "device_id"] if obj else [*fixed, "status"]

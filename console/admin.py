@@ -1,3 +1,3 @@
 """Where Django's admin looks for pages: each module here registers its own."""
 
-from console import accounts, event_log, webhooks  # noqa: F401
+from console import accounts, devices, event_log, tokens, webhooks  # noqa: F401

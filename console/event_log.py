@@ -1,7 +1,7 @@
 from django.contrib import admin
 
-from eventlog.models import AdminLog, DeviceLog, WebhookLog
 from console.base import LogAdmin
+from eventlog.models import AdminLog, DeviceLog, WebhookLog
 
 
 @admin.register(WebhookLog)

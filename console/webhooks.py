@@ -6,10 +6,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from console.base import AccountAdmin, LogAdmin
+from console.base import AccountAdmin
 from metaaccess.models import Status
 from webhooks import recovery
-from webhooks.models import Delivery, WebhookConfig, WebhookQuerySet
+from webhooks.models import WebhookConfig, WebhookQuerySet
 from webhooks.validators import validate_api_key
 
 
@@ -98,25 +98,3 @@ class WebhooksAdmin(AccountAdmin):
         for webhook in queryset:
             recovery.send_test(webhook)
         messages.success(request, "The test push is on its way: see Event log > Webhook.")
-
-
-@admin.register(Delivery)
-class DeliveriesAdmin(LogAdmin):
-    account_path = "webhook__account"
-    list_display = (
-        "created_at",
-        "webhook",
-        "device_id",
-        "status",
-        "state_in_words",
-        "attempts",
-        "push_id",
-    )
-    list_filter = ("state", "status")
-    search_fields = ("device_id",)
-    list_select_related = ("webhook",)
-    ordering = ("-pk",)
-
-    @admin.display(description="state")
-    def state_in_words(self, delivery: Delivery) -> str:
-        return delivery.state_name

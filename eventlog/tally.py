@@ -1,4 +1,4 @@
-"""What attempts came to: counted as they end, read by charts. The only writer of tallies."""
+"""What attempts came to: counted as they end, read for charts. The only writer of tallies."""
 
 import math
 from collections import Counter
@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from django.db import connection
+from django.db.models import DateTimeField, Func, QuerySet, Sum
 
-from eventlog.models import Ending
+from eventlog.models import Ending, Tally
 
 STEP = timedelta(minutes=5)
 # A bucket is a fourth of an octave wide, so a percentile is right to about a tenth.
@@ -75,3 +76,67 @@ def count(account_id: int, webhook_id: int, ended: Iterable[Ended]) -> None:
         cursor.execute(
             _COUNT, [account_id, webhook_id, starts, endings, buckets, list(counts.values())]
         )
+
+
+class Figures(NamedTuple):
+    """What attempts came to in some time. `delivered` and `failed` count pushes, `retrying` the
+    attempts after which another followed."""
+
+    delivered: int = 0
+    retrying: int = 0
+    failed: int = 0
+    p50_ms: int | None = None
+    p95_ms: int | None = None
+
+    @property
+    def pushes(self) -> int:
+        return self.delivered + self.failed
+
+    @property
+    def success_rate(self) -> float | None:
+        """Of the pushes that ended, the part that was delivered, from 0 to 1; None: there were
+        none."""
+        return self.delivered / self.pushes if self.pushes else None
+
+
+def figures(tallies: QuerySet[Tally]) -> Figures:
+    """All in all, in one query."""
+    counts = tallies.order_by().values_list("ending", "bucket").annotate(n=Sum("count"))
+    return _figures(counts)
+
+
+def series(
+    tallies: QuerySet[Tally], since: datetime, until: datetime, step: timedelta
+) -> list[tuple[datetime, Figures]]:
+    """For each `step` (a multiple of STEP) from `since` to `until`, in one query; steps in which
+    nothing happened are there, too."""
+    counts = (
+        tallies.filter(start__gte=since, start__lt=until)
+        .annotate(bin=Func(step, "start", since, function="date_bin", output_field=DateTimeField()))
+        .order_by()
+        .values_list("bin", "ending", "bucket")
+        .annotate(n=Sum("count"))
+    )
+    bins: dict[datetime, list[tuple[str, int, int]]] = {}
+    for begin, *rest in counts:
+        bins.setdefault(begin, []).append((rest[0], rest[1], rest[2]))
+    steps = math.ceil((until - since) / step)
+    return [
+        (since + number * step, _figures(bins.get(since + number * step, ())))
+        for number in range(steps)
+    ]
+
+
+def _figures(counts: Iterable[tuple[str, int, int]]) -> Figures:
+    endings: Counter[str] = Counter()
+    buckets: Counter[int] = Counter()
+    for ending, bucket, n in counts:
+        endings[ending] += n
+        buckets[bucket] += n
+    return Figures(
+        endings[Ending.DELIVERED],
+        endings[Ending.RETRYING],
+        endings[Ending.FAILED],
+        percentile_ms(buckets, 50),
+        percentile_ms(buckets, 95),
+    )

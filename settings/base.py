@@ -6,6 +6,7 @@ from typing import Any
 
 import dj_database_url
 from dj_database_url import UnknownSchemeError
+from django.templatetags.static import static
 from environs import EnvError
 
 from metaaccess import VERSION
@@ -37,6 +38,8 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "rest_framework",
     "knox",
+    "csp",
+    "django_filters",
     "metaaccess",
     "eventlog",
     "webhooks",
@@ -44,12 +47,14 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "metaaccess.actor.ActorMiddleware",
+    "console.time_zone.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -190,11 +195,36 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 if PUBLIC_URL.startswith("https://"):  # then a proxy ends TLS, and sets this header itself
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
+# No page loads anything from elsewhere. Unfold's pages are written for Alpine, which evaluates
+# the expressions in their attributes: hence 'unsafe-eval', and no inline script all the same.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'", "'unsafe-eval'"],
+        "style-src": ["'self'"],
+        "style-src-attr": ["'unsafe-inline'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
 UNFOLD = {
     "SITE_TITLE": "MetaAccess",
     "SITE_HEADER": "MetaAccess",
+    "SITE_SUBHEADER": "console.navigation.account_name",
+    "SITE_SYMBOL": "shield_locked",
+    "SITE_URL": None,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "6px",
+    "STYLES": [lambda request: static("console/console.css")],
+    "SCRIPTS": [lambda request: static("console/console.js")],
+    "GLOBAL_CALLBACK": "console.navigation.global_context",
+    "SIDEBAR": {"navigation": "console.navigation.sections"},
+    "TABS": "console.navigation.tabs",
 }
 _mail_server = "a mail server such as smtp://user:password@host:25"
 try:

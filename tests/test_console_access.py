@@ -15,8 +15,8 @@ from django.urls import get_resolver, reverse
 from django.utils.regex_helper import normalize
 from knox.models import AuthToken
 
-from eventlog.models import AdminLog, WebhookLog
 from console.base import LogAdmin
+from eventlog.models import AdminLog, WebhookLog
 from metaaccess.models import Account, Device, Role, User
 from tests.conftest import API_KEY, MakeWebhook
 from webhooks.models import Delivery, WebhookConfig
@@ -26,7 +26,9 @@ CANARY_ID = "CANARYWORD000001"
 CANARY_URL = f"https://{CANARY}.example/"
 LOG_ONS = ("logged on", "logged off", "failed authentication")
 # These cannot hold a word: they are made of secrets.
-SECRETS = {"password", "api_key_sealed", "api_key_hint", "digest", "token_key"}
+SECRETS = {"password", "digest", "token_key"} | {
+    f"{name}_{part}" for name in ("api_key", "signing_secret") for part in ("sealed", "hint")
+}
 
 Rows = dict[type[models.Model], models.Model]
 

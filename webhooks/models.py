@@ -269,7 +269,9 @@ class Delivery(models.Model):
     device_id = models.CharField(max_length=16, help_text="Whose status changed.")
     status = models.CharField(max_length=20, help_text="To what.")
     timestamp = models.BigIntegerField(help_text="When, in Unix milliseconds.")
-    kind = models.SmallIntegerField(choices=Kind, default=Kind.EVENT, help_text="Event, test or replay.")
+    kind = models.SmallIntegerField(
+        choices=Kind, default=Kind.EVENT, help_text="Event, test or replay."
+    )
     state = models.SmallIntegerField(
         choices=State, default=State.PENDING, help_text="Where the delivery is."
     )

@@ -160,7 +160,7 @@ def settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
 
 @transaction.atomic
 def _settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
-    """In one transaction: states, the log, the failure count, the tally. A push settled twice counts once."""
+    """In one transaction: states, the log, the failure count, the tally. A push counts once."""
     outbox.give_back(chunk, [done for done in batch if isinstance(done, Push)])
     attempts = [done for done in batch if isinstance(done, Attempt)]
     if not attempts:

@@ -1,0 +1,10 @@
+"""`{% load console %}`: how the console writes times, durations and labels."""
+
+from django import template
+
+from console import display
+
+register = template.Library()
+register.filter("local_time", display.time)
+register.filter("duration", display.duration)
+register.filter("badge", display.badge)
