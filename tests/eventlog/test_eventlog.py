@@ -15,15 +15,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from eventlog import record
-from eventlog.models import AdminLog, DeviceLog, WebhookLog
+from eventlog import record, tally
+from eventlog.models import AdminLog, DeviceLog, Ending, Tally, WebhookLog
 from metaaccess.actor import acting_as, current_actor
 from metaaccess.devices import NewStatus, milliseconds
 from metaaccess.models import Account, Device, User
 from metaaccess.signals import Cause, StatusChange
 from webhooks.models import WebhookConfig
 
-LOGS: tuple[type[models.Model], ...] = (WebhookLog, DeviceLog, AdminLog)
+LOGS: tuple[type[models.Model], ...] = (WebhookLog, DeviceLog, AdminLog, Tally)
 
 
 def attempt(account: Account, **fields: object) -> WebhookLog:
@@ -161,7 +161,7 @@ def test_an_account_takes_its_logs_with_it(account: Account, other_account: Acco
 
     account.delete()
 
-    assert [log._base_manager.count() for log in LOGS] == [1, 1, 1]
+    assert [log._base_manager.count() for log in LOGS] == [1, 1, 1, 0]
 
 
 # --- Signing in and out ---
@@ -299,6 +299,7 @@ def aged(account: Account) -> Account:
         record.attempts([attempt(account, time=at)])
         record.status_changes([status_change(account, timestamp=milliseconds(at))])
         AdminLog.objects.create(account=account, time=at, actor="system", action="x", target="y")
+        tally.count(account.pk, 1, [tally.Ended(at, Ending.DELIVERED, 1)])
     return account
 
 
@@ -307,25 +308,25 @@ def kept() -> list[int]:
 
 
 def each(rows: int) -> dict[str, int]:
-    return {"webhooklog": rows, "devicelog": rows, "adminlog": rows}
+    return {"webhooklog": rows, "devicelog": rows, "adminlog": rows, "tally": rows}
 
 
 @pytest.mark.parametrize(("days", "removed"), [(None, 2), (90, 2), (100, 1), (201, 0), (1, 3)])
 def test_prune_removes_what_is_older(aged: Account, days: int | None, removed: int) -> None:
     assert record.prune(days) == each(removed)
-    assert kept() == [4 - removed] * 3
+    assert kept() == [4 - removed] * 4
 
 
 def test_prune_keeps_event_log_days(aged: Account, settings: Any) -> None:
     settings.EVENT_LOG_DAYS = 150
 
     assert record.prune() == each(1)
-    assert kept() == [3, 3, 3]
+    assert kept() == [3] * 4
 
 
 def test_prune_dry_run_only_counts(aged: Account) -> None:
     assert record.prune(90, dry_run=True) == each(2)
-    assert kept() == [4, 4, 4]
+    assert kept() == [4] * 4
 
 
 def test_prune_removes_more_than_one_portion(
@@ -334,7 +335,7 @@ def test_prune_removes_more_than_one_portion(
     monkeypatch.setattr(record, "_PRUNE_ROWS", 1)
 
     assert record.prune(1) == each(3)
-    assert kept() == [1, 1, 1]
+    assert kept() == [1] * 4
 
 
 def run(*arguments: str) -> str:
@@ -348,8 +349,9 @@ def test_eventlog_prune_says_what_it_removed(aged: Account) -> None:
         "webhooklog: 2 rows older than 90 days removed\n"
         "devicelog: 2 rows older than 90 days removed\n"
         "adminlog: 2 rows older than 90 days removed\n"
+        "tally: 2 rows older than 90 days removed\n"
     )
-    assert kept() == [2, 2, 2]
+    assert kept() == [2] * 4
 
 
 def test_eventlog_prune_dry_run_removes_nothing(aged: Account) -> None:
@@ -357,12 +359,12 @@ def test_eventlog_prune_dry_run_removes_nothing(aged: Account) -> None:
         "webhooklog: 1 rows older than 100 days would be removed"
     )
     assert json.loads(run("--days", "100", "--dry-run", "--json")) == each(1)
-    assert kept() == [4, 4, 4]
+    assert kept() == [4] * 4
 
 
 def test_eventlog_prune_prints_json(aged: Account) -> None:
     assert json.loads(run("--days", "100", "--json")) == each(1)
-    assert kept() == [3, 3, 3]
+    assert kept() == [3] * 4
 
 
 @pytest.mark.parametrize(
@@ -379,4 +381,4 @@ def test_eventlog_prune_refuses(aged: Account, days: str, words: str) -> None:
     with pytest.raises(CommandError, match=words):
         run(f"--days={days}")
 
-    assert kept() == [4, 4, 4]
+    assert kept() == [4] * 4

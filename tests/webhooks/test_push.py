@@ -1,25 +1,28 @@
 """One push in this process, from claim to settled, against a receiver that is faked."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import responses
 import time_machine
 from django.db import connection
 from django.utils import timezone
+from standardwebhooks import Webhook, WebhookVerificationError
 
-from eventlog.models import AdminLog, WebhookLog
+from eventlog import tally
+from eventlog.models import AdminLog, Tally, WebhookLog
 from metaaccess import VERSION
 from metaaccess.devices import NewStatus
 from metaaccess.models import Device
 from tests.conftest import API_KEY, MakeWebhook
-from webhooks import claims, health, http, outbox, push, recovery, tasks, wake
+from webhooks import claims, health, http, outbox, payload, push, recovery, tasks, wake
 from webhooks.chunk import Chunk, Settlement
-from webhooks.models import Delivery, WebhookConfig
+from webhooks.models import Delivery, State, WebhookConfig
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -438,6 +441,145 @@ def test_a_test_push_is_tried_once_and_counts_nothing(
     assert states() == [(state, 1)]
     assert alarms == []
     assert (failures(webhook), webhook.failing_since, webhook.enabled) == (99, began, True)
+
+
+def test_a_test_push_is_not_tallied(
+    webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    receiver.post(URL)
+    recovery.send_test(webhook)
+
+    tasks.push_due(webhook.pk)
+
+    assert not Tally.objects.exists()
+
+
+# --- Tallies ---
+
+
+def test_what_attempts_came_to_is_tallied(
+    event: Delivery,
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+    alarms: list[tuple[int, float]],
+) -> None:
+    receiver.post(URL, status=503)
+
+    push_with_retries(webhook)
+
+    assert tally.figures(Tally.objects.filter(webhook_id=webhook.pk))[:3] == (0, 2, 1)
+
+
+# --- Sent again ---
+
+
+def test_a_push_sent_again_is_a_new_push_of_the_old_events(
+    event: Delivery,
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+    alarms: list[tuple[int, float]],
+) -> None:
+    receiver.post(URL)
+    tasks.push_due(webhook.pk)
+    first = WebhookLog.objects.get()
+
+    push_id = recovery.send_again(webhook, first)
+    tasks.push_due(webhook.pk)
+
+    second = WebhookLog.objects.get(push_id=push_id)
+    assert (second.kind, second.attempt, second.outcome) == ("replay", 1, "delivered")
+    assert second.push_id != first.push_id
+    assert [call.request.body for call in receiver.calls] == [EXAMPLE, EXAMPLE]
+    assert states() == [("delivered", 1), ("delivered", 1)]
+    assert set(Delivery.objects.values_list("event_id", flat=True)) == {event.event_id}
+
+
+def test_many_events_sent_again_are_one_push(
+    webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    """Although the webhook carries one event per push by now."""
+    old = WebhookLog(push_id=uuid4(), request_body=payload.build(
+        payload.SentEvent(f"{number:016}", "compliant", number) for number in range(300)
+    ).decode())  # fmt: skip
+    receiver.post(URL)
+
+    recovery.send_again(webhook, old)
+    tasks.push_due(webhook.pk)
+
+    (call,) = receiver.calls
+    assert call.request.body == old.request_body.encode()
+    assert Delivery.objects.filter(state=State.DELIVERED).count() == 300
+
+
+def test_a_push_sent_again_counts_and_is_retried(
+    event: Delivery,
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+    alarms: list[tuple[int, float]],
+) -> None:
+    receiver.post(URL, status=503)
+    push_with_retries(webhook)
+
+    push_id = recovery.send_again(webhook, WebhookLog.objects.latest("id"))
+    push_with_retries(webhook)
+
+    assert list(WebhookLog.objects.filter(push_id=push_id).order_by("attempt").values_list(
+        "attempt", "kind"
+    )) == [(1, "replay"), (2, "replay"), (3, "replay")]  # fmt: skip
+    assert failures(webhook) == 2
+
+
+def test_a_push_sent_again_is_held_while_the_webhook_is_disabled(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    receiver.post(URL)
+    tasks.push_due(webhook.pk)
+    recovery.disable([webhook.pk], "maintenance")
+
+    recovery.send_again(webhook, WebhookLog.objects.get())
+    tasks.push_due(webhook.pk)
+
+    assert len(receiver.calls) == 1
+    assert WebhookConfig.objects.with_held_events().get().held_events == 1
+
+
+# --- Signatures ---
+
+SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def test_a_signature_is_verified_by_the_standards_own_package(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    webhook.signing_secret = SIGNING_SECRET
+    webhook.save()
+    receiver.post(URL)
+
+    tasks.push_due(webhook.pk)
+
+    (call,) = receiver.calls
+    body, headers = call.request.body, dict(call.request.headers)
+    assert isinstance(body, bytes)
+    verifier = Webhook(SIGNING_SECRET)
+    assert verifier.verify(body, headers) == json.loads(EXAMPLE)
+    with pytest.raises(WebhookVerificationError, match="No matching signature"):
+        verifier.verify(body.replace(b"compliant", b"deleted"), headers)
+    old = {"Webhook-Timestamp": str(int(headers["Webhook-Timestamp"]) - 301)}
+    with pytest.raises(WebhookVerificationError, match="too old"):
+        verifier.verify(body, headers | old)
+
+
+def test_without_a_secret_nothing_is_signed(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    webhook.signing_secret = SIGNING_SECRET
+    del webhook.signing_secret
+    webhook.save()
+    receiver.post(URL)
+
+    tasks.push_due(webhook.pk)
+
+    assert "Webhook-Signature" not in receiver.calls[0].request.headers
 
 
 # --- Alarms ---

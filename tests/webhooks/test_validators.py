@@ -1,6 +1,7 @@
 """What may be entered as a callback URL and as an API key."""
 
 import socket
+from base64 import b64encode
 from ipaddress import ip_network
 from typing import Any
 
@@ -8,7 +9,11 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from webhooks.addresses import parse_target
-from webhooks.validators import validate_api_key, validate_callback_url
+from webhooks.validators import (
+    validate_api_key,
+    validate_callback_url,
+    validate_signing_secret,
+)
 
 SECRET = "hunter2"
 
@@ -211,3 +216,29 @@ def test_what_is_wrong_with_an_api_key_is_named_without_repeating_it(key: str, c
 
     assert caught.value.code == code
     assert SECRET not in str(caught.value.messages)
+
+
+@pytest.mark.parametrize("size", [24, 64])
+def test_a_signing_secret_of_the_standards_form_is_accepted(size: int) -> None:
+    validate_signing_secret("whsec_" + b64encode(bytes(range(size))).decode())
+
+
+@pytest.mark.parametrize(
+    ("secret", "code"),
+    [
+        ("", "form"),
+        ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "form"),
+        ("whsec_", "length"),
+        ("whsec_" + "A" * 30, "form"),
+        ("whsec_MfKQ9r8GKYqrTwjU*D8ILPZIo2LaLaSw", "form"),
+        ("whsec_" + "é" * 32, "form"),
+        ("whsec_" + b64encode(bytes(23)).decode(), "length"),
+        ("whsec_" + b64encode(bytes(65)).decode(), "length"),
+    ],
+)
+def test_a_signing_secret_of_another_form_is_refused(secret: str, code: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        validate_signing_secret(secret)
+
+    assert refused.value.code == code
+    assert "whsec_ followed by 24 to 64 bytes" in refused.value.message
