@@ -5,7 +5,7 @@ READY := .venv/.ready
 
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run demo test test-faults bench lint format requirements clean help
+.PHONY: run demo test test-faults test-browser screenshots bench lint format requirements clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -24,10 +24,18 @@ demo: $(READY)  ## one short story, from an empty start to exit code 0
 	@$(BIN)/python -m devstack exec $(BIN)/python -m devstack.demo
 
 test: $(READY)  ## the test-suite, in parallel, on real PostgreSQL and Redis
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not faults" tests
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not faults and not browser" tests
 
 test-faults: $(READY)  ## servers and workers killed in the middle of things
 	$(BIN)/python -m pytest -m faults tests
+
+test-browser: $(READY)  ## the console in a real Chromium, which is installed where it may be
+	@$(BIN)/python -m devstack.chromium
+	$(BIN)/python -m pytest -n auto --dist worksteal -m browser tests/browser
+
+screenshots: $(READY)  ## docs/screenshots, from the product with an account that has a past
+	@$(BIN)/python -m devstack.chromium
+	@$(BIN)/python -m devstack exec $(BIN)/python -m tests.browser.screenshots
 
 bench: $(READY)  ## the benchmarks (SCENARIO=drain or slow): tables, and bench/results.json
 	@$(BIN)/python -m devstack exec $(BIN)/python -m bench $(if $(SCENARIO),--scenario $(SCENARIO))

@@ -1,17 +1,27 @@
+"""Settings > Users and Settings > Accounts."""
+
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.http import HttpRequest
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from unfold.forms import AdminPasswordChangeForm
 
-from console.base import AccountAdmin, person
-from metaaccess.models import Account, User
+from console import display
+from console.base import AccountAdmin, hide_account
+from console.display import Label
+from console.people import person
+from console.user_forms import NewUserForm, UserForm, why_not_remove
+from metaaccess.models import Account, Role, User
 
 admin.site.unregister(Group)  # roles are all there is
 admin.site.site_header = admin.site.site_title = "MetaAccess"
 admin.site.index_title = "Console"
+
+STYLES = {"all": ("console/webhooks.css", "console/overview.css")}
 
 
 @admin.register(Account)
@@ -20,10 +30,30 @@ class AccountsAdmin(AccountAdmin):
 
     account_path = "pk"
     ordering = ("name",)
-    list_display = ("name", "plan", "created_at")
+    list_display = ("name", "plan_in_colour", "created")
     list_filter = ("plan",)
     search_fields = ("name",)
-    readonly_fields = ("created_at",)
+    search_help_text = "Name"
+    actions = None
+    show_full_result_count = True
+    change_list_template = "console/list.html"
+    change_form_template = "console/accounts/account.html"
+    delete_confirmation_template = "console/delete.html"
+
+    class Media:
+        css = STYLES
+
+    @admin.display(description="plan", ordering="plan")
+    def plan_in_colour(self, account: Account) -> SafeString:
+        tone = "success" if account.has_webhooks else "neutral"
+        return display.badge(Label(account.get_plan_display(), tone))
+
+    @admin.display(description="created", ordering="created_at")
+    def created(self, account: Account) -> str:
+        return display.time(account.created_at)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [(None, {"fields": ("name", "plan")})]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and person(request).is_operator
@@ -34,34 +64,122 @@ class AccountsAdmin(AccountAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and person(request).is_operator
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        account = context["original"]
+        context |= {"show_save_and_continue": False, "show_save_and_add_another": False}
+        if account:
+            context |= {
+                "shown": account,
+                "plan": self.plan_in_colour(account),
+                "may_change": self.has_change_permission(request, account),
+                "users": account.users.count(),
+                "devices": account.devices.count(),
+                "webhooks": account.webhooks.count(),
+            }
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        words = {
+            "question": "Delete this account?",
+            "consequence": "Its users, devices, webhooks, events that wait, and event logs are "
+            "deleted with it. It cannot be undone.",
+            "yes": "Delete account",
+        }
+        answer: HttpResponse = super().delete_view(request, object_id, words)
+        return answer
+
 
 @admin.register(User)
 class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
-    form = UserChangeForm
-    add_form = UserCreationForm
+    form = UserForm
+    add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
     ordering = ("email",)
-    list_display = ("email", "role", "is_active", "last_login", "account")
+    list_display = ("email", "role_name", "state", "last_log_in", "account")
     list_filter = ("role", "is_active", "account")
+    list_select_related = ("account",)
     search_fields = ("email",)
-    readonly_fields = ("last_login", "created_at")
+    search_help_text = "Email"
     filter_horizontal = ()
-    fieldsets = (
-        (None, {"fields": ("email", "account", "role", "is_active", "password")}),
-        ("Times", {"fields": ("last_login", "created_at")}),
-    )
-    add_fieldsets = (
-        (
-            None,
-            {"fields": ("email", "account", "role", "usable_password", "password1", "password2")},
-        ),
-    )
+    actions = None
+    show_full_result_count = True  # type: ignore[misc]  # by AccountAdmin untyped
+    change_list_template = "console/list.html"
+    add_form_template = change_form_template = "console/users/user.html"
+    delete_confirmation_template = "console/delete.html"
+    fieldsets = ((None, {"fields": ("email", "account", "role", "is_active")}),)
+    add_fieldsets = ((None, {"fields": ("email", "account", "role", "password1", "password2")}),)
+
+    class Media:
+        css = STYLES
+
+    # --- The list ---
+
+    @admin.display(description="role", ordering="role")
+    def role_name(self, user: User) -> str:
+        return "Operator" if user.is_operator else str(Role(user.role).label)
+
+    @admin.display(description="state", ordering="is_active")
+    def state(self, user: User) -> SafeString:
+        label = Label("Active", "success") if user.is_active else Label("Locked out", "neutral")
+        return display.badge(label)
+
+    @admin.display(description="last log-in", ordering="last_login")
+    def last_log_in(self, user: User) -> str:
+        return display.time(user.last_login) if user.last_login else "Never"
+
+    # --- A user ---
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
         """No account makes an operator, so only an operator may leave it empty."""
-        form = super().get_form(request, obj, change=change, **kwargs)
-        if "account" in form.base_fields and not person(request).is_operator:
-            form.base_fields["account"].required = True
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        hide_account(form, request)
+        form.by = person(request)
         return form
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        user = context["original"]
+        context |= {"show_save_and_continue": False, "show_save_and_add_another": False}
+        if user:
+            context |= {
+                "shown": user,
+                "state": self.state(user),
+                "role": self.role_name(user),
+                "may_change": self.has_change_permission(request, user),
+                "is_self": user.pk == request.user.pk,
+                "show_delete": user.pk != request.user.pk,
+            }
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
+
+    def response_add(self, request: HttpRequest, obj: Any, *args: Any) -> HttpResponse:
+        messages.success(request, f"{obj} was added. Pass the password on by a safe way.")
+        return HttpResponseRedirect(reverse("admin:metaaccess_user_changelist"))
+
+    # --- Delete ---
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What stands against it is told in the place of rows that are protected."""
+        rows, counts, lacking, _ = super().get_deleted_objects(objs, request)
+        reasons = (why_not_remove(user, by=person(request)) for user in objs)
+        return rows, counts, lacking, [reason for reason in reasons if reason]
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        words = {
+            "question": "Delete this user?",
+            "consequence": "The user's API tokens are deleted, too. What the user did stays in "
+            "the event log.",
+            "yes": "Delete user",
+        }
+        answer: HttpResponse = super().delete_view(request, object_id, words)
+        return answer

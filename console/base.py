@@ -3,10 +3,12 @@
 from typing import Any
 
 from django.db import models
+from django.forms import HiddenInput
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from metaaccess.models import Account, User
+from console.people import person
+from metaaccess.models import Account
 from metaaccess.signals import administered
 
 
@@ -77,11 +79,11 @@ class LogAdmin(AccountAdmin):
         return False
 
 
-def person(request: HttpRequest) -> User:
-    """The signed-in user: the console lets nobody else in."""
-    user = request.user
-    assert isinstance(user, User)
-    return user
+def hide_account(form: Any, request: HttpRequest) -> None:
+    """Operators choose the account; the others' is their own: it is sent, and not asked for."""
+    field = form.base_fields.get("account")
+    if field is not None and not person(request).is_operator:
+        field.required, field.widget = True, HiddenInput()
 
 
 def announce(obj: Any, action: str, detail: str) -> None:

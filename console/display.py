@@ -41,6 +41,12 @@ def duration(ms: int | None) -> str:
     return f"{ms:,} ms" if ms < 1_000 else f"{ms / 1_000:,.1f} s"
 
 
+def plural(count: int, noun: str) -> str:
+    """`1 event`, `1,204 events`, `2 pushes`."""
+    ending = "" if count == 1 else "es" if noun.endswith(("s", "sh")) else "s"
+    return f"{count:,} {noun}{ending}"
+
+
 def badge(label: Label) -> SafeString:
     return format_html('<span class="badge badge-{}">{}</span>', label.tone, label.text)
 

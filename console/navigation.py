@@ -1,11 +1,12 @@
-"""Where things are: the sidebar, the tabs of Settings > Integrations, and the account's name."""
+"""The sidebar, and the tabs of Settings > Integrations."""
 
 from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
 
-from console.base import person
+from console.people import person
+from console.places import FOR_OPERATORS, PLACES, within
 from webhooks.models import WebhookConfig
 
 Item = dict[str, Any]
@@ -25,27 +26,19 @@ def global_context(request: HttpRequest) -> dict[str, Any]:
 
 
 def sections(request: HttpRequest) -> list[dict[str, Any]]:
-    user = person(request)
-    integrations = _item("Integrations", "hub", "webhooks_webhookconfig")
-    integrations["active"] = _in("webhooks_webhookconfig", "knox_authtoken")
+    home = {"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}
+    groups: list[dict[str, Any]] = [{"items": [home]}]
+    for title, places in PLACES.items():
+        shown = [
+            place
+            for place in places
+            if place.title not in FOR_OPERATORS or person(request).is_operator
+        ]
+        groups.append({"title": title, "items": [_item(*place) for place in shown]})
     if disabled := _disabled_webhooks(request):
-        integrations |= {"badge": f"{disabled} disabled", "badge_variant": "danger"}
-    settings = [integrations, _item("Users", "group", "metaaccess_user")]
-    if user.is_operator:
-        settings.append(_item("Accounts", "domain", "metaaccess_account"))
-    return [
-        {"items": [{"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}]},
-        {"title": "Inventory", "items": [_item("Devices", "devices", "metaaccess_device")]},
-        {
-            "title": "Event Log",
-            "items": [
-                _item("Webhook", "webhook", "eventlog_webhooklog"),
-                _item("Device", "history", "eventlog_devicelog"),
-                _item("Admin", "shield_person", "eventlog_adminlog"),
-            ],
-        },
-        {"title": "Settings", "items": settings},
-    ]
+        badge = {"badge": f"{disabled} disabled", "badge_variant": "danger"}
+        next(item for item in groups[-1]["items"] if item["title"] == "Integrations").update(badge)
+    return groups
 
 
 def tabs(request: HttpRequest) -> list[dict[str, Any]]:
@@ -54,28 +47,22 @@ def tabs(request: HttpRequest) -> list[dict[str, Any]]:
         return []
     return [
         {
-            "models": ["webhooks.webhookconfig", "knox.authtoken"],
+            "models": ["webhooks.webhookconfig", "metaaccess.apitoken"],
             "items": [
-                _item("Webhook", "webhook", "webhooks_webhookconfig"),
-                _item("API tokens", "key", "knox_authtoken"),
+                _item("Webhook", "webhook", ("webhooks_webhookconfig",)),
+                _item("API tokens", "key", ("metaaccess_apitoken",)),
             ],
         }
     ]
 
 
-def _item(title: str, icon: str, pages: str) -> Item:
+def _item(title: str, icon: str, pages: tuple[str, ...]) -> Item:
     return {
         "title": title,
         "icon": icon,
-        "link": reverse(f"admin:{pages}_changelist"),
-        "active": _in(pages),
+        "link": reverse(f"admin:{pages[0]}_changelist"),
+        "active": within(*pages),
     }
-
-
-def _in(*pages: str) -> Any:
-    """Whether a request is for one of these models' pages."""
-    prefixes = tuple(reverse(f"admin:{name}_changelist") for name in pages)
-    return lambda request: request.path.startswith(prefixes)
 
 
 def _disabled_webhooks(request: HttpRequest) -> int:

@@ -1,100 +1,214 @@
+"""Settings > Integrations > Webhook: the list, the settings' form, and where the pages are."""
+
+from collections.abc import Callable
 from typing import Any
 
-from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from unfold.widgets import UnfoldAdminPasswordWidget
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
-from console.base import AccountAdmin
-from metaaccess.models import Status
+from console import display, webhook_list, webhook_pages
+from console.base import AccountAdmin, hide_account
+from console.people import person
+from console.webhook_form import WebhookForm
+from metaaccess.models import Account, Plan
 from webhooks import recovery
-from webhooks.models import WebhookConfig, WebhookQuerySet
-from webhooks.validators import validate_api_key
+from webhooks.models import WebhookConfig
 
-
-class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not subscriptable
-    api_key = forms.CharField(
-        label="API key",
-        required=False,
-        strip=False,
-        max_length=1024,
-        validators=[validate_api_key],
-        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="Sent as the Authorization header, exactly as entered. Never shown again.",
-    )
-    events = forms.MultipleChoiceField(
-        choices=Status.choices,
-        widget=forms.CheckboxSelectMultiple,
-        initial=list(Status),
-        help_text="The statuses that are pushed.",
-    )
-
-    class Meta:
-        model = WebhookConfig
-        fields = ("account", "name", "url", "events", "events_per_push", "in_order")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        key = self.fields["api_key"]
-        key.required = self.instance.pk is None
-        if self.instance.pk:
-            key.help_text = (
-                f"The key in use ends in {self.instance.api_key_hint or '(too short to show)'}. "
-                "Leave empty to keep it."
-            )
-
-    def _post_clean(self) -> None:
-        super()._post_clean()  # type: ignore[misc]  # Django's own hook: the instance is built here
-        if self.cleaned_data.get("api_key") and "api_key" not in self.errors:
-            self.instance.api_key = self.cleaned_data["api_key"]
+IN_THE_CONSOLE = "in the console"
+Page = Callable[[AccountAdmin, HttpRequest, WebhookConfig], HttpResponse]
+PAGES: dict[str, Page] = {
+    "health": webhook_pages.health,
+    "test": webhook_pages.test,
+    "enable": webhook_pages.enable,
+    "disable": webhook_pages.disable,
+}
 
 
 @admin.register(WebhookConfig)
 class WebhooksAdmin(AccountAdmin):
     form = WebhookForm
-    list_display = ("__str__", "url", "state", "consecutive_failures", "held", "account")
+    change_list_template = "console/webhooks/list.html"
+    change_form_template = add_form_template = "console/webhooks/form.html"
+    list_display = (
+        "webhook", "account", "subscribed", "state", "last_success", "last_failure",
+        "last_24_hours",
+    )  # fmt: skip
+    list_display_links = None
+    show_full_result_count = True
     list_filter = ("account",)
     search_fields = ("name", "url")
     actions = ("enable", "disable", "test")
-    readonly_fields = ("state", "consecutive_failures", "disabled_at", "disabled_reason", "held")
+
+    class Media:
+        css = {"all": ("console/webhooks.css", "console/overview.css")}
+        js = ("console/charts.js", "console/webhooks.js")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookConfig]:
-        rows = super().get_queryset(request)
-        assert isinstance(rows, WebhookQuerySet)
-        return rows.with_held_events()
+        return super().get_queryset(request).select_related("account")
+
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path(f"<path:object_id>/{word}/", self._view(page), name=f"{_PREFIX}_{word}")
+            for word, page in PAGES.items()
+        ]
+        return own + list(super().get_urls())
+
+    def _view(self, page: Page) -> Callable[..., HttpResponse]:
+        """A page of one webhook: another account's does not exist; only who may change it posts."""
+
+        def view(request: HttpRequest, object_id: str) -> HttpResponse:
+            webhook = self.get_object(request, unquote(object_id))
+            if webhook is None:
+                raise Http404
+            changes = request.method == "POST" or page in (
+                webhook_pages.enable, webhook_pages.disable,
+            )  # fmt: skip
+            if changes and not self.has_change_permission(request, webhook):
+                raise PermissionDenied
+            if not self.has_view_permission(request, webhook):
+                raise PermissionDenied
+            return page(self, request, webhook)
+
+        protected: Callable[..., HttpResponse] = self.admin_site.admin_view(view)
+        return protected
+
+    # --- The list ---
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist = super().get_changelist_instance(request)
+        changelist.title = "Webhooks"
+        changelist.result_list = list(changelist.result_list)
+        webhook_list.describe(changelist.result_list)
+        return changelist
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        account = person(request).account
+        return super().changelist_view(request, {"account": account} | (extra_context or {}))
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        """An account has one or a few: there is nothing to search."""
+        return super().get_search_fields(request) if person(request).is_operator else ()
+
+    @admin.display(description="webhook", ordering="name")
+    def webhook(self, webhook: WebhookConfig) -> SafeString:
+        return format_html(
+            '<a class="webhook-name" href="{}">{}</a><span class="webhook-url">{}</span>',
+            reverse(f"admin:{_PREFIX}_health", args=[webhook.pk]),
+            webhook.name or "Webhook without a name",
+            webhook.url,
+        )
+
+    @admin.display(description="events")
+    def subscribed(self, webhook: WebhookConfig) -> SafeString:
+        return webhook_list.events(webhook.events)
+
+    @admin.display(description="state")
+    def state(self, webhook: Any) -> SafeString:
+        badge = display.badge(display.state(webhook))
+        if not webhook.held_events:
+            return badge
+        held = display.plural(webhook.held_events, "event")
+        return format_html('{}<span class="webhook-held">{} held</span>', badge, held)
+
+    @admin.display(description="last success")
+    def last_success(self, webhook: Any) -> str:
+        return display.time(webhook.last_success)
+
+    @admin.display(description="last failure")
+    def last_failure(self, webhook: Any) -> str:
+        return display.time(webhook.last_failure)
+
+    @admin.display(description="last 24 hours")
+    def last_24_hours(self, webhook: Any) -> str:
+        return str(webhook.sparkline)
+
+    # --- The form ---
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        account = person(request).account
+        allowed: bool = super().has_add_permission(request)
+        return allowed and (account is None or account.has_webhooks)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fixed = super().get_readonly_fields(request, obj)
         return [*fixed, "account"] if obj else fixed
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Who may only read gets no form, but the row's attributes: never the key among them."""
-        fields = super().get_fields(request, obj)
-        if self.has_change_permission(request, obj):
-            return fields
-        return ["api_key_hint" if name == "api_key" else name for name in fields]
+    def formfield_for_foreignkey(
+        self, db_field: models.ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        kwargs["queryset"] = Account.objects.filter(plan=Plan.ENTERPRISE)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    @admin.display(description="state")
-    def state(self, webhook: WebhookConfig) -> str:
-        return webhook.state_name
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        """Operators choose the account; the others' is their own."""
+        form = super().get_form(request, obj, **kwargs)
+        if "account" in form.base_fields:
+            field = form.base_fields["account"]
+            field.widget = field.widget.widget  # without links to add and change accounts
+            field.help_text = "Only accounts on the Enterprise plan have webhooks."
+        hide_account(form, request)
+        return form
 
-    @admin.display(description="held events")
-    def held(self, webhook: WebhookConfig) -> int:
-        return int(getattr(webhook, "held_events", 0))
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        webhook = context["original"]
+        context |= {
+            "title": "Webhook settings" if webhook else "Add webhook",
+            "retries": " and then ".join(f"{s:g} s" for s in settings.WEBHOOK_RETRY_COUNTDOWNS),
+            "subscribed": webhook_list.events(webhook.events) if webhook else "",
+            "show_save_and_continue": False,
+            "show_save_and_add_another": False,
+        }
+        if webhook:
+            if context["errors"]:  # the form wrote into it what was refused
+                webhook = self.get_object(request, str(webhook.pk))
+            context |= webhook_pages.frame(self, request, webhook, "settings")
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """Whether it is enabled is no setting: it has its own lock, log and consequences."""
+        super().save_model(request, obj, form, change)
+        enabled = form.cleaned_data["enabled"]
+        if change and "enabled" not in form.changed_data:
+            return
+        if enabled != obj.enabled:
+            (recovery.enable if enabled else recovery.disable)([obj.pk], IN_THE_CONSOLE)
+
+    def response_add(self, request: HttpRequest, obj: Any, *args: Any) -> HttpResponse:
+        messages.success(request, f"{obj} was added. Send a test push to see that it arrives.")
+        return HttpResponseRedirect(reverse(f"admin:{_PREFIX}_health", args=[obj.pk]))
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        messages.success(request, f"The settings of {obj} were saved.")
+        return HttpResponseRedirect(reverse(f"admin:{_PREFIX}_change", args=[obj.pk]))
+
+    # --- What is done to many ---
 
     @admin.action(description="Enable again", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
-        enabled = recovery.enable(queryset.values_list("pk", flat=True), "in the console")
-        messages.success(request, f"Enabled: {len(enabled)}.")
+        enabled = recovery.enable(queryset.values_list("pk", flat=True), IN_THE_CONSOLE)
+        messages.success(request, f"Enabled: {len(enabled):,}.")
 
     @admin.action(description="Disable", permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
-        disabled = recovery.disable(queryset.values_list("pk", flat=True), "in the console")
-        messages.success(request, f"Disabled: {len(disabled)}. Their events are held.")
+        disabled = recovery.disable(queryset.values_list("pk", flat=True), IN_THE_CONSOLE)
+        messages.success(request, f"Disabled: {len(disabled):,}. Their events are held.")
 
     @admin.action(description="Send test push", permissions=["change"])
     def test(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
         for webhook in queryset:
             recovery.send_test(webhook)
-        messages.success(request, "The test push is on its way: see Event log > Webhook.")
+        messages.success(request, "The test push is on its way: see Event Log > Webhook.")
+
+
+_PREFIX = "webhooks_webhookconfig"

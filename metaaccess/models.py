@@ -7,12 +7,13 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower, Now
+from knox.models import AbstractAuthToken
 
 from metaaccess import devices
 from metaaccess.devices import DeviceQuerySet, Status, new_device_id
 from metaaccess.signals import Cause
 
-__all__ = ["Account", "Device", "Plan", "Role", "Status", "User"]
+__all__ = ["Account", "ApiToken", "Device", "Plan", "Role", "Status", "User"]
 
 
 class Plan(models.TextChoices):
@@ -60,7 +61,7 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email=(username or "").lower())
 
 
-class User(AbstractBaseUser):
+class User(AbstractBaseUser):  # type: ignore[django-manager-missing]  # knox has no types
     """A person: of one account, or an operator, who sees all of them."""
 
     email = models.EmailField(
@@ -129,6 +130,40 @@ class User(AbstractBaseUser):
 
     def has_module_perms(self, app_label: str) -> bool:
         return self.is_active
+
+
+class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
+    """What a program signs in with in a person's place; knox keeps a digest of it, no more.
+
+    `ApiToken.objects.create(user, name=…)` answers with the row and the token itself, which is
+    shown to the person once.
+    """
+
+    # A key of its own, so that the digest stands in no URL.
+    id = models.BigAutoField(primary_key=True)
+    digest = models.CharField(max_length=128, unique=True, editable=False)
+    name = models.CharField(max_length=100, help_text="What it is for, such as SIEM export.")
+    last_used_at = models.DateTimeField(
+        "last used", null=True, editable=False, help_text="To the minute; none: never."
+    )
+
+    class Meta:
+        verbose_name = "API token"
+        constraints = (
+            # So a page that is sent twice makes one token.
+            models.UniqueConstraint(
+                fields=["user", "name"], name="a_person_names_each_token_differently"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.user}"
+
+    @property
+    def account(self) -> Account | None:
+        """Whose rows it reaches: None is an operator's, and reaches all."""
+        user: User = self.user
+        return user.account
 
 
 class Device(models.Model):

@@ -83,6 +83,7 @@ LANGUAGE_CODE = "en-us"
 
 AUTH_USER_MODEL = "metaaccess.User"
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -92,6 +93,9 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+KNOX_TOKEN_MODEL = "metaaccess.ApiToken"  # noqa: S105 - a model's name
+# Its migrations would make the table that ours is in the place of.
+MIGRATION_MODULES = {"knox": None}
 REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
 
 # --- Database and Redis ---------------------------------------------------------------------
@@ -221,8 +225,19 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
     "STYLES": [lambda request: static("console/console.css")],
-    "SCRIPTS": [lambda request: static("console/console.js")],
+    "SCRIPTS": [
+        lambda request: static("console/console.js"),
+        lambda request: static("console/accessible.js"),
+    ],
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("console/favicon.svg"),
+        }
+    ],
     "GLOBAL_CALLBACK": "console.navigation.global_context",
+    "DASHBOARD_CALLBACK": "console.dashboard.context",
     "SIDEBAR": {"navigation": "console.navigation.sections"},
     "TABS": "console.navigation.tabs",
 }

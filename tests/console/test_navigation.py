@@ -20,7 +20,7 @@ HOME = reverse("admin:index")
 def sidebar(page: str) -> list[str]:
     """The words of the sidebar, in order: headings, links and badges, without icons."""
     begin = page.index('id="nav-sidebar-apps"')
-    part = page[page.index(">", begin) + 1 : page.rindex("</ol>")]
+    part = page[page.index(">", begin) + 1 : page.rindex("</ol>", 0, page.index('id="main"'))]
     part = re.sub(r'<span class="material-symbols[^>]*>[^<]*</span>', "", part)
     return [line.strip() for line in strip_tags(part).splitlines() if line.strip()]
 

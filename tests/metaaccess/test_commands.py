@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from knox.models import AuthToken
 
 from eventlog.models import AdminLog, DeviceLog
 from metaaccess.devices import milliseconds
-from metaaccess.models import Account, Device, Plan, Role, User
+from metaaccess.models import Account, ApiToken, Device, Plan, Role, User
 from webhooks.models import Delivery, WebhookConfig
 
 PASSWORD = "a-long-and-rare-password"
@@ -37,7 +36,7 @@ def refused(words: str, command: str, *arguments: str) -> None:
 
 def written() -> list[Any]:
     """All rows that the commands could have changed."""
-    models: Any = (Account, User, Device, DeviceLog, AdminLog, Delivery, AuthToken)
+    models: Any = (Account, User, Device, DeviceLog, AdminLog, Delivery, ApiToken)
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
@@ -62,7 +61,7 @@ def test_account_create_makes_the_account_with_its_administrator(db: None) -> No
 def test_account_create_makes_a_token_that_is_stored_as_a_digest(db: None) -> None:
     token = json.loads(create_account("--password", PASSWORD))["api_token"]
 
-    stored = AuthToken.objects.get()
+    stored = ApiToken.objects.get()
     assert (stored.user, stored.expiry) == (User.objects.get(), None)
     assert stored.token_key == token[: len(stored.token_key)]
     assert token not in (stored.digest, stored.token_key)

@@ -5,10 +5,9 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
-from knox.models import AuthToken
 
 from metaaccess.commands import Command as BaseCommand
-from metaaccess.models import Account, Plan, Role, User
+from metaaccess.models import Account, ApiToken, Plan, Role, User
 from metaaccess.signals import administered
 
 
@@ -45,7 +44,7 @@ class Command(BaseCommand):
         chosen = password or secrets.token_urlsafe(12)
         user.set_password(chosen)
         user.save()
-        _, token = AuthToken.objects.create(user, expiry=None)
+        _, token = ApiToken.objects.create(user, expiry=None, name="account_create")
         administered.send(
             Account,
             account=account,

@@ -1,0 +1,3 @@
+"""Event Log > Webhook, > Device, > Admin."""
+
+from console.event_log import admin_log, device_log, webhook_log  # noqa: F401

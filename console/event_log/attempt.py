@@ -1,0 +1,107 @@
+"""An attempt's page: what was sent, what came back, the push's other attempts, Send again."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseNotAllowed
+from django.shortcuts import redirect
+
+from console.event_log import related, words
+from console.people import person
+from eventlog.models import PushKind, WebhookLog
+from webhooks import recovery
+from webhooks.models import WebhookConfig
+
+if TYPE_CHECKING:
+    from console.event_log.webhook_log import WebhookLogAdmin
+
+SHOWN_DEVICES = 5
+# A push has a handful of attempts; one whose worker died again and again has more.
+SHOWN_ATTEMPTS = 50
+
+
+def context(request: HttpRequest, row: WebhookLog, log_url: str) -> dict[str, Any]:
+    webhook = webhook_of(request, row)
+    names = {webhook.pk: str(webhook)} if webhook else {}
+    devices = related.devices_named(request, row.device_ids[:SHOWN_DEVICES])
+    return {
+        "webhook": webhook,
+        "webhook_link": related.webhook_link(row.webhook_id, names, "Deleted"),
+        "devices": [
+            related.device_link(one, devices, log_url) for one in row.device_ids[:SHOWN_DEVICES]
+        ],
+        "more_devices": max(0, len(row.device_ids) - SHOWN_DEVICES),
+        "outcome": words.outcome(row),
+        "kind": words.kind(row),
+        "statuses": words.statuses(row.statuses),
+        "answer": words.answer(row),
+        "attempts": [
+            (other, words.outcome(other), words.answer(other)) for other in attempts_of(row)
+        ],
+        "sent": indented(row.request_body),
+        "received": indented(row.response_body),
+        "may_send": may_send(request),
+        "cannot_send": cannot_send(row, webhook),
+    }
+
+
+def webhook_of(request: HttpRequest, row: WebhookLog) -> WebhookConfig | None:
+    webhooks = related.webhooks_of(request).select_related("account")
+    return webhooks.filter(pk=row.webhook_id, account=row.account_id).first()
+
+
+def attempts_of(row: WebhookLog) -> list[WebhookLog]:
+    found = WebhookLog.objects.filter(push_id=row.push_id, account=row.account_id)
+    return list(
+        found.defer("request_body", "response_body").order_by("time", "pk")[:SHOWN_ATTEMPTS]
+    )
+
+
+def indented(text: str) -> str:
+    """JSON on several lines; whatever else it is, as it is."""
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text
+
+
+def may_send(request: HttpRequest) -> bool:
+    return person(request).has_perm("webhooks.change_webhookconfig")
+
+
+def cannot_send(row: WebhookLog, webhook: WebhookConfig | None) -> str:
+    """Why the push cannot be sent again; nothing where it can."""
+    if row.kind == PushKind.TEST:
+        return "A test push is not sent again: send another from the webhook’s page."
+    if webhook is None:
+        return "The webhook was deleted, so there is nowhere to send it."
+    if not webhook.account.has_webhooks:
+        return f"{webhook.account} is not on the Enterprise plan, so nothing is pushed."
+    return ""
+
+
+def send_again(log: "WebhookLogAdmin", request: HttpRequest, object_id: str) -> HttpResponseBase:
+    """Queues the push's events as a new push."""
+    row = log.get_object(request, object_id)
+    if row is None:
+        raise Http404
+    if not may_send(request):
+        raise PermissionDenied
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    webhook = webhook_of(request, row)
+    reason = cannot_send(row, webhook)
+    if webhook is None or reason:
+        messages.error(request, f"Not sent again. {reason}")
+        return redirect("admin:eventlog_webhooklog_change", row.pk)
+    push_id = recovery.send_again(webhook, row)
+    if webhook.enabled:
+        messages.success(request, f"Push {push_id} is on its way to {webhook}.")
+    else:
+        messages.warning(
+            request,
+            f"Push {push_id} is held: {webhook} is disabled. It goes out when you enable it again.",
+        )
+    return redirect(log.list_url(webhook=webhook.pk))

@@ -1,0 +1,151 @@
+"""How a webhook does: its streak, what waits for it, and what the last attempts came to."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import floor
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db.models import Count, Min, QuerySet
+
+from eventlog.models import Outcome, PushKind, WebhookLog
+from webhooks.http import ErrorKind
+from webhooks.models import OPEN, Delivery, Kind, State, WebhookConfig
+
+LAST_ATTEMPTS = 10
+# Those that had an answer are named by its status.
+CAUSES = {
+    ErrorKind.TIMEOUT: "timeout",
+    ErrorKind.DNS: "host name not found",
+    ErrorKind.REFUSED: "connection refused",
+    ErrorKind.RESET: "connection closed early",
+    ErrorKind.TLS: "TLS error",
+    ErrorKind.BLOCKED_ADDRESS: "address not allowed",
+    ErrorKind.INVALID_RESPONSE: "invalid response",
+    ErrorKind.RESPONSE_TOO_LARGE: "response too large",
+    ErrorKind.INVALID_REQUEST: "request that cannot be sent",
+    ErrorKind.CONNECTION: "no connection",
+}
+
+
+class Streak(NamedTuple):
+    """Failed pushes in a row. `causes`: what they failed with and how often, most often first."""
+
+    failures: int
+    since: datetime
+    causes: list[tuple[int, str]]
+
+
+def streak(webhook: WebhookConfig) -> Streak | None:
+    """The failures that the webhook counts, with their causes from the log; None: it has none."""
+    failures, since = webhook.consecutive_failures, webhook.failing_since
+    if not failures or since is None:
+        return None
+    # The count goes by when an attempt ended, the log by when it began.
+    earliest = since - timedelta(seconds=settings.WEBHOOK_TIMEOUT_S + 5)
+    last_attempts = WebhookLog.objects.filter(
+        webhook_id=webhook.pk,
+        time__gte=earliest,
+        outcome=Outcome.FAILED,
+        attempt__gt=len(settings.WEBHOOK_RETRY_COUNTDOWNS),
+    ).exclude(kind=PushKind.TEST)
+    if webhook.disabled_at:
+        last_attempts = last_attempts.filter(time__lte=webhook.disabled_at)
+    found = last_attempts.order_by("-time", "-id").values_list("status_code", "error")[:failures]
+    causes = Counter(cause(status_code, error) for status_code, error in found)
+    if unknown := failures - causes.total():
+        causes["no longer in the event log"] = unknown
+    return Streak(failures, since, [(count, words) for words, count in causes.most_common()])
+
+
+def why_disabled(webhook: WebhookConfig, failing: Streak | None) -> str:
+    """The reason, without what the page says beside it: who did it, and the streak."""
+    who, by_hand, reason = webhook.disabled_reason.partition(": ")
+    if by_hand and who.startswith("by "):
+        return f"Reason: {reason}."
+    last = webhook.disabled_reason.rpartition("; the last one: ")[2]
+    return f"The last one: {last}." if failing else f"{webhook.disabled_reason}."
+
+
+def cause(status_code: int | None, error: str) -> str:
+    """Why an attempt failed, in a few words."""
+    if error in (ErrorKind.HTTP_STATUS, ErrorKind.REDIRECT):
+        return f"HTTP {status_code}"
+    return CAUSES.get(ErrorKind(error), error) if error in set(ErrorKind) else error
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How many events are where. `held`: they wait for a webhook that is not active."""
+
+    pending: int = 0
+    sending: int = 0
+    retrying: int = 0
+    held: int = 0
+    next_attempt_at: datetime | None = None
+    oldest_at: datetime | None = None
+
+
+def waiting(webhook: WebhookConfig) -> Waiting:
+    """Two queries of what is still to do; tests are no events, and are left out."""
+    still_to_do = Delivery.objects.filter(webhook=webhook, state__in=OPEN).order_by()
+    by_state = {
+        state: (count, first)
+        for state, count, first in still_to_do.values_list("state").annotate(
+            count=Count("pk"), first=Min("due_at")
+        )
+    }
+    tests = dict(
+        still_to_do.filter(kind=Kind.TEST).values_list("state").annotate(count=Count("pk"))
+    )
+    counts = {state: by_state.get(state, (0, None))[0] - tests.get(state, 0) for state in OPEN}
+    pending_since = by_state[State.PENDING][1] if counts[State.PENDING] else None
+    if not webhook.active:
+        held = counts[State.PENDING] + counts[State.RETRYING]
+        return Waiting(sending=counts[State.SENDING], held=held, oldest_at=pending_since)
+    return Waiting(
+        pending=counts[State.PENDING],
+        sending=counts[State.SENDING],
+        retrying=counts[State.RETRYING],
+        next_attempt_at=by_state[State.RETRYING][1] if counts[State.RETRYING] else None,
+        oldest_at=pending_since,
+    )
+
+
+class Tile(NamedTuple):
+    """A number with what it means; the note may end in a time."""
+
+    title: str
+    figure: str
+    note: str
+    moment: datetime | None = None
+
+
+def tiles(events: Waiting) -> list[Tile]:
+    """What waits, as the page shows it."""
+    since = "the oldest since" if events.oldest_at else "until it is enabled again"
+    held = (since, events.oldest_at) if events.held else ("nothing is held", None)
+    pending = (since, events.oldest_at) if events.pending else ("nothing waits for a worker", None)
+    retry = ("next attempt at", events.next_attempt_at) if events.retrying else ("no retry is due",)
+    sent = "a worker has them" if events.sending else "nothing is under way"
+    return [
+        Tile("Pending", f"{events.pending:,}", *pending),
+        Tile("Being sent", f"{events.sending:,}", sent),
+        Tile("Retrying", f"{events.retrying:,}", *retry),
+        Tile("Held", f"{events.held:,}", *held),
+    ]
+
+
+def percent(part: float | None) -> str:
+    """Rounded down: what is not all is never 100 %."""
+    return "" if part is None else f"{floor(part * 1_000) / 10:g}\u00a0%"
+
+
+def last_attempts(webhook: WebhookConfig) -> QuerySet[WebhookLog]:
+    """Without their bodies, which may be long."""
+    return (
+        WebhookLog.objects.filter(webhook_id=webhook.pk, account=webhook.account_id)
+        .defer("request_body", "response_body")
+        .order_by("-time", "-id")[:LAST_ATTEMPTS]
+    )

@@ -1,0 +1,28 @@
+"""How programs sign in: `Authorization: Token …`, with when a token was last used."""
+
+from datetime import timedelta
+
+import knox.auth
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from metaaccess.models import ApiToken, User
+
+# How exact `last_used_at` is: a busy token costs one write in this time.
+PRECISION = timedelta(minutes=1)
+
+
+class TokenAuthentication(knox.auth.TokenAuthentication):  # type: ignore[misc]  # no types
+    def validate_user(self, auth_token: ApiToken) -> tuple[User, ApiToken]:
+        person: tuple[User, ApiToken] = super().validate_user(auth_token)
+        note_use(auth_token)
+        return person
+
+
+def note_use(token: ApiToken) -> None:
+    """One write in `PRECISION`, however many requests and servers there are."""
+    if token.last_used_at is not None and token.last_used_at > timezone.now() - PRECISION:
+        return
+    stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - PRECISION)
+    ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=Now())

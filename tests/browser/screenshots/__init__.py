@@ -1,0 +1,5 @@
+"""`make screenshots`: the pictures of README.md and docs/, taken from the running product."""
+
+import django
+
+django.setup()

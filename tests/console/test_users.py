@@ -1,0 +1,251 @@
+"""Settings > Users and Accounts: who may be changed, and who may not be taken away."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from eventlog.models import AdminLog
+from metaaccess.models import Account, Plan, Role, User
+
+LIST = reverse("admin:metaaccess_user_changelist")
+PASSWORD = "a-long-and-rare-word"
+
+
+@pytest.fixture
+def ada(client: Client, administrator: User) -> Client:
+    client.force_login(administrator)
+    return client
+
+
+@pytest.fixture
+def second(account: Account) -> User:
+    """Another administrator."""
+    return User.objects.create_user("sue@acme.example", "pw", account=account,
+                                    role=Role.ADMINISTRATOR)  # fmt: skip
+
+
+def page(user: User, name: str = "change") -> str:
+    return reverse(f"admin:metaaccess_user_{name}", args=[user.pk])
+
+
+def change(client: Client, user: User, **values: Any) -> Any:
+    """What the form refused; nothing: it was saved."""
+    data = {"email": user.email, "account": user.account_id or "", "role": user.role}
+    data |= {"is_active": "on"} if user.is_active else {}
+    data |= values
+    answer = client.post(page(user), {name: v for name, v in data.items() if v is not None})
+    if answer.status_code == 302:
+        return {}
+    return {
+        name: " ".join(words) for name, words in answer.context["adminform"].form.errors.items()
+    }
+
+
+def as_before(user: User) -> bool:
+    fresh = User.objects.get(pk=user.pk)
+    return (fresh.role, fresh.is_active, fresh.account_id) == (
+        user.role, user.is_active, user.account_id,
+    )  # fmt: skip
+
+
+LAST = (
+    "{} is the last administrator of Acme who may sign in. "
+    "Make another user an administrator first."
+)
+
+
+def test_a_colleague_is_raised_locked_out_and_renamed(ada: Client, colleague: User) -> None:
+    assert change(ada, colleague, role="administrator", email="CARLA@acme.example") == {}
+    assert change(ada, User.objects.get(pk=colleague.pk), is_active=None) == {}
+
+    colleague.refresh_from_db()
+    assert (colleague.role, colleague.is_active) == ("administrator", False)
+    assert colleague.email == "carla@acme.example"
+    details = AdminLog.objects.filter(action="user changed").order_by("pk")
+    assert [row.detail for row in details] == ["Email, Role", "May sign in"]
+
+
+@pytest.mark.parametrize(
+    ("values", "errors"),
+    [
+        ({"is_active": None},
+         {"is_active": "You cannot lock yourself out: ask another administrator."}),
+        ({"role": "read_only"},
+         {"role": "You cannot give up your own role: ask another administrator."}),
+    ],
+)  # fmt: skip
+def test_nobody_shuts_themselves_out(
+    ada: Client, administrator: User, second: User, values: Any, errors: Any
+) -> None:
+    assert change(ada, administrator, **values) == errors
+    assert as_before(administrator)
+
+
+@pytest.mark.parametrize(
+    ("values", "field"), [({"is_active": None}, "is_active"), ({"role": "read_only"}, "role")]
+)
+def test_an_operator_takes_no_accounts_last_administrator(
+    client: Client, operator: User, administrator: User, values: Any, field: str
+) -> None:
+    client.force_login(operator)
+    User.objects.create_user(
+        "off@acme.example", "pw", account=administrator.account, role=Role.ADMINISTRATOR,
+        is_active=False,
+    )  # fmt: skip
+
+    assert change(client, administrator, **values) == {field: LAST.format("ada@acme.example")}
+    assert as_before(administrator)
+
+
+def test_an_operator_moves_no_accounts_last_administrator(
+    client: Client, operator: User, administrator: User, other_account: Account
+) -> None:
+    client.force_login(operator)
+
+    errors = change(client, administrator, account=other_account.pk)
+
+    assert errors == {"account": LAST.format("ada@acme.example")}
+    assert as_before(administrator)
+
+
+@pytest.mark.parametrize("values", [{"is_active": None}, {"role": "read_only"}])
+def test_an_administrator_who_is_not_the_last_can_be_taken_away(
+    ada: Client, second: User, values: Any
+) -> None:
+    assert change(ada, second, **values) == {}
+    assert not as_before(second)
+
+
+def test_the_last_operator_stays_one(client: Client, operator: User) -> None:
+    """Operators that are read-only cannot give the role back."""
+    reader = User.objects.create_user("rita@operator.example", "pw", role=Role.READ_ONLY)
+    client.force_login(operator)
+
+    assert change(client, operator, role="read_only") == {
+        "role": "You cannot give up your own role: ask another administrator."
+    }
+    assert change(client, reader, role="administrator") == {}
+
+
+# --- Delete ---
+
+
+def delete(client: Client, user: User) -> str:
+    answer = client.post(page(user, "delete"), {"post": "yes"}, follow=True)
+    return answer.content.decode()
+
+
+def test_nobody_deletes_themselves(ada: Client, administrator: User, second: User) -> None:
+    shown = delete(ada, administrator)
+
+    assert "This is you. Ask another administrator to delete your user." in shown
+    assert User.objects.filter(pk=administrator.pk).exists()
+    assert "Delete user" not in ada.get(page(administrator)).content.decode()
+
+
+def test_an_operator_deletes_no_accounts_last_administrator(
+    client: Client, operator: User, administrator: User
+) -> None:
+    client.force_login(operator)
+
+    assert LAST.format("ada@acme.example") in delete(client, administrator)
+    assert User.objects.filter(pk=administrator.pk).exists()
+
+
+def test_another_user_is_deleted(ada: Client, colleague: User, second: User) -> None:
+    for user in (colleague, second):
+        delete(ada, user)
+
+    assert [user.email for user in User.objects.all()] == ["ada@acme.example"]
+    assert AdminLog.objects.filter(action="user deleted").count() == 2
+
+
+def test_there_is_no_way_around_by_deleting_many(
+    ada: Client, administrator: User, colleague: User
+) -> None:
+    ada.post(LIST, {"action": "delete_selected", "_selected_action": [colleague.pk],
+                    "post": "yes"}, follow=True)  # fmt: skip
+
+    assert User.objects.count() == 2
+
+
+# --- Add, passwords, the list ---
+
+
+def test_a_user_is_added_who_can_sign_in(ada: Client, administrator: User) -> None:
+    answer = ada.post(
+        reverse("admin:metaaccess_user_add"),
+        {"email": "New@acme.example", "account": administrator.account_id, "role": "read_only",
+         "password1": PASSWORD, "password2": PASSWORD},
+    )  # fmt: skip
+
+    assert answer.headers["Location"] == LIST
+    assert Client().login(username="new@acme.example", password=PASSWORD)
+    assert PASSWORD not in str(list(AdminLog.objects.values()))
+
+
+@pytest.mark.parametrize("password", ["short", "12345678", "password1"])
+def test_a_weak_password_is_refused(ada: Client, administrator: User, password: str) -> None:
+    answer = ada.post(
+        reverse("admin:metaaccess_user_add"),
+        {"email": "new@acme.example", "account": administrator.account_id, "role": "read_only",
+         "password1": password, "password2": password},
+    )  # fmt: skip
+
+    assert "password2" in answer.context["adminform"].form.errors
+    assert User.objects.count() == 1
+
+
+@pytest.mark.parametrize("who", ["administrator", "colleague", "operator"])
+def test_everybody_changes_their_own_password(
+    client: Client, who: str, request: pytest.FixtureRequest
+) -> None:
+    user = request.getfixturevalue(who)
+    client.force_login(user)
+
+    answer = client.post(
+        reverse("admin:password_change"),
+        {"old_password": "pw", "new_password1": PASSWORD, "new_password2": PASSWORD},
+        follow=True,
+    )
+
+    assert answer.status_code == 200
+    assert User.objects.get(pk=user.pk).check_password(PASSWORD)
+    assert client.get(LIST).status_code == 200  # still signed in
+
+
+def test_the_list_says_who_was_never_there(ada: Client, colleague: User) -> None:
+    User.objects.filter(pk=colleague.pk).update(is_active=False)
+
+    shown = ada.get(LIST).content.decode()
+
+    for words in (">Read-only<", ">Locked out<", ">Never<", ">Administrator<", ">Active<"):
+        assert words in shown
+
+
+# --- Accounts ---
+
+
+def test_an_operator_moves_an_account_to_another_plan(
+    client: Client, operator: User, account: Account
+) -> None:
+    client.force_login(operator)
+
+    client.post(
+        reverse("admin:metaaccess_account_change", args=[account.pk]),
+        {"name": "Acme", "plan": "standard"},
+    )
+
+    account.refresh_from_db()
+    assert account.plan == Plan.STANDARD
+
+
+def test_an_accounts_people_see_its_plan_and_what_it_means(ada: Client, account: Account) -> None:
+    answer = ada.get(reverse("admin:metaaccess_account_change", args=[account.pk]))
+
+    shown = answer.content.decode()
+    assert "webhooks push each status change" in shown
+    assert "1 user · 0 devices · 0 webhooks" in shown
+    assert 'name="plan"' not in shown

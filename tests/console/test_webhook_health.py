@@ -1,0 +1,354 @@
+"""A webhook's health, its test push, and what is done about it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from console import charts, webhook_health
+from eventlog import tally
+from eventlog.models import AdminLog, Ending, Tally, WebhookLog
+from eventlog.tally import Ended
+from metaaccess.models import Account, Device, Plan, User
+from tests.conftest import MakeWebhook
+from webhooks import outbox, recovery
+from webhooks.models import Delivery, Kind, State, WebhookConfig
+
+NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def ada(client: Client, administrator: User) -> Client:
+    client.force_login(administrator)
+    return client
+
+
+def page(webhook: WebhookConfig, name: str) -> str:
+    return reverse(f"admin:webhooks_webhookconfig_{name}", args=[webhook.pk])
+
+
+def attempt(webhook: WebhookConfig, **fields: Any) -> WebhookLog:
+    failed = {"outcome": "failed", "status_code": 503, "error": "http_status", "attempt": 3}
+    return WebhookLog.objects.create(
+        **{"account": webhook.account, "webhook_id": webhook.pk, "url": webhook.url,
+           "time": NOW, "push_id": uuid4(), "duration_ms": 12, "event_count": 1,
+           "device_ids": ["6WXJURV8QAM0I7KC"]} | failed | fields,
+    )  # fmt: skip
+
+
+def delivery(webhook: WebhookConfig, state: State, **fields: Any) -> None:
+    Delivery.objects.create(
+        webhook=webhook, event_id=uuid4(), device_id="6WXJURV8QAM0I7KC", status="compliant",
+        timestamp=1, state=state, **fields,
+    )  # fmt: skip
+
+
+# --- The streak ---
+
+
+def test_the_streak_tells_what_its_pushes_failed_with(make_webhook: MakeWebhook) -> None:
+    webhook = make_webhook(consecutive_failures=37, failing_since=NOW)
+    second = timedelta(seconds=1)
+    attempt(webhook, time=NOW - timedelta(minutes=5))  # before the streak
+    for number in range(37):
+        timeout = {"status_code": None, "error": "timeout"} if number % 6 == 5 else {}
+        attempt(webhook, time=NOW + number * second, **timeout)
+    attempt(webhook, time=NOW + 50 * second, attempt=1)  # to be retried
+    attempt(webhook, time=NOW + 51 * second, kind="test", attempt=3, status_code=404)
+
+    streak = webhook_health.streak(webhook)
+
+    assert streak == (37, NOW, [(31, "HTTP 503"), (6, "timeout")])
+
+
+def test_a_streak_says_what_the_log_no_longer_knows(make_webhook: MakeWebhook) -> None:
+    webhook = make_webhook(consecutive_failures=3, failing_since=NOW)
+    attempt(webhook, status_code=None, error="dns")
+
+    streak = webhook_health.streak(webhook)
+
+    assert streak is not None
+    assert streak.causes == [(2, "no longer in the event log"), (1, "host name not found")]
+
+
+def test_what_failed_after_the_disabling_is_not_of_the_streak(make_webhook: MakeWebhook) -> None:
+    webhook = make_webhook(
+        consecutive_failures=1, failing_since=NOW, disabled_at=NOW, disabled_reason="1 failed push"
+    )
+    attempt(webhook)
+    attempt(webhook, time=NOW + timedelta(seconds=1), status_code=500)
+
+    assert webhook_health.streak(webhook) == (1, NOW, [(1, "HTTP 503")])
+
+
+def test_a_healthy_webhook_has_no_streak(webhook: WebhookConfig) -> None:
+    assert webhook_health.streak(webhook) is None
+
+
+# --- What waits ---
+
+
+def test_what_waits_is_counted_by_where_it_is(webhook: WebhookConfig) -> None:
+    for state, count in ((State.PENDING, 3), (State.SENDING, 2), (State.RETRYING, 2),
+                         (State.DELIVERED, 1), (State.FAILED, 1)):  # fmt: skip
+        for number in range(count):
+            delivery(webhook, state, due_at=NOW + timedelta(seconds=number))
+    delivery(webhook, State.PENDING, kind=Kind.TEST)
+
+    assert webhook_health.waiting(webhook) == webhook_health.Waiting(
+        pending=3, sending=2, retrying=2, next_attempt_at=NOW, oldest_at=NOW
+    )
+
+
+@pytest.mark.parametrize("why", ["disabled", "not on the plan"])
+def test_what_waits_for_an_inactive_webhook_is_held(webhook: WebhookConfig, why: str) -> None:
+    delivery(webhook, State.PENDING, due_at=NOW)
+    delivery(webhook, State.RETRYING, due_at=NOW)
+    delivery(webhook, State.PENDING, due_at=NOW, kind=Kind.TEST)
+    if why == "disabled":
+        recovery.disable([webhook.pk], "a test")
+    else:
+        Account.objects.update(plan=Plan.STANDARD)
+    webhook = WebhookConfig.objects.get()
+
+    assert webhook_health.waiting(webhook) == webhook_health.Waiting(held=2, oldest_at=NOW)
+
+
+# --- The page ---
+
+
+def test_the_page_of_a_disabled_webhook(ada: Client, make_webhook: MakeWebhook) -> None:
+    webhook = make_webhook(
+        name="SIEM", consecutive_failures=2, failing_since=NOW, disabled_at=NOW,
+        disabled_reason="2 failed pushes in a row since 2026-11-23 15:00:00 UTC; "
+        "the last one: HTTP 503 Service Unavailable",
+    )  # fmt: skip
+    attempt(webhook)
+    attempt(webhook)
+    delivery(webhook, State.PENDING)
+
+    answer = ada.get(page(webhook, "health"))
+
+    words = " ".join(answer.content.decode().split())
+    assert "Disabled automatically since" in words
+    assert "2 failures in a row since" in words
+    assert "2&nbsp;×&nbsp;HTTP 503" in words
+    assert "The last one: HTTP 503 Service Unavailable." in words
+    assert "1 event waits, the oldest since" in words
+    assert f'action="{page(webhook, "enable")}"' in words
+    assert len(answer.context["attempts"]) == 2
+    assert f'href="/console/eventlog/webhooklog/?webhook={webhook.pk}"' in words
+
+
+def test_the_page_takes_few_queries(
+    ada: Client, make_webhook: MakeWebhook, django_assert_max_num_queries: Any
+) -> None:
+    webhook = make_webhook(consecutive_failures=1, failing_since=NOW)
+    attempt(webhook)
+    tally.count(webhook.account_id, webhook.pk, [Ended(timezone.now(), Ending.FAILED, 20)])
+    delivery(webhook, State.RETRYING)
+
+    with django_assert_max_num_queries(14):
+        assert ada.get(page(webhook, "health")).status_code == 200
+
+
+def test_the_charts_are_told_as_a_table_too(ada: Client, webhook: WebhookConfig) -> None:
+    now = timezone.now()
+    ended = [Ended(now, Ending.DELIVERED, 100)] * 3_000 + [Ended(now, Ending.FAILED, 100)] * 1_000
+    tally.count(webhook.account_id, webhook.pk, ended)
+
+    for period, steps in (("1h", 12), ("24h", 24), ("7d", 28), ("no-such-period", 24)):
+        answer = ada.get(page(webhook, "health"), {"period": period})
+
+        points = answer.context["points"]
+        assert len(points) == steps
+        assert points[-1].figures[:3] == (3_000, 0, 1_000)
+        words = answer.content.decode()
+        assert "3,000 pushes delivered, 1,000 failed for good" in words
+        assert "75\u00a0%" in words
+        assert "<td>3,000</td><td>0</td><td>1,000</td>" in words
+        assert words.count('<th scope="row">') == steps
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York", "UTC"])
+def test_a_chart_ends_now_wherever_the_reader_is(webhook: WebhookConfig, zone: str) -> None:
+    now = timezone.now()
+    tally.count(webhook.account_id, webhook.pk, [Ended(now, Ending.DELIVERED, 100)])
+
+    with timezone.override(zone):
+        for period in charts.PERIODS:
+            points = charts.points(Tally.objects.all(), period)
+
+            assert [point.figures.delivered for point in points].index(1) == len(points) - 1
+            assert points[-1].begin <= now < points[-1].begin + period.step
+            if period.step >= timedelta(hours=1):
+                assert timezone.localtime(points[0].begin).minute == 0
+
+
+def test_99_96_of_100_are_not_all() -> None:
+    assert webhook_health.percent(0.9996) == "99.9\u00a0%"
+    assert webhook_health.percent(1.0) == "100\u00a0%"
+    assert webhook_health.percent(None) == ""
+
+
+# --- Disable, and enable again ---
+
+
+def test_disable_asks_then_disables_with_the_reason(ada: Client, webhook: WebhookConfig) -> None:
+    assert "Disable it?" in ada.get(page(webhook, "disable")).content.decode()
+    webhook.refresh_from_db()
+    assert webhook.enabled
+
+    ada.post(page(webhook, "disable"), {"reason": "the SIEM is being moved"})
+
+    webhook.refresh_from_db()
+    assert webhook.disabled_reason == "by ada@acme.example: the SIEM is being moved"
+    words = ada.get(page(webhook, "health")).content.decode()
+    assert "Disabled by ada@acme.example since" in words
+    assert "Reason: the SIEM is being moved." in words
+
+
+def test_a_reason_that_is_too_long_disables_nothing(ada: Client, webhook: WebhookConfig) -> None:
+    answer = ada.post(page(webhook, "disable"), {"reason": "x" * 201})
+
+    webhook.refresh_from_db()
+    assert webhook.enabled
+    assert "The reason has 201 characters. Use at most 200." in answer.content.decode()
+
+
+def test_enable_asks_then_enables(ada: Client, webhook: WebhookConfig) -> None:
+    recovery.disable([webhook.pk], "a test")
+    delivery(webhook, State.PENDING)
+    asked = ada.get(page(webhook, "enable")).content.decode()
+    assert "1 held event goes out at once" in asked
+    webhook.refresh_from_db()
+    assert not webhook.enabled
+
+    answer = ada.post(page(webhook, "enable"), follow=True)
+
+    webhook.refresh_from_db()
+    assert webhook.enabled
+    assert answer.redirect_chain[-1][0] == page(webhook, "health")
+    assert "is enabled again. Being sent now: 1 held event." in answer.content.decode()
+
+    ada.post(page(webhook, "enable"))
+    assert AdminLog.objects.filter(action=recovery.ENABLED).count() == 1
+
+
+@pytest.mark.parametrize("name", ["test", "enable", "disable"])
+def test_who_may_only_read_is_refused(
+    client: Client, colleague: User, webhook: WebhookConfig, name: str
+) -> None:
+    client.force_login(colleague)
+
+    assert client.post(page(webhook, name)).status_code == 403
+
+    webhook.refresh_from_db()
+    assert webhook.enabled
+    assert not Delivery.objects.exists()
+    shown = client.get(page(webhook, "health")).content.decode()
+    assert "Send test push" not in shown
+
+
+@pytest.mark.parametrize("name", ["health", "test", "enable", "disable"])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_another_accounts_webhook_does_not_exist(
+    client: Client, outsider: User, webhook: WebhookConfig, name: str, method: str
+) -> None:
+    client.force_login(outsider)
+
+    assert getattr(client, method)(page(webhook, name)).status_code == 404
+
+    webhook.refresh_from_db()
+    assert webhook.enabled
+    assert not Delivery.objects.exists()
+
+
+# --- The test push ---
+
+HTMX = {"HX-Request": "true"}
+
+
+def queued_test(client: Client, webhook: WebhookConfig) -> tuple[Any, UUID]:
+    answer = client.post(page(webhook, "test"), headers=HTMX)
+    (push_id,) = Delivery.objects.filter(kind=Kind.TEST).values_list("push_id", flat=True)
+    return answer, push_id
+
+
+def test_a_test_push_is_followed_to_its_outcome(ada: Client, webhook: WebhookConfig) -> None:
+    answer, push_id = queued_test(ada, webhook)
+    follow = f"{page(webhook, 'test')}?push={push_id}"
+    assert f'hx-get="{follow}&amp;seen=queued"' in answer.content.decode()
+    assert ada.get(f"{follow}&seen=queued", headers=HTMX).status_code == 204
+
+    logged = attempt(webhook, push_id=push_id, kind="test", attempt=1, detail="HTTP 503 Busy",
+                     response_body="<script>alert(1)</script>", request_body="[1]")  # fmt: skip
+    Delivery.objects.update(state=State.FAILED)
+    shown = ada.get(f"{follow}&seen=queued", headers=HTMX).content.decode()
+
+    assert "The test push failed. HTTP 503 Busy." in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+    assert "<script" not in shown
+    assert reverse("admin:eventlog_webhooklog_change", args=[logged.pk]) in shown
+    assert "hx-get" not in shown
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [(State.PENDING, "No worker took the test push within 15 seconds."),
+     (State.SENDING, "A worker took the test push, and has not told its outcome")],
+)  # fmt: skip
+def test_a_test_push_that_nobody_sends_says_so(
+    ada: Client, webhook: WebhookConfig, state: State, words: str
+) -> None:
+    _, push_id = queued_test(ada, webhook)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE webhooks_delivery SET state = %s, created_at = now() - interval '16 s'", [state]
+        )
+    follow = f"{page(webhook, 'test')}?push={push_id}"
+
+    shown = ada.get(f"{follow}&seen=queued", headers=HTMX)
+
+    assert words in shown.content.decode()
+    seen = shown.context["progress"]
+    assert ada.get(f"{follow}&seen={seen}", headers=HTMX).status_code == 204
+
+
+def test_a_test_push_works_without_javascript(ada: Client, webhook: WebhookConfig) -> None:
+    answer = ada.post(page(webhook, "test"), follow=True)
+
+    assert "The test push is queued" in answer.content.decode()
+    assert "Look again" in answer.content.decode()
+    assert Delivery.objects.get().kind == Kind.TEST
+
+
+@pytest.mark.parametrize("push", ["no-uuid", "a485a8c8-0656-4311-a057-784f82b6fee6"])
+def test_a_push_that_is_not_known_is_not_found(
+    ada: Client, webhook: WebhookConfig, push: str
+) -> None:
+    assert ada.get(page(webhook, "test"), {"push": push}).status_code == 404
+
+
+def test_another_webhooks_push_is_not_found(ada: Client, make_webhook: MakeWebhook) -> None:
+    webhook, other = make_webhook(), make_webhook()
+    push_id = outbox.add_test(other, "TEST000000000000")
+    logged = attempt(other)
+
+    for known in (push_id, logged.push_id):
+        assert ada.get(page(webhook, "test"), {"push": str(known)}).status_code == 404
+
+
+def test_an_event_shows_up_as_waiting(ada: Client, webhook: WebhookConfig) -> None:
+    Device.objects.create(account=webhook.account)
+
+    tiles = ada.get(page(webhook, "health")).context["tiles"]
+
+    assert [(tile.title, tile.figure) for tile in tiles] == [
+        ("Pending", "1"), ("Being sent", "0"), ("Retrying", "0"), ("Held", "0"),
+    ]  # fmt: skip

@@ -1,0 +1,108 @@
+"""A log as CSV: which cells, which order, harmless in a spreadsheet, a portion at a time."""
+
+import csv
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from eventlog import export
+from eventlog.models import AdminLog, DeviceLog, WebhookLog
+from metaaccess.models import Account
+from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt
+
+PUSH_ID = UUID("6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
+
+
+def records(rows: Any, with_account: bool = False) -> list[list[str]]:
+    return list(csv.reader(StringIO("".join(export.lines(rows, with_account)), newline="")))
+
+
+def test_an_attempt_is_a_line(account: Account) -> None:
+    make_attempt(
+        account, time=NOON + timedelta(microseconds=4_567), push_id=PUSH_ID, outcome="failed",
+        status_code=None, error="timeout", detail="No complete answer within 10 s",
+        device_ids=[DEVICE_ID, "A" * 16], statuses=["compliant", "deleted"], event_count=3,
+        request_body="sent", response_body="received",
+    )  # fmt: skip
+
+    with timezone.override("Europe/Berlin"):
+        titles, line = records(WebhookLog.objects.all(), with_account=True)
+
+    assert dict(zip(titles, line, strict=True)) == {
+        "Time (UTC)": "2026-11-23T12:00:00.004Z",
+        "Account": "Acme",
+        "Webhook ID": "7",
+        "URL": "https://receiver.example/hook",
+        "Push ID": str(PUSH_ID),
+        "Kind": "event",
+        "Attempt": "1",
+        "Outcome": "failed",
+        "HTTP status": "",
+        "Error": "timeout",
+        "Detail": "No complete answer within 10 s",
+        "Duration (ms)": "12",
+        "Events": "3",
+        "Statuses": "compliant deleted",
+        "Device IDs": f"{DEVICE_ID} AAAAAAAAAAAAAAAA",
+    }
+
+
+def test_device_and_admin_events_are_lines(account: Account) -> None:
+    DeviceLog.objects.create(
+        account=account, time=NOON, event_id=PUSH_ID, device_id=DEVICE_ID, device_name="laptop",
+        previous="installed", status="compliant", cause="changed", actor="system",
+    )  # fmt: skip
+    AdminLog.objects.create(
+        account=None, time=NOON, actor="olga", action="keys rotated", target="all", detail='"a", b'
+    )
+
+    assert records(DeviceLog.objects.all())[1] == [
+        "2026-11-23T12:00:00.000Z", str(PUSH_ID), DEVICE_ID, "laptop", "changed", "installed",
+        "compliant", "system",
+    ]  # fmt: skip
+    assert records(AdminLog.objects.all(), with_account=True)[1] == [
+        "2026-11-23T12:00:00.000Z", "", "olga", "keys rotated", "all", '"a", b',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
+def test_what_a_spreadsheet_would_run_is_text(account: Account, begin: str) -> None:
+    make_attempt(account, detail=f"{begin}1+cmd|' /C calc'!A0", url="https://x.example/?a=-1")
+
+    titles, line = records(WebhookLog.objects.all())
+
+    assert line[titles.index("Detail")] == f"'{begin}1+cmd|' /C calc'!A0"
+    assert line[titles.index("URL")] == "https://x.example/?a=-1"
+
+
+def test_rows_come_in_portions_newest_first(
+    account: Account, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(export, "PORTION_ROWS", 2)
+    for number in range(5):
+        make_attempt(account, attempt=number + 1, time=NOON + timedelta(seconds=number))
+    parts = export.lines(WebhookLog.objects.all())
+
+    with django_assert_num_queries(0):
+        assert next(parts).startswith("Time (UTC),Webhook ID,")
+    with django_assert_num_queries(1):
+        assert next(parts).count("\r\n") == 2
+    rest = "".join(parts)
+
+    assert [line[5] for line in csv.reader(StringIO(rest))] == ["3", "2", "1"]
+
+
+def test_bodies_are_not_even_read(
+    account: Account, django_assert_num_queries: Callable[..., Any]
+) -> None:
+    make_attempt(account, request_body="sent", response_body="received")
+
+    with django_assert_num_queries(1) as queries:
+        "".join(export.lines(WebhookLog.objects.all(), with_account=True))
+
+    assert "_body" not in queries.captured_queries[0]["sql"]
