@@ -59,7 +59,8 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         announce(obj, f"{obj._meta.verbose_name} created", "")
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        announce(obj, f"{obj._meta.verbose_name} changed", changed_fields(message))
+        if message:  # a form that was saved as it was changed nothing
+            announce(obj, f"{obj._meta.verbose_name} changed", changed_fields(message))
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
         for obj in queryset:

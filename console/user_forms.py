@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth.forms import BaseUserCreationForm
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from metaaccess.models import Role, User
@@ -30,7 +31,8 @@ def is_last_administrator(user: User) -> bool:
     others = User.objects.filter(account=user.account_id, role=Role.ADMINISTRATOR, is_active=True)
     # In an order, so that two administrators who remove each other wait, and one is refused.
     locked = others.order_by("pk").select_for_update().values_list("pk", flat=True)
-    return set(locked) <= {user.pk}
+    with transaction.atomic():  # the page that asks whether to delete is in none
+        return set(locked) <= {user.pk}
 
 
 def last_administrator(user: User) -> str:

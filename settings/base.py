@@ -224,7 +224,10 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
-    "STYLES": [lambda request: static("console/console.css")],
+    "STYLES": [
+        lambda request: static("console/console.css"),
+        lambda request: static("console/components.css"),
+    ],
     "SCRIPTS": [
         lambda request: static("console/console.js"),
         lambda request: static("console/accessible.js"),

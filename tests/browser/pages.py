@@ -5,7 +5,7 @@ from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
 from django.test import Client
-from playwright.sync_api import Page
+from playwright.sync_api import Page, TimeoutError
 
 from metaaccess.models import User
 from tests.console_walk import MODELS, ROUTES, Rows, paths
@@ -13,6 +13,7 @@ from tests.console_walk import MODELS, ROUTES, Rows, paths
 NARROW = {"width": 390, "height": 844}
 WIDE = {"width": 1440, "height": 900}
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+SETTLED_MS = 5_000
 REST = "the rest"
 PARTS = [*MODELS, REST]
 
@@ -55,7 +56,14 @@ def violations(page: Page) -> list[str]:
 
 
 def is_too_wide(page: Page) -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
+    """Whether it stays so: charts take their new size a moment later."""
+    try:
+        page.wait_for_function(
+            "document.documentElement.scrollWidth <= window.innerWidth", timeout=SETTLED_MS
+        )
+    except TimeoutError:
+        return True
+    return False
 
 
 def faults_of(page: Page) -> list[str]:

@@ -193,7 +193,7 @@ def test_active_filters_can_be_removed_one_by_one(ada: Client, account: Account)
         ("Outcome: Failed", "status=5xx"),
         ("HTTP status: 5xx", "outcome=failed"),
     ]
-    assert f'<a class="log-link" href="{WEBHOOK_LOG}">Clear filters</a>' in text(answer)
+    assert f'<a class="text-link" href="{WEBHOOK_LOG}">Clear filters</a>' in text(answer)
 
 
 def test_a_custom_time_is_one_filter_in_the_readers_zone(ada: Client, account: Account) -> None:

@@ -256,10 +256,7 @@ def test_the_actor_of_a_status_change_in_the_console_is_the_person(
     assert answer.status_code == 302
     row = DeviceLog.objects.get(cause="changed")
     assert (row.actor, row.status) == ("ada@acme.example", "compliant")
-    account_id, actor, action, target, detail = admin_log()[-1]
-    assert (account_id, actor, action) == (device.account_id, "ada@acme.example", "device changed")
-    assert target == f"device {device.pk} (laptop)"
-    assert "status" in detail.lower()
+    assert [entry[2] for entry in admin_log()] == ["logged on"], "the device log has it"
     assert current_actor() == "system"
 
 

@@ -25,3 +25,10 @@ document.addEventListener("click", async (event) => {
   button.textContent = "Copied";
   setTimeout(() => { button.textContent = words; }, 1500);
 });
+
+// Who was signed out meanwhile is led to the login, not shown it inside of a panel.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (!event.detail.xhr.responseURL.includes("/login/")) return;
+  event.detail.shouldSwap = false;
+  location.reload();
+});

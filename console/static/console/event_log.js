@@ -29,10 +29,6 @@
     document.addEventListener("htmx:beforeSwap", (event) => {
       if (event.detail.target !== results) return;
       if (!isOn()) event.detail.shouldSwap = false;  // paused while the answer was on its way
-      if (new URL(event.detail.xhr.responseURL).pathname !== location.pathname) {
-        event.detail.shouldSwap = false;
-        location.reload();  // signed off meanwhile: the page itself leads to the login
-      }
       left = results.querySelector(".log-table-box")?.scrollLeft ?? 0;
     });
     document.addEventListener("htmx:afterSwap", (event) => {

@@ -68,13 +68,6 @@ function origin(url) {
   return URL.canParse(url) ? new URL(url).origin : "";
 }
 
-// Who was signed out meanwhile is led to the login, not shown it inside of a panel.
-document.addEventListener("htmx:beforeSwap", (event) => {
-  if (!event.detail.xhr.responseURL.includes("/login/")) return;
-  event.detail.shouldSwap = false;
-  location.reload();
-});
-
 // A test push that could not even be asked for.
 for (const name of ["htmx:responseError", "htmx:sendError"]) {
   document.addEventListener(name, (event) => {
