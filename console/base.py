@@ -28,6 +28,11 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         user = person(request)
         return rows if user.is_operator else rows.filter(**{self.account_path: user.account_id})
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        title = str(self.opts.verbose_name_plural)
+        title = title[0].upper() + title[1:]
+        return super().changelist_view(request, {"title": title} | (extra_context or {}))
+
     def formfield_for_foreignkey(
         self, db_field: models.ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
