@@ -38,7 +38,12 @@ class AccountsAdmin(AccountAdmin):
     show_full_result_count = True
     change_list_template = "console/list.html"
     change_form_template = "console/accounts/account.html"
-    delete_confirmation_template = "console/delete.html"
+    delete_words = {
+        "question": "Delete this account?",
+        "consequence": "Its users, devices, webhooks, events that wait, and event logs are "
+        "deleted with it. It cannot be undone.",
+        "yes": "Delete account",
+    }
 
     class Media:
         css = STYLES
@@ -81,18 +86,6 @@ class AccountsAdmin(AccountAdmin):
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: Any = None
-    ) -> HttpResponse:
-        words = {
-            "question": "Delete this account?",
-            "consequence": "Its users, devices, webhooks, events that wait, and event logs are "
-            "deleted with it. It cannot be undone.",
-            "yes": "Delete account",
-        }
-        answer: HttpResponse = super().delete_view(request, object_id, words)
-        return answer
-
 
 @admin.register(User)
 class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
@@ -110,7 +103,12 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
     show_full_result_count = True  # type: ignore[misc]  # by AccountAdmin untyped
     change_list_template = "console/list.html"
     add_form_template = change_form_template = "console/users/user.html"
-    delete_confirmation_template = "console/delete.html"
+    delete_words = {
+        "question": "Delete this user?",
+        "consequence": "The user's API tokens are deleted, too. What the user did stays in "
+        "the event log.",
+        "yes": "Delete user",
+    }
     fieldsets = ((None, {"fields": ("email", "account", "role", "is_active")}),)
     add_fieldsets = ((None, {"fields": ("email", "account", "role", "password1", "password2")}),)
 
@@ -171,15 +169,3 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
         rows, counts, lacking, _ = super().get_deleted_objects(objs, request)
         reasons = (why_not_remove(user, by=person(request)) for user in objs)
         return rows, counts, lacking, [reason for reason in reasons if reason]
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: Any = None
-    ) -> HttpResponse:
-        words = {
-            "question": "Delete this user?",
-            "consequence": "The user's API tokens are deleted, too. What the user did stays in "
-            "the event log.",
-            "yes": "Delete user",
-        }
-        answer: HttpResponse = super().delete_view(request, object_id, words)
-        return answer

@@ -1,10 +1,12 @@
 """What every page of the console has in common: an account's people see their own, no more."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django.db import models
 from django.forms import HiddenInput
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 
 from console.people import person
@@ -21,6 +23,9 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     account_path = "account"
     list_per_page = 50
+    delete_confirmation_template = "console/delete.html"
+    # The question, the consequence, and the button's word.
+    delete_words: Mapping[str, str] = MappingProxyType({})
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
@@ -46,6 +51,12 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         """What belongs to a row goes with it: it is not listed, and asks for no permission."""
         rows = list(objs)
         return [str(row) for row in rows], {self.opts.verbose_name_plural: len(rows)}, set(), []
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        answer: HttpResponse = super().delete_view(request, object_id, dict(self.delete_words))
+        return answer
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """The account is a column for operators alone: the others have one."""

@@ -26,7 +26,12 @@ class DevicesAdmin(AccountAdmin):
     list_filter = ("account",)
     change_list_template = "console/devices/list.html"
     change_form_template = "console/devices/device.html"
-    delete_confirmation_template = "console/delete.html"
+    delete_words = {
+        "question": "Delete this device?",
+        "consequence": "Webhooks that subscribed to it are told of it. Its history "
+        "stays in the event log.",
+        "yes": "Delete device",
+    }
     search_fields = ("device_id", "name")
     search_help_text = "Device ID or name"
     ordering = ("-status_changed_at", "-pk")
@@ -136,15 +141,3 @@ class DevicesAdmin(AccountAdmin):
         told = device_page.who_is_told(obj, Status.INSTALLED)
         messages.success(request, f"{obj} was added, with the status installed. {told}")
         return HttpResponseRedirect(reverse("admin:metaaccess_device_change", args=[obj.pk]))
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: Any = None
-    ) -> HttpResponse:
-        words = {
-            "question": "Delete this device?",
-            "consequence": "Webhooks that subscribed to it are told of it. Its history "
-            "stays in the event log.",
-            "yes": "Delete device",
-        }
-        answer: HttpResponse = super().delete_view(request, object_id, words)
-        return answer

@@ -79,7 +79,11 @@ class TokensAdmin(AccountAdmin):
     show_full_result_count = True
     change_list_template = "console/tokens/list.html"
     change_form_template = "console/tokens/token.html"
-    delete_confirmation_template = "console/delete.html"
+    delete_words = {
+        "question": "Revoke this API token?",
+        "consequence": "Programs that use it are refused at once. It cannot be undone.",
+        "yes": "Revoke",
+    }
 
     class Media:
         css = {"all": ("console/webhooks.css", "console/overview.css")}
@@ -190,17 +194,6 @@ class TokensAdmin(AccountAdmin):
         return HttpResponseRedirect(reverse("admin:metaaccess_apitoken_changelist"))
 
     # --- Revoke ---
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: Any = None
-    ) -> HttpResponse:
-        words = {
-            "question": "Revoke this API token?",
-            "consequence": "Programs that use it are refused at once. It cannot be undone.",
-            "yes": "Revoke",
-        }
-        answer: HttpResponse = super().delete_view(request, object_id, words)
-        return answer
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
         messages.success(request, f"{obj_display} is revoked.")

@@ -46,6 +46,12 @@ class WebhooksAdmin(AccountAdmin):
     list_filter = ("account",)
     search_fields = ("name", "url")
     actions = ("enable", "disable", "test")
+    delete_words = {
+        "question": "Delete this webhook?",
+        "consequence": "The events that wait for it are deleted with it and are not pushed. What "
+        "was pushed stays in the event log.",
+        "yes": "Delete webhook",
+    }
 
     class Media:
         css = {"all": ("console/webhooks.css", "console/overview.css")}

@@ -83,6 +83,15 @@ class WebhookLog(models.Model):
                 condition=models.Q(outcome="failed"),
                 name="webhook_log_of_failures",
             ),
+            # Filter by event: these are rare beside changes between compliant and not.
+            *(
+                models.Index(
+                    fields=["-time", "-id"],
+                    condition=models.Q(statuses__contains=[status]),
+                    name=f"webhook_log_{status}",
+                )
+                for status in (Status.INSTALLED, Status.DELETED)
+            ),
             # Search by device ID, and filter by event.
             GinIndex(fields=["device_ids", "statuses"], name="webhook_log_of_devices"),
             # The attempts of one push.
