@@ -139,7 +139,8 @@ def filled_in(route: Route, path: str, operator: User) -> dict[str, Any]:
         return {}
     form = signed_in(operator).get(path).context["adminform"].form
     values = {name: form[name].value() for name in form.fields}
-    values |= {"name": "renamed", "status": "compliant", "events": ["deleted"], "role": "read_only"}
+    values |= {"name": "renamed", "email": "renamed@acme.example", "status": "compliant",
+               "events": ["deleted"], "role": "read_only"}  # fmt: skip
     return {name: value for name, value in values.items() if value not in (None, False)}
 
 
