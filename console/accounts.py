@@ -13,9 +13,9 @@ from unfold.forms import AdminPasswordChangeForm
 from console import display
 from console.base import AccountAdmin, hide_account
 from console.display import Label
-from console.people import person
 from console.user_forms import NewUserForm, UserForm, why_not_remove
 from metaaccess.models import Account, Role, User
+from metaaccess.people import person
 
 admin.site.unregister(Group)  # roles are all there is
 admin.site.site_header = admin.site.site_title = "MetaAccess"

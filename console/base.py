@@ -9,8 +9,8 @@ from django.forms import HiddenInput
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 
-from console.people import person
 from metaaccess.models import Account
+from metaaccess.people import person
 from metaaccess.signals import administered
 
 

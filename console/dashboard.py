@@ -12,12 +12,12 @@ from console import charts, display, webhook_health
 from console.display import Label
 from console.event_log import related, words
 from console.event_log.words import Link
-from console.people import person
 from eventlog import tally
 from eventlog.models import Ending, Outcome, PushKind, Tally, WebhookLog
 from eventlog.tally import Figures
 from metaaccess.devices import SETTABLE
 from metaaccess.models import Device, Plan
+from metaaccess.people import person
 from webhooks.models import OPEN, Delivery, Kind, State, WebhookConfig
 
 # How many are shown before a link leads to the rest; the causes of a streak cost a query.

@@ -8,9 +8,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from console.people import person
 from eventlog.models import Ending, Outcome, PushKind, Tally, WebhookLog
 from metaaccess.models import Account, Device, Role, User
+from metaaccess.people import person
 from webhooks.models import WebhookConfig
 from webhooks.validators import validate_callback_url
 

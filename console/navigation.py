@@ -5,8 +5,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from console.people import person
 from console.places import FOR_OPERATORS, PLACES, within
+from metaaccess.people import person
 from webhooks.models import WebhookConfig
 
 Item = dict[str, Any]

@@ -19,8 +19,8 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from console import display
 from console.base import AccountAdmin, announce
 from console.display import Label
-from console.people import person
-from metaaccess.models import ApiToken, User
+from metaaccess.models import ApiToken, Scope, User
+from metaaccess.people import person
 
 # By what a person knows a token again: too little to guess the rest from.
 SHOWN_CHARACTERS = 8
@@ -34,7 +34,7 @@ class NameForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not subscr
 
     class Meta:
         model = ApiToken
-        fields = ("name",)
+        fields: tuple[str, ...] = ("name",)
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
@@ -53,6 +53,12 @@ class NameForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not subscr
 
 
 class NewTokenForm(NameForm):
+    scope = forms.ChoiceField(
+        choices=Scope.choices,
+        initial=Scope.READ,
+        widget=UnfoldAdminSelectWidget,
+        help_text="Choose the least that the program needs. It never may more than you.",
+    )
     lifetime = forms.TypedChoiceField(
         label="Expires",
         choices=LIFETIMES,
@@ -63,12 +69,15 @@ class NewTokenForm(NameForm):
         help_text="From then on it is refused.",
     )
 
+    class Meta(NameForm.Meta):
+        fields = ("name", "scope")
+
 
 @admin.register(ApiToken)
 class TokensAdmin(AccountAdmin):
     account_path = "user__account"
     list_display = (
-        "name", "owner", "first_characters", "state", "created_at", "last_used", "expires",
+        "name", "owner", "scope", "first_characters", "state", "created_at", "last_used", "expires",
         "account",
     )  # fmt: skip
     list_select_related = ("user__account",)
@@ -138,7 +147,7 @@ class TokensAdmin(AccountAdmin):
     # --- A token ---
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return [(None, {"fields": ("name",) if obj else ("name", "lifetime")})]
+        return [(None, {"fields": ("name",) if obj else ("name", "scope", "lifetime")})]
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         kwargs["form"] = NameForm if obj else NewTokenForm

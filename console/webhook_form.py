@@ -13,9 +13,8 @@ from unfold.widgets import (
 )
 
 from metaaccess.models import Status
-from webhooks.addresses import UrlError, parse_target
 from webhooks.models import WebhookConfig
-from webhooks.validators import validate_api_key, validate_signing_secret
+from webhooks.validators import validate_api_key, validate_key_is_for, validate_signing_secret
 
 SECRETS = ("api_key", "signing_secret")
 ADVANCED = ("events_per_push", "in_order", "signing_secret", "remove_signing_secret")
@@ -150,23 +149,16 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or self.cleaned_data
         if self.instance.pk and not values.get("api_key") and "api_key" not in self.errors:
-            self._ask_for_the_key(values.get("url", self.instance.url))
+            try:
+                validate_key_is_for(values.get("url", self.instance.url), self.instance.url)
+            except ValidationError as problem:
+                self.add_error("api_key", problem)
         if values.get("signing_secret") and values.get("remove_signing_secret"):
             self.add_error(
                 "remove_signing_secret",
                 "A new signing secret was entered, too. Leave one of the two.",
             )
         return values
-
-    def _ask_for_the_key(self, url: str) -> None:
-        """A key is for one receiver: it does not follow the URL to another host."""
-        if _origin(url) == _origin(self.instance.url):
-            return
-        self.add_error(
-            "api_key",
-            f"The URL now leads to {_origin(url)}. Enter that receiver's API key: the saved one "
-            f"was for {_origin(self.instance.url)}.",
-        )
 
     def _update_errors(self, errors: ValidationError) -> None:
         """What is wrong with the account stands above the form where it is not a field of it."""
@@ -182,14 +174,3 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
                 setattr(self.instance, name, self.cleaned_data[name])
         if self.cleaned_data.get("remove_signing_secret") and not self.errors:
             del self.instance.signing_secret
-
-
-def _origin(url: str) -> str:
-    """Scheme, host and port; the port where it is not the scheme's own."""
-    try:
-        target = parse_target(url)
-    except UrlError:
-        return url  # refused where the URL itself is judged
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    usual = target.port == (443 if target.scheme == "https" else 80)
-    return f"{target.scheme}://{host}" + ("" if usual else f":{target.port}")

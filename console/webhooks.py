@@ -16,9 +16,9 @@ from django.utils.safestring import SafeString
 
 from console import display, webhook_list, webhook_pages
 from console.base import AccountAdmin, hide_account
-from console.people import person
 from console.webhook_form import WebhookForm
 from metaaccess.models import Account, Plan
+from metaaccess.people import person
 from webhooks import recovery
 from webhooks.models import WebhookConfig
 

@@ -148,11 +148,37 @@ class LogFilter(FilterSet):  # type: ignore[misc]  # django-filter has no types
         return found + ([text.upper()] if _DEVICE_ID.fullmatch(text.upper()) else [])
 
 
+def by_http_status(rows: Rows, name: str, status: str) -> Rows:
+    if status == "none":
+        return rows.filter(status_code=None)
+    if status.endswith("xx"):
+        first = int(status[0]) * 100
+        return rows.filter(status_code__range=(first, first + 99))
+    return rows.filter(status_code=int(status))
+
+
+def by_status(rows: Rows, name: str, status: str) -> Rows:
+    return rows.filter(statuses__contains=[status])
+
+
+def by_device_event(rows: Rows, name: str, event: str) -> Rows:
+    cause = _CAUSES.get(DeviceEvent(event))
+    if cause is None:
+        return rows.filter(cause=Cause.CHANGED, status=event)
+    return rows.filter(cause=cause)
+
+
+def by_admin_event(rows: Rows, name: str, event: str) -> Rows:
+    if event == AdminEvent.CONFIGURATION:
+        return rows.exclude(action__in=set(AdminEvent.values) - {event})
+    return rows.filter(action=event)
+
+
 class WebhookLogFilter(LogFilter):
     outcome = choice(Outcome, "Any", field_name="outcome", label="Outcome")
-    status = HttpStatusFilter(method="by_http_status", label="HTTP status")
+    status = HttpStatusFilter(method=by_http_status, label="HTTP status")
     webhook = IdFilter("webhook_id", label="Webhook", thing="a webhook")
-    event = choice(Status, "Any", method="by_event", label="Event")
+    event = choice(Status, "Any", method=by_status, label="Event")
 
     class Meta(LogFilter.Meta):
         model: type[Model] = WebhookLog
@@ -164,20 +190,9 @@ class WebhookLogFilter(LogFilter):
         except ValueError:
             return rows.filter(device_ids__overlap=self.device_ids(text))
 
-    def by_http_status(self, rows: Rows, name: str, status: str) -> Rows:
-        if status == "none":
-            return rows.filter(status_code=None)
-        if status.endswith("xx"):
-            first = int(status[0]) * 100
-            return rows.filter(status_code__range=(first, first + 99))
-        return rows.filter(status_code=int(status))
-
-    def by_event(self, rows: Rows, name: str, status: str) -> Rows:
-        return rows.filter(statuses__contains=[status])
-
 
 class DeviceLogFilter(LogFilter):
-    event = choice(DeviceEvent, "Anything", method="by_event", label="What happened")
+    event = choice(DeviceEvent, "Anything", method=by_device_event, label="What happened")
 
     class Meta(LogFilter.Meta):
         model: type[Model] = DeviceLog
@@ -186,15 +201,9 @@ class DeviceLogFilter(LogFilter):
     def search(self, rows: Rows, name: str, text: str) -> Rows:
         return rows.filter(device_id__in=self.device_ids(text))
 
-    def by_event(self, rows: Rows, name: str, event: str) -> Rows:
-        cause = _CAUSES.get(DeviceEvent(event))
-        if cause is None:
-            return rows.filter(cause=Cause.CHANGED, status=event)
-        return rows.filter(cause=cause)
-
 
 class AdminLogFilter(LogFilter):
-    event = choice(AdminEvent, "Anything", method="by_event", label="What was done")
+    event = choice(AdminEvent, "Anything", method=by_admin_event, label="What was done")
 
     class Meta(LogFilter.Meta):
         model: type[Model] = AdminLog
@@ -207,11 +216,6 @@ class AdminLogFilter(LogFilter):
             | Q(target__icontains=text)
             | Q(detail__icontains=text)
         )
-
-    def by_event(self, rows: Rows, name: str, event: str) -> Rows:
-        if event == AdminEvent.CONFIGURATION:
-            return rows.exclude(action__in=set(AdminEvent.values) - {event})
-        return rows.filter(action=event)
 
 
 def span(timeframe: Timeframe, now: datetime) -> tuple[datetime | None, datetime | None]:

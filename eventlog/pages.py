@@ -10,7 +10,7 @@ from django.db.models.lookups import GreaterThan, LessThan
 
 LogRow = TypeVar("LogRow", bound=Model)
 NEWEST_FIRST = ("-time", "-id")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = re.compile(r"(\d{1,17})-(\d{1,18})", re.ASCII)  # far from what overflows
 
 
@@ -21,7 +21,7 @@ class Cursor(NamedTuple):
     pk: int
 
     def __str__(self) -> str:
-        return f"{(self.time - _EPOCH) // timedelta(microseconds=1)}-{self.pk}"
+        return f"{(self.time - EPOCH) // timedelta(microseconds=1)}-{self.pk}"
 
     @classmethod
     def parse(cls, text: str) -> "Cursor | None":
@@ -29,7 +29,7 @@ class Cursor(NamedTuple):
         parts = _CURSOR.fullmatch(text)
         if parts is None:
             return None
-        return cls(_EPOCH + timedelta(microseconds=int(parts[1])), int(parts[2]))
+        return cls(EPOCH + timedelta(microseconds=int(parts[1])), int(parts[2]))
 
     @classmethod
     def of(cls, row: Any) -> "Cursor":

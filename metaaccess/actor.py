@@ -26,6 +26,11 @@ def acting_as(name: str) -> Iterator[None]:
         _actor.reset(token)
 
 
+def act_as(name: str) -> None:
+    """For the rest of the request: who it is is known only when a token was read."""
+    _actor.set(name)
+
+
 class ActorMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

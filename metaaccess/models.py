@@ -26,6 +26,14 @@ class Role(models.TextChoices):
     READ_ONLY = "read_only", "Read-only"
 
 
+class Scope(models.TextChoices):
+    """What an API token may do, of what its person may."""
+
+    READ = "read", "Read"
+    DEVICES = "devices", "Read, and change devices"
+    ADMIN = "admin", "Everything"
+
+
 class Account(models.Model):
     """A customer. Webhooks exist only on the enterprise plan."""
 
@@ -143,6 +151,12 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
     id = models.BigAutoField(primary_key=True)
     digest = models.CharField(max_length=128, unique=True, editable=False)
     name = models.CharField(max_length=100, help_text="What it is for, such as SIEM export.")
+    scope = models.CharField(
+        max_length=10,
+        choices=Scope,
+        default=Scope.READ,
+        help_text="What a program may do with it, of what its person may.",
+    )
     last_used_at = models.DateTimeField(
         "last used", null=True, editable=False, help_text="To the minute; none: never."
     )

@@ -40,9 +40,12 @@ INSTALLED_APPS = [
     "knox",
     "csp",
     "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "metaaccess",
     "eventlog",
     "webhooks",
+    "api",
     "console",  # last: it puts its pages in the place of those of others
 ]
 MIDDLEWARE = [
@@ -123,6 +126,15 @@ REDIS_URL = read_url("REDIS_URL", None, _redis)
 # A frozen Redis must not hold a web request: the sweep finds what could not be announced.
 REDIS_TIMEOUT_S = 1.0
 
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "metaaccess",
+        "OPTIONS": {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S},
+    }
+}
+
 # --- Celery (docs/adr/0005 gives the reason for each) ----------------------------------------
 
 CELERY_BROKER_URL = read_url("CELERY_BROKER_URL", REDIS_URL, _redis + " or amqp://…")
@@ -169,6 +181,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(hours=1),
         "options": {"expires": 600},
     },
+    "prune-api": {
+        "task": "api.tasks.prune",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 600},
+    },
 }
 
 # --- Webhooks -------------------------------------------------------------------------------
@@ -188,6 +205,50 @@ WEBHOOK_CA_FILE = env.str("WEBHOOK_CA_FILE", "")
 WEBHOOK_HELD_DAYS = read_whole("WEBHOOK_HELD_DAYS", 7, "a number of days")
 EVENT_LOG_DAYS = read_whole("EVENT_LOG_DAYS", 90, "a number of days")
 WEBHOOK_USER_AGENT = f"MetaAccess-Webhook/{VERSION}"
+
+# --- API ------------------------------------------------------------------------------------
+
+API_REQUESTS_PER_MINUTE = read_whole(
+    "API_REQUESTS_PER_MINUTE", 6000, "how many requests an API token may make in a minute"
+)
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["metaaccess.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "api.permissions.MayWrite",
+    ],
+    "DEFAULT_THROTTLE_CLASSES": ["api.throttling.PerToken"],
+    "DEFAULT_FILTER_BACKENDS": ["api.filters.StrictFilters"],
+    "DEFAULT_PARSER_CLASSES": ["api.parsing.BoundedJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "api.schema.Schema",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "api.handler.handle",
+    "URL_FORMAT_OVERRIDE": None,  # `format` is a parameter of the logs
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "MetaAccess Webhooks",
+    "VERSION": "1",
+    "DESCRIPTION": (BASE_DIR / "docs" / "api.md").read_text(),
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "PREPROCESSING_HOOKS": ["api.schema.only_v1"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "api.schema.complete",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "StatusEnum": "metaaccess.models.Status",
+        "HeldEnum": "webhooks.recovery.Held",
+    },
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "/static/console/favicon.svg",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "displayOperationId": False},
+}
 
 # --- Web ------------------------------------------------------------------------------------
 

@@ -1,13 +1,27 @@
 """The product's addresses."""
 
 from django.contrib import admin
-from django.urls import path
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+from django.views.defaults import server_error as page_server_error
 from django.views.generic import RedirectView
 
-from metaaccess.health import healthz
+from api.handler import server_error
+from metaaccess.health import healthz, readyz
+from webhooks.metrics import metrics
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("console/", admin.site.urls),
+    path("api/", include("api.urls")),
     path("healthz", healthz),
+    path("readyz", readyz),
+    path("metrics", metrics),
 ]
+
+
+def handler500(request: HttpRequest) -> HttpResponse:
+    """In the form that the address answers in."""
+    if request.path.startswith("/api/"):
+        return server_error(request)
+    return page_server_error(request)

@@ -182,3 +182,15 @@ def _read_host(host: str) -> tuple[str, IPAddress | None]:
             "host", f"The host name {host[:64]} is not valid: use letters, digits, hyphens, dots."
         )
     return host, None
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port, the port where it is not the scheme's own; a URL that is refused
+    stands for itself."""
+    try:
+        target = parse_target(url)
+    except UrlError:
+        return url
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    usual = target.port == (443 if target.scheme == "https" else 80)
+    return f"{target.scheme}://{host}" + ("" if usual else f":{target.port}")

@@ -200,6 +200,34 @@ def due_webhooks(unwoken_s: float) -> list[int]:
         return [webhook_id for (webhook_id,) in cursor]
 
 
+_DISCARD_WAITING = """
+UPDATE webhooks_delivery SET state = %(discarded)s WHERE id IN (
+    SELECT id FROM (
+        SELECT id, row_number() OVER (PARTITION BY device_id ORDER BY timestamp DESC, id DESC) AS n
+        FROM webhooks_delivery
+        WHERE webhook_id = %(webhook)s AND state IN (0, 2) AND kind <> %(test)s) AS waiting
+    WHERE n > %(kept)s)
+"""
+# What is left of a push that lost events is another push: a receiver may know the first.
+_BEGIN_ANEW = """
+UPDATE webhooks_delivery SET state = 0, push_id = NULL, attempts = 0, due_at = created_at
+WHERE webhook_id = %s AND state = 2 AND kind <> %s
+"""
+
+
+def discard_waiting(webhook_id: int, but_latest: bool) -> int:
+    """Discards what waits for a webhook, or all but each device's latest event; how many."""
+    values = {
+        "discarded": State.DISCARDED, "webhook": webhook_id, "test": Kind.TEST,
+        "kept": int(but_latest),
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_DISCARD_WAITING, values)
+        discarded = int(cursor.rowcount)
+        cursor.execute(_BEGIN_ANEW, [webhook_id, Kind.TEST])
+    return discarded
+
+
 _DISCARD_HELD = """
 UPDATE webhooks_delivery d SET state = %s
 FROM webhooks_webhookconfig w JOIN metaaccess_account a ON a.id = w.account_id

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from django.db import transaction
+from django.db import models, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -11,21 +11,33 @@ from eventlog import record
 from eventlog.models import WebhookLog
 from metaaccess.actor import current_actor
 from webhooks import outbox, payload, wake
-from webhooks.models import WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
 
 ENABLED = "webhook enabled"
 DISABLED = "webhook disabled"
 TESTED = "test push requested"
 SENT_AGAIN = "push sent again"
+REDELIVERED = "event sent again"
 # A device that no account has: receivers can tell a test by it.
 TEST_DEVICE_ID = "TEST000000000000"
 
 
+class Held(models.TextChoices):
+    """What becomes of held events when their webhook is enabled again."""
+
+    DELIVER = "deliver", "Deliver all, the oldest first"
+    LATEST = "latest", "Deliver each device's latest only"
+    DISCARD = "discard", "Discard all"
+
+
 @transaction.atomic
-def enable(webhook_ids: Iterable[int], reason: str) -> list[WebhookConfig]:
+def enable(
+    webhook_ids: Iterable[int], reason: str, held: Held = Held.DELIVER
+) -> list[WebhookConfig]:
     """Enables webhooks that are disabled; those it enabled. The count restarts at 0.
 
-    What was held is due again at once. Failures of the time before count no more.
+    What was held is due again at once, but for what `held` discards. Failures of the time before
+    count no more.
     """
     disabled = list(
         WebhookConfig.objects.select_for_update(no_key=True)
@@ -40,7 +52,11 @@ def enable(webhook_ids: Iterable[int], reason: str) -> list[WebhookConfig]:
         epoch=F("epoch") + 1,
     )
     for webhook in disabled:
-        record.administration(webhook.account_id, ENABLED, webhook.described, reason)
+        detail = reason
+        if held is not Held.DELIVER:
+            discarded = outbox.discard_waiting(webhook.pk, but_latest=held is Held.LATEST)
+            detail += f" ({discarded:,} held events discarded)" if discarded else ""
+        record.administration(webhook.account_id, ENABLED, webhook.described, detail)
     wake.on_commit(webhook.pk for webhook in disabled)
     return disabled
 
@@ -67,6 +83,26 @@ def send_test(webhook: WebhookConfig) -> UUID:
     and counts neither as a failure nor as a success."""
     record.administration(webhook.account_id, TESTED, webhook.described, "")
     push_id = outbox.add_test(webhook, TEST_DEVICE_ID)
+    wake.on_commit([webhook.pk])
+    return push_id
+
+
+def cannot_send(webhook: WebhookConfig | None) -> str:
+    """Why nothing can be sent again to it; nothing where it can."""
+    if webhook is None:
+        return "The webhook was deleted, so there is nowhere to send it."
+    if not webhook.account.has_webhooks:
+        return f"{webhook.account} is not on the Enterprise plan, so nothing is pushed."
+    return ""
+
+
+@transaction.atomic
+def redeliver(delivery: Delivery) -> UUID:
+    """Queues a new push of one event, with its old timestamp; its push ID."""
+    webhook = delivery.webhook
+    what = f"{delivery.device_id} {delivery.status} of {delivery.timestamp}"
+    record.administration(webhook.account_id, REDELIVERED, webhook.described, what)
+    push_id = outbox.add_replay(webhook, [delivery])
     wake.on_commit([webhook.pk])
     return push_id
 

@@ -15,6 +15,7 @@ from webhooks.addresses import (
     is_local_name,
     is_localhost,
     is_port_allowed,
+    origin,
     parse_target,
 )
 
@@ -65,6 +66,18 @@ def validate_api_key(key: str) -> None:
             "The API key has a character that cannot be sent. Use ASCII letters, digits and "
             "signs, with single spaces only between them.",
             code="characters",
+        )
+
+
+def validate_key_is_for(url: str, saved_url: str) -> None:
+    """Raises ValidationError where a URL leads elsewhere than the one that the saved API key was
+    entered for: a key is for one receiver, and does not follow to another."""
+    if origin(url) != origin(saved_url):
+        raise ValidationError(
+            "The URL now leads to %(new)s. Enter that receiver's API key: the saved one was for "
+            "%(old)s.",
+            code="other_host",
+            params={"new": origin(url), "old": origin(saved_url)},
         )
 
 

@@ -9,8 +9,8 @@ from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseNotA
 from django.shortcuts import redirect
 
 from console.event_log import related, words
-from console.people import person
 from eventlog.models import PushKind, WebhookLog
+from metaaccess.people import person
 from webhooks import recovery
 from webhooks.models import WebhookConfig
 
@@ -75,11 +75,7 @@ def cannot_send(row: WebhookLog, webhook: WebhookConfig | None) -> str:
     """Why the push cannot be sent again; nothing where it can."""
     if row.kind == PushKind.TEST:
         return "A test push is not sent again: send another from the webhook’s page."
-    if webhook is None:
-        return "The webhook was deleted, so there is nowhere to send it."
-    if not webhook.account.has_webhooks:
-        return f"{webhook.account} is not on the Enterprise plan, so nothing is pushed."
-    return ""
+    return recovery.cannot_send(webhook)
 
 
 def send_again(log: "WebhookLogAdmin", request: HttpRequest, object_id: str) -> HttpResponseBase:

@@ -7,8 +7,8 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from console.event_log.words import Link
-from console.people import person
 from metaaccess.models import Device
+from metaaccess.people import person
 from webhooks.models import WebhookConfig, WebhookQuerySet
 from webhooks.recovery import TEST_DEVICE_ID
 

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from metaaccess.commands import Command as BaseCommand
-from metaaccess.models import Account, ApiToken, Plan, Role, User
+from metaaccess.models import Account, ApiToken, Plan, Role, Scope, User
 from metaaccess.signals import administered
 
 
@@ -44,7 +44,9 @@ class Command(BaseCommand):
         chosen = password or secrets.token_urlsafe(12)
         user.set_password(chosen)
         user.save()
-        _, token = ApiToken.objects.create(user, expiry=None, name="account_create")
+        _, token = ApiToken.objects.create(
+            user, expiry=None, name="account_create", scope=Scope.ADMIN
+        )
         administered.send(
             Account,
             account=account,

@@ -1,0 +1,187 @@
+"""Devices: their list, and what agents and gateways report."""
+
+from typing import Any, cast
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, serializers, status
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api import idempotency
+from api.filters import AccountFilterSet
+from api.idempotency import idempotent
+from api.pagination import NewestByID
+from api.serializers import (
+    JSONNumber,
+    JSONText,
+    StrictModelSerializer,
+    StrictSerializer,
+    TimestampField,
+)
+from api.views import AccountViewSet, account_for
+from metaaccess.devices import SETTABLE, DeviceQuerySet, NewStatus
+from metaaccess.models import Device, Status
+
+MOST_AT_ONCE = 1_000
+TOO_MANY = f"Send at most {MOST_AT_ONCE:,} at once."
+
+
+class DeviceSerializer(StrictModelSerializer):
+    account_id = JSONNumber(
+        required=False,
+        min_value=1,
+        max_value=2**63 - 1,
+        help_text="Whose it is. Set by operators, when they add it.",
+    )
+    name = JSONText(required=False, allow_blank=True, max_length=200, help_text="For people.")
+    os = JSONText(required=False, allow_blank=True, max_length=100, help_text="Such as Windows 11.")
+
+    class Meta:
+        model = Device
+        fields = ("device_id", "account_id", "name", "os", "status", "status_changed_at")
+        read_only_fields = ("status", "status_changed_at")
+        extra_kwargs = {"device_id": {"required": False}}
+
+    def create(self, values: dict[str, Any]) -> Device:
+        account = account_for(self.context["request"], values)
+        try:
+            with transaction.atomic():
+                device: Device = Device.objects.create(account=account, **values)
+        except IntegrityError:  # somebody was faster than the check
+            raise ValidationError({"device_id": ["This device ID is taken."]}) from None
+        return device
+
+
+class NewStatusSerializer(StrictSerializer):
+    status = serializers.ChoiceField(
+        [(str(value), Status(value).label) for value in SETTABLE],
+        help_text="A device becomes `deleted` by being deleted or uninstalled.",
+    )
+    timestamp = TimestampField(
+        required=False, help_text="When it changed, in Unix milliseconds; now when not given."
+    )
+
+
+class ReportedStatusSerializer(NewStatusSerializer):
+    device_id = JSONText(max_length=16)
+
+
+class OutcomeSerializer(StrictSerializer):
+    """Device IDs, each in the order given."""
+
+    changed = serializers.ListField(child=serializers.CharField())
+    unchanged = serializers.ListField(
+        child=serializers.CharField(), help_text="These had that status already: no event."
+    )
+    unknown = serializers.ListField(
+        child=serializers.CharField(), help_text="Your account has no such devices."
+    )
+
+
+class IdsSerializer(StrictSerializer):
+    ids = serializers.ListField(
+        child=JSONText(max_length=16), min_length=1, max_length=MOST_AT_ONCE
+    )
+
+
+class DeletedSerializer(StrictSerializer):
+    """Device IDs, each in the order given."""
+
+    deleted = serializers.ListField(child=serializers.CharField())
+    unknown = serializers.ListField(child=serializers.CharField())
+
+
+class DeviceFilter(AccountFilterSet):
+    status = filters.ChoiceFilter(choices=[(str(value), Status(value).label) for value in SETTABLE])
+    search = filters.CharFilter(
+        method="look_for",
+        max_length=200,
+        help_text="Part of a device ID or of a name; capitals don't matter.",
+    )
+
+    class Meta:
+        model = Device
+        fields: tuple[str, ...] = ()
+
+    def look_for(self, rows: QuerySet[Device], name: str, value: str) -> QuerySet[Device]:
+        return rows.filter(Q(device_id__icontains=value) | Q(name__icontains=value))
+
+
+class DeviceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountViewSet):
+    queryset = Device.objects.all()
+    serializer_class = DeviceSerializer
+    pagination_class = NewestByID
+    filterset_class = DeviceFilter
+    lookup_field = "device_id"
+    lookup_value_regex = "[A-Z0-9]{16}"
+    area = "devices"
+
+    def get_queryset(self) -> DeviceQuerySet:
+        return cast(DeviceQuerySet, super().get_queryset())
+
+    @extend_schema(parameters=[idempotency.PARAMETER])
+    @idempotent
+    def create(self, request: Request) -> Response:
+        """Adds a device, with the status `installed`; webhooks hear of it."""
+        body = self.get_serializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        body.save()
+        return Response(body.data, status.HTTP_201_CREATED)
+
+    def destroy(self, request: Request, device_id: str) -> Response:
+        """Deletes the device; webhooks hear of it as `deleted`."""
+        self.get_object().delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(request=None, responses={204: None})
+    @action(detail=True, methods=["post"])
+    def uninstall(self, request: Request, device_id: str) -> Response:
+        """The user removed the client from the device; webhooks hear of it as `deleted`."""
+        self.get_object().uninstall()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(request=NewStatusSerializer, responses=DeviceSerializer)
+    @action(detail=True, methods=["post"], url_path="status")
+    def set_status(self, request: Request, device_id: str) -> Response:
+        """Sets one device's status. The same status again changes nothing."""
+        device = self.get_object()
+        body = NewStatusSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        self.get_queryset().change([NewStatus(device.device_id, **body.validated_data)])
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=ReportedStatusSerializer(many=True), responses=OutcomeSerializer)
+    @action(detail=False, methods=["post"], url_path="status", pagination_class=None)
+    def set_statuses(self, request: Request) -> Response:
+        """Sets the statuses of up to 1,000 devices in one transaction: all are written, or none.
+
+        A device may be named more than once: its changes happen in the order given.
+        """
+        if isinstance(request.data, list) and len(request.data) > MOST_AT_ONCE:
+            raise ValidationError(TOO_MANY)
+        body = ReportedStatusSerializer(data=request.data, many=True)
+        body.is_valid(raise_exception=True)
+        outcome = self.get_queryset().change(NewStatus(**news) for news in body.validated_data)
+        return Response(OutcomeSerializer(outcome).data)
+
+    @extend_schema(request=IdsSerializer, responses=DeletedSerializer)
+    @action(detail=False, methods=["post"], url_path="delete", pagination_class=None)
+    def delete_many(self, request: Request) -> Response:
+        """Deletes up to 1,000 devices, in one transaction."""
+        body = IdsSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        wanted = dict.fromkeys(body.validated_data["ids"])
+        rows = self.get_queryset().filter(device_id__in=wanted)
+        with transaction.atomic():
+            known = set(rows.order_by("pk").select_for_update().values_list("device_id", flat=True))
+            rows.filter(device_id__in=known).remove()
+        answer = {
+            "deleted": [device_id for device_id in wanted if device_id in known],
+            "unknown": [device_id for device_id in wanted if device_id not in known],
+        }
+        return Response(answer)

@@ -1,0 +1,171 @@
+"""The event logs: attempts, what happened to devices, and what administrators did."""
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import mixins, serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+
+from api.filters import AccountFilterSet, ApiHttpStatusFilter, ApiIdFilter, ApiMomentFilter
+from api.pagination import NewestFirst
+from api.views import AccountViewSet
+from eventlog import export
+from eventlog.filters import (
+    AdminEvent,
+    DeviceEvent,
+    by_admin_event,
+    by_device_event,
+    by_http_status,
+    by_status,
+)
+from eventlog.models import AdminLog, DeviceLog, Outcome, PushKind, WebhookLog
+from metaaccess.models import Status
+from metaaccess.people import person
+
+FORMAT = OpenApiParameter(
+    "format",
+    enum=["json", "csv"],
+    default="json",
+    description="`csv` gives all rows that the filter shows, as one file that is streamed.",
+)
+
+
+class LogFilterSet(AccountFilterSet):
+    start_time = ApiMomentFilter("time", "gte", help_text="At this time or later.")
+    end_time = ApiMomentFilter("time", "lt", help_text="Before this time.")
+
+
+class WebhookLogFilterSet(LogFilterSet):
+    webhook = ApiIdFilter("webhook_id", thing="a webhook")
+    outcome = filters.ChoiceFilter(choices=Outcome.choices)
+    kind = filters.ChoiceFilter(choices=PushKind.choices)
+    status_code = ApiHttpStatusFilter(
+        method=by_http_status,
+        help_text="A code such as 503, a class such as 5xx, or `none` where no answer came.",
+    )
+    event = filters.ChoiceFilter(method=by_status, choices=Status.choices)
+    device_id = filters.CharFilter(method="of_device", max_length=16)
+    push_id = filters.UUIDFilter()
+
+    class Meta:
+        model = WebhookLog
+        fields: tuple[str, ...] = ()
+
+    def of_device(self, rows: QuerySet[Any], name: str, device_id: str) -> QuerySet[Any]:
+        return rows.filter(device_ids__contains=[device_id])
+
+
+class DeviceLogFilterSet(LogFilterSet):
+    device_id = filters.CharFilter(max_length=16)
+    event = filters.ChoiceFilter(method=by_device_event, choices=DeviceEvent.choices)
+
+    class Meta:
+        model = DeviceLog
+        fields: tuple[str, ...] = ()
+
+
+class AdminLogFilterSet(LogFilterSet):
+    event = filters.ChoiceFilter(method=by_admin_event, choices=AdminEvent.choices)
+    actor = filters.CharFilter(max_length=254)
+
+    class Meta:
+        model = AdminLog
+        fields: tuple[str, ...] = ()
+
+
+class AttemptSerializer(serializers.ModelSerializer[WebhookLog]):
+    class Meta:
+        model = WebhookLog
+        fields: tuple[str, ...] = (
+            "id", "account_id", "time", "webhook_id", "url", "push_id", "kind", "attempt",
+            "outcome", "status_code", "error", "detail", "duration_ms", "event_count",
+            "device_ids", "statuses",
+        )  # fmt: skip
+
+
+class WholeAttemptSerializer(AttemptSerializer):
+    class Meta(AttemptSerializer.Meta):
+        fields = (*AttemptSerializer.Meta.fields, "request_body", "response_body")
+
+
+class DeviceEventSerializer(serializers.ModelSerializer[DeviceLog]):
+    class Meta:
+        model = DeviceLog
+        fields = (
+            "id", "account_id", "time", "event_id", "device_id", "device_name", "previous",
+            "status", "cause", "actor",
+        )  # fmt: skip
+
+
+class AdminEventSerializer(serializers.ModelSerializer[AdminLog]):
+    class Meta:
+        model = AdminLog
+        fields = ("id", "account_id", "time", "actor", "action", "target", "detail")
+
+
+class LogViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountViewSet):
+    pagination_class = NewestFirst
+    filterset_class: type[LogFilterSet]
+    other_parameters: ClassVar[set[str]] = {"format"}
+    lookup_value_regex = "[0-9]{1,18}"
+
+    @extend_schema(parameters=[FORMAT])
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        wanted = request.query_params.get("format", "json")
+        if wanted == "json":
+            return super().list(request, *args, **kwargs)
+        if wanted != "csv":
+            raise ValidationError({"format": [f"{wanted[:40]!r} is not json or csv."]})
+        return self._exported(self.filter_queryset(self.get_queryset()))
+
+    def _exported(self, rows: QuerySet[Any]) -> StreamingHttpResponse:
+        name = f"{self.basename}-{timezone.now():%Y-%m-%dT%H%MZ}.csv"
+        return StreamingHttpResponse(
+            export.lines(rows, with_account=person(self.request).is_operator),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+
+class WebhookLogViewSet(LogViewSet):
+    """Attempts: each HTTP request of each push."""
+
+    queryset = WebhookLog.objects.all()
+    filterset_class = WebhookLogFilterSet
+
+    def get_queryset(self) -> QuerySet[Any]:
+        rows = super().get_queryset()
+        whole = self.action == "retrieve"
+        return rows if whole else rows.defer("request_body", "response_body")
+
+    def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
+        """The bodies are long: a row's own answer has them, the list has not."""
+        return WholeAttemptSerializer if self.action == "retrieve" else AttemptSerializer
+
+
+class DeviceLogViewSet(LogViewSet):
+    """What happened to devices."""
+
+    queryset = DeviceLog.objects.all()
+    serializer_class = DeviceEventSerializer
+    filterset_class = DeviceLogFilterSet
+
+
+class AdminLogViewSet(LogViewSet):
+    """What people and programs did."""
+
+    queryset = AdminLog.objects.all()
+    serializer_class = AdminEventSerializer
+    filterset_class = AdminLogFilterSet
+
+
+LOGS: dict[str, type[LogViewSet]] = {
+    "device": DeviceLogViewSet,
+    "admin": AdminLogViewSet,
+    "webhook": WebhookLogViewSet,
+}

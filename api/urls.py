@@ -1,0 +1,31 @@
+"""`/api/…`: version 1, its schema, and the page that shows it."""
+
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.routers import SimpleRouter
+
+from api.deliveries import DeliveryViewSet
+from api.devices import DeviceViewSet
+from api.event_log import LOGS
+from api.get_logs import GetLogs
+from api.views import Nothing
+from api.webhooks import WebhookViewSet
+
+router = SimpleRouter(trailing_slash=False)
+router.register("devices", DeviceViewSet, "device")
+router.register("webhooks", WebhookViewSet, "webhook")
+router.register("deliveries", DeliveryViewSet, "delivery")
+for name, view in LOGS.items():
+    router.register(f"event-log/{name}", view, f"{name}-log")
+
+urlpatterns = [
+    path("v1/", include(router.urls)),
+    path("v1/logs", GetLogs.as_view(), name="get-logs"),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path(
+        "docs/",
+        SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="api/docs.html"),
+        name="docs",
+    ),
+    re_path("", Nothing.as_view()),
+]

@@ -1,0 +1,294 @@
+"""Webhooks: where an account's events are pushed."""
+
+import hashlib
+from typing import Any
+
+from django.core.exceptions import ValidationError as FieldError
+from django.db import transaction
+from django_filters import rest_framework as filters
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import mixins, serializers, status
+from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api import idempotency
+from api.filters import AccountFilterSet
+from api.idempotency import idempotent
+from api.pagination import NewestByID
+from api.problems import ChangedMeanwhile
+from api.serializers import (
+    JSONBoolean,
+    JSONNumber,
+    JSONText,
+    StrictModelSerializer,
+    StrictSerializer,
+)
+from api.views import AccountViewSet, account_for
+from eventlog import record
+from metaaccess.models import Status
+from webhooks import recovery
+from webhooks.models import SETTINGS_FIELDS, WebhookConfig
+from webhooks.recovery import Held
+from webhooks.validators import (
+    MAX_API_KEY_LENGTH,
+    validate_api_key,
+    validate_callback_url,
+    validate_key_is_for,
+    validate_signing_secret,
+)
+
+REASON = "through the API"
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of the webhook as you read it: refused with 412 if somebody changed "
+    "its settings since.",
+)
+
+
+class WebhookSerializer(StrictModelSerializer):
+    account_id = JSONNumber(
+        required=False,
+        min_value=1,
+        max_value=2**63 - 1,
+        help_text="Whose it is. Set by operators, when they add it.",
+    )
+    name = JSONText(required=False, allow_blank=True, max_length=200, help_text="For people.")
+    url = JSONText(
+        max_length=2048,
+        validators=[validate_callback_url],
+        help_text="Where pushes go, such as https://siem.example.com/metaaccess.",
+    )
+    api_key = JSONText(
+        write_only=True,
+        trim_whitespace=False,
+        max_length=MAX_API_KEY_LENGTH,
+        validators=[validate_api_key],
+        help_text="Sent as the Authorization header, exactly as given. Never shown again. Send it "
+        "again where the URL's scheme, host or port changes.",
+    )
+    signing_secret = JSONText(
+        write_only=True,
+        required=False,
+        allow_blank=True,
+        help_text="`whsec_` and 24 to 64 bytes in base64: pushes are then signed as Standard "
+        "Webhooks describes. An empty text removes it. Never shown again.",
+    )
+    events = serializers.ListField(
+        child=serializers.ChoiceField(Status.choices),
+        min_length=1,
+        max_length=len(Status),
+        required=False,
+        help_text="The statuses that are pushed; all when not given.",
+    )
+    enabled = JSONBoolean(required=False, help_text="Whether its events are pushed, or held.")
+    events_per_push = JSONNumber(
+        required=False,
+        min_value=1,
+        max_value=500,
+        help_text="How many waiting events one push may carry.",
+    )
+    in_order = JSONBoolean(
+        required=False,
+        help_text="Nothing overtakes: one push at a time, the next when it has ended.",
+    )
+    held_events = serializers.IntegerField(
+        read_only=True, help_text="Events that wait while nothing is pushed."
+    )
+    state = serializers.ChoiceField(
+        ["active", "failing", "disabled"], source="state_name", read_only=True
+    )
+
+    class Meta:
+        model = WebhookConfig
+        fields = (
+            "id", "account_id", "name", "url", "api_key", "api_key_hint", "signing_secret",
+            "signing_secret_hint", "events", "enabled", "state", "events_per_push", "in_order",
+            "consecutive_failures", "failing_since", "disabled_at", "disabled_reason",
+            "held_events", "created_at",
+        )  # fmt: skip
+        read_only_fields = (
+            "api_key_hint", "signing_secret_hint", "consecutive_failures", "failing_since",
+            "disabled_at", "disabled_reason", "created_at",
+        )  # fmt: skip
+
+    def validate_signing_secret(self, secret: str) -> str:
+        if secret:
+            validate_signing_secret(secret)
+        return secret
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        if self.instance is not None:
+            if "account_id" in values:
+                raise ValidationError({"account_id": ["A webhook stays with its account."]})
+            if "url" in values and "api_key" not in values:
+                try:
+                    validate_key_is_for(values["url"], self.instance.url)
+                except FieldError as problem:
+                    raise ValidationError({"api_key": problem.messages}) from None
+        return values
+
+    def create(self, values: dict[str, Any]) -> WebhookConfig:
+        account = account_for(self.context["request"], values)
+        if not account.has_webhooks:
+            raise PermissionDenied(
+                f"{account} is on the {account.get_plan_display()} plan: webhooks exist only on "
+                "the Enterprise plan."
+            )
+        webhook = self._save(WebhookConfig(account=account), values)
+        record.administration(account.pk, "webhook created", webhook.described, "")
+        return webhook
+
+    def update(self, webhook: WebhookConfig, values: dict[str, Any]) -> WebhookConfig:
+        changed = sorted(set(values) - {"enabled"})
+        self._save(webhook, values)
+        if changed:
+            record.administration(
+                webhook.account_id, "webhook changed", webhook.described, ", ".join(changed)
+            )
+        return webhook
+
+    def _save(self, webhook: WebhookConfig, values: dict[str, Any]) -> WebhookConfig:
+        """Whether it is enabled is no setting: it has its own lock, log and consequences."""
+        enabled = values.pop("enabled", webhook.enabled)
+        if values.get("signing_secret") == "":
+            del values["signing_secret"], webhook.signing_secret
+        for name, value in values.items():
+            setattr(webhook, name, value)
+        webhook.full_clean(exclude=["api_key_sealed", "signing_secret_sealed"])
+        webhook.save()
+        if enabled != webhook.enabled:
+            (recovery.enable if enabled else recovery.disable)([webhook.pk], REASON)
+        return webhook
+
+
+class PushSerializer(StrictSerializer):
+    push_id = serializers.UUIDField(help_text="The `Webhook-Id` that the receiver will see.")
+
+
+class EnableSerializer(StrictSerializer):
+    held = serializers.ChoiceField(
+        Held.choices, default=Held.DELIVER, help_text="What becomes of the held events."
+    )
+    reason = JSONText(default=REASON, max_length=500, help_text="For the Admin log.")
+
+
+class DisableSerializer(StrictSerializer):
+    reason = JSONText(default=REASON, max_length=500, help_text="For the Admin log.")
+
+
+class WebhookFilter(AccountFilterSet):
+    enabled = filters.BooleanFilter(method="by_enabled")
+
+    class Meta:
+        model = WebhookConfig
+        fields: tuple[str, ...] = ()
+
+    def by_enabled(self, rows: Any, name: str, enabled: bool) -> Any:
+        return rows.filter(disabled_at__isnull=enabled)
+
+
+class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
+    queryset = WebhookConfig.objects.with_held_events().select_related("account")
+    serializer_class = WebhookSerializer
+    pagination_class = NewestByID
+    filterset_class = WebhookFilter
+    lookup_value_regex = "[0-9]{1,18}"
+    area = "webhooks"
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """A webhook; its `ETag` changes with its settings."""
+        return self._answer(self.get_object().pk)
+
+    @extend_schema(parameters=[idempotency.PARAMETER])
+    @idempotent
+    def create(self, request: Request) -> Response:
+        """Adds a webhook to an account on the Enterprise plan."""
+        body = self.get_serializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        with transaction.atomic():
+            webhook = body.save()
+        return self._answer(webhook.pk, status.HTTP_201_CREATED)
+
+    @extend_schema(parameters=[IF_MATCH])
+    @transaction.atomic
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Changes what is given. What failed before counts no more once the URL or key changes."""
+        webhook = self._locked()
+        body = self.get_serializer(webhook, data=request.data, partial=True)
+        body.is_valid(raise_exception=True)
+        body.save()
+        return self._answer(webhook.pk)
+
+    @extend_schema(parameters=[IF_MATCH])
+    @transaction.atomic
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Deletes the webhook with the events that wait for it. The event log stays."""
+        webhook = self._locked()
+        record.administration(webhook.account_id, "webhook deleted", webhook.described, "")
+        webhook.delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(request=EnableSerializer, responses=WebhookSerializer)
+    @action(detail=True, methods=["post"])
+    def enable(self, request: Request, pk: str) -> Response:
+        """Enables it again; the count of failures restarts at 0. One that is enabled stays so."""
+        values = self._body(EnableSerializer)
+        webhook = self.get_object()
+        recovery.enable([webhook.pk], values["reason"], Held(values["held"]))
+        return self._answer(webhook.pk)
+
+    @extend_schema(request=DisableSerializer, responses=WebhookSerializer)
+    @action(detail=True, methods=["post"])
+    def disable(self, request: Request, pk: str) -> Response:
+        """Disables it: its events are held until it is enabled again."""
+        values = self._body(DisableSerializer)
+        webhook = self.get_object()
+        recovery.disable([webhook.pk], values["reason"])
+        return self._answer(webhook.pk)
+
+    @extend_schema(
+        request=None, responses={202: PushSerializer}, parameters=[idempotency.PARAMETER]
+    )
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def test(self, request: Request, pk: str) -> Response:
+        """Queues a test push. Its outcome is in the event log, under its push ID."""
+        push_id = recovery.send_test(self.get_object())
+        return Response({"push_id": str(push_id)}, status.HTTP_202_ACCEPTED)
+
+    def _body(self, kind: type[StrictSerializer]) -> dict[str, Any]:
+        body = kind(data=self.request.data)
+        body.is_valid(raise_exception=True)
+        values: dict[str, Any] = body.validated_data
+        return values
+
+    def _answer(self, webhook_id: int, status_code: int = status.HTTP_200_OK) -> Response:
+        webhook = self.get_queryset().get(pk=webhook_id)
+        data = self.get_serializer(webhook).data
+        return Response(data, status_code, headers={"ETag": etag(webhook)})
+
+    def _locked(self) -> WebhookConfig:
+        """The webhook, as nobody else changes it meanwhile; refused where somebody has."""
+        found = self.get_object()
+        webhook = (
+            WebhookConfig.objects.select_related("account")
+            .select_for_update(of=("self",), no_key=True)
+            .get(pk=found.pk)
+        )
+        wanted = [tag.strip() for tag in self.request.headers.get("If-Match", "*").split(",")]
+        if "*" not in wanted and etag(webhook) not in wanted:
+            raise ChangedMeanwhile(
+                "The webhook was changed since you read it: read it again, and decide anew."
+            )
+        return webhook
+
+
+def etag(webhook: WebhookConfig) -> str:
+    """Of what an administrator set: health changes all the time, and makes no other version."""
+    settings = [str(getattr(webhook, name)) for name in (*SETTINGS_FIELDS, "disabled_at")]
+    return f'"{hashlib.sha256(repr(settings).encode()).hexdigest()[:32]}"'
