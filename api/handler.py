@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as ModelError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from api.problems import CONTENT_TYPE, NOT_FOUND
+from api.problems import CONTENT_TYPE, NOT_FOUND, TooLarge
 
 TYPE = "application/problem+json"
 TYPE = "urn:metaaccess:problem:"
@@ -75,6 +76,9 @@ def _known(problem: Exception) -> Exception:
         return exceptions.ValidationError(
             problem.message_dict if hasattr(problem, "error_dict") else problem.messages
         )
+    if isinstance(problem, RequestDataTooBig):
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return TooLarge(f"The body is too large. Send at most {most:,} bytes.")
     if isinstance(problem, Http404):
         return exceptions.NotFound(NOT_FOUND)
     if isinstance(problem, PermissionDenied):

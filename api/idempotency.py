@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
@@ -55,7 +56,8 @@ def idempotent(view: View) -> View:
             if not is_new:
                 return _again(known, request)
             answer = view(self, request, *args, **kwargs)
-            known.status_code, known.body = answer.status_code, answer.data
+            known.status_code = answer.status_code
+            known.body = json.dumps(answer.data, cls=DjangoJSONEncoder)
             known.save()
         return answer
 
@@ -68,7 +70,9 @@ def _again(known: IdempotencyKey, request: Request) -> Response:
             f"The key {known.key!r} belongs to another request of yours. Use a new key for a new "
             "request."
         )
-    return Response(known.body, known.status_code, headers={"Idempotent-Replayed": "true"})
+    return Response(
+        json.loads(known.body), known.status_code, headers={"Idempotent-Replayed": "true"}
+    )
 
 
 def _fingerprint(request: Request) -> str:

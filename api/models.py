@@ -1,6 +1,5 @@
 """What the API remembers: answers to requests that may be sent again."""
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
 
@@ -16,7 +15,7 @@ class IdempotencyKey(models.Model):
         max_length=64, help_text="Of method, path and body, so that another request is told."
     )
     status_code = models.PositiveSmallIntegerField(default=0, help_text="The answer's status.")
-    body = models.JSONField(null=True, encoder=DjangoJSONEncoder, help_text="The answer's body.")
+    body = models.TextField(help_text="The answer's body, as JSON.")
     created_at = models.DateTimeField(db_default=Now(), db_index=True)
 
     class Meta:

@@ -208,6 +208,8 @@ WEBHOOK_USER_AGENT = f"MetaAccess-Webhook/{VERSION}"
 
 # --- API ------------------------------------------------------------------------------------
 
+# 1,000 changes of status, each with all its fields, and room to spare.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 API_REQUESTS_PER_MINUTE = read_whole(
     "API_REQUESTS_PER_MINUTE", 6000, "how many requests an API token may make in a minute"
 )

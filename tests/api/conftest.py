@@ -21,8 +21,11 @@ class Program:
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         options: dict[str, Any] = {"headers": self._headers | named}
-        if body is not None:
-            options |= {"data": body, "content_type": "application/json"}
+        if method != "GET":
+            options |= {
+                "data": "" if body is None else body,
+                "content_type": "application/json",
+            }
         answer: HttpResponse = getattr(self._client, method.lower())(
             path if path.startswith("/api/") else f"/api/v1/{path}", **options
         )
