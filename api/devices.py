@@ -153,7 +153,8 @@ class DeviceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountVie
         body = NewStatusSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.get_queryset().change([NewStatus(device.device_id, **body.validated_data)])
-        return Response(self.get_serializer(self.get_object()).data)
+        device.refresh_from_db(fields=["status", "status_changed_at"])
+        return Response(self.get_serializer(device).data)
 
     @extend_schema(request=ReportedStatusSerializer(many=True), responses=OutcomeSerializer)
     @action(detail=False, methods=["post"], url_path="status", pagination_class=None)

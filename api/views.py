@@ -31,6 +31,10 @@ class AccountViewSet(Acting, viewsets.GenericViewSet[Any]):
 
     account_path = "account"
 
+    def filter_queryset(self, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        """Filters are for lists: a row is found by its address."""
+        return queryset if self.detail else super().filter_queryset(queryset)
+
     def get_queryset(self) -> models.QuerySet[Any]:
         rows = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):

@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import drain, event_log, slow
+from bench import drain, event_log, ingest, slow
 
 RESULTS = Path(__file__).parent / "results.json"
-SCENARIOS = ["drain", "slow", "event_log"]
+SCENARIOS = ["drain", "slow", "ingest", "event_log"]
 
 
 def main() -> None:
@@ -35,6 +35,9 @@ def main() -> None:
         results["slow"] = slow.run(tuple(arguments.pools.split(",")))
         for pool, figures in results["slow"].items():
             show(f"slow: 200 receivers that take 250 ms, {pool} workers", figures)
+    if "ingest" in wanted:
+        results["ingest"] = ingest.run()
+        show("ingest: status changes through the API", results["ingest"])
     if "event_log" in wanted:
         results["event_log"] = event_log.run()
         for who, figures in results["event_log"].items():

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from devstack.ports import free_port
+
 DELAY_S = 0.25
 _CADDYFILE = """
 {
@@ -30,12 +32,6 @@ http://127.0.0.1:%d {
     respond 200
 }
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int) -> None:

@@ -6,6 +6,7 @@ import knox.auth
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
+from rest_framework.exceptions import AuthenticationFailed
 
 from metaaccess.models import ApiToken, User
 
@@ -14,6 +15,12 @@ PRECISION = timedelta(minutes=1)
 
 
 class TokenAuthentication(knox.auth.TokenAuthentication):  # type: ignore[misc]  # no types
+    def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
+        if not token.isascii():  # knox would fail at decoding it
+            raise AuthenticationFailed("Invalid token.")
+        found: tuple[User, ApiToken] = super().authenticate_credentials(token)
+        return found
+
     def validate_user(self, auth_token: ApiToken) -> tuple[User, ApiToken]:
         person: tuple[User, ApiToken] = super().validate_user(auth_token)
         note_use(auth_token)

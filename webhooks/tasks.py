@@ -6,7 +6,8 @@ from celery import shared_task
 from django.conf import settings
 
 from eventlog import record
-from webhooks import claims, outbox, push, wake
+from webhooks import claims, outbox, push, turns, wake
+from webhooks.chunk import Chunk
 
 # A task works this long on one webhook, then queues itself again behind the others.
 TURN_S = 5.0
@@ -19,7 +20,7 @@ def push_due(webhook_id: int) -> None:
     """Pushes all that is due for a webhook: new events and retries alike."""
     wake.clear(webhook_id)
     until = time.monotonic() + TURN_S
-    while chunk := claims.claim(webhook_id):
+    while chunk := next_chunk(webhook_id):
         for settlements in push.send(chunk):
             wake.later(
                 webhook_id, {s.countdown_s for s in settlements if s.countdown_s is not None}
@@ -27,6 +28,12 @@ def push_due(webhook_id: int) -> None:
         if time.monotonic() > until:
             wake.now([webhook_id])
             return
+
+
+def next_chunk(webhook_id: int) -> Chunk | None:
+    """None where nothing is due, and where another task of this process is about to look."""
+    with turns.take(webhook_id) as is_mine:
+        return claims.claim(webhook_id) if is_mine else None
 
 
 @shared_task

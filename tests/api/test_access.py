@@ -236,3 +236,14 @@ def test_an_inactive_person_s_token_is_refused(
     User.objects.filter(pk=administrator.pk).update(is_active=False)
 
     assert problem(ada.get("devices"))[0] == 401
+
+
+@pytest.mark.parametrize("header", [
+    "", "Token", "Token  ", "Token a b", "Bearer x", "Basic YTpi", "Token \xff\xfe", "Token ü",
+    "Token " + "x" * 5_000, "Token not-hexadecimal-at-all",
+])  # fmt: skip
+def test_a_header_that_is_no_token_is_refused(header: str, db: None) -> None:
+    answer = Program(None).get("devices", Authorization=header)
+
+    assert problem(answer)[0] == 401
+    assert answer["WWW-Authenticate"] == "Token"

@@ -40,7 +40,7 @@ def revoke(client: Client, token: ApiToken) -> Any:
 def test_a_token_is_shown_once_in_the_answer_and_nowhere_else(
     ada: Client, administrator: User
 ) -> None:
-    answer = ada.post(ADD, {"name": "SIEM export", "lifetime": ""})
+    answer = ada.post(ADD, {"name": "SIEM export", "scope": "read", "lifetime": ""})
 
     token = ApiToken.objects.get()
     plain = answer.context["shown_once"]
@@ -60,13 +60,15 @@ def test_a_token_is_shown_once_in_the_answer_and_nowhere_else(
 
 
 def test_what_was_shown_is_the_token(ada: Client, administrator: User) -> None:
-    plain = ada.post(ADD, {"name": "SIEM export", "lifetime": ""}).context["shown_once"]
+    plain = ada.post(ADD, {"name": "SIEM export", "scope": "read", "lifetime": ""}).context[
+        "shown_once"
+    ]
 
     assert call(plain) == (200, "ada@acme.example")
 
 
 def test_a_page_that_is_sent_again_makes_no_second_token(ada: Client) -> None:
-    form = {"name": "SIEM export", "lifetime": "30"}
+    form = {"name": "SIEM export", "scope": "read", "lifetime": "30"}
     ada.post(ADD, form)
 
     again = ada.post(ADD, form)
@@ -92,13 +94,15 @@ def test_a_person_names_each_token_differently(administrator: User, colleague: U
 @pytest.mark.parametrize(("lifetime", "days"), [("30", 30), ("365", 365)])
 def test_a_token_can_expire(ada: Client, lifetime: str, days: int) -> None:
     with time_machine.travel("2026-11-23T15:00:00Z", tick=False):
-        ada.post(ADD, {"name": "SIEM export", "lifetime": lifetime})
+        ada.post(ADD, {"name": "SIEM export", "scope": "read", "lifetime": lifetime})
         expected = timezone.now() + timedelta(days=days)
 
     assert ApiToken.objects.get().expiry == expected
 
 
-@pytest.mark.parametrize("form", [{}, {"name": ""}, {"name": "x", "lifetime": "31"}])
+@pytest.mark.parametrize(
+    "form", [{}, {"name": ""}, {"name": "x", "scope": "read", "lifetime": "31"}]
+)
 def test_a_form_that_is_wrong_makes_no_token(ada: Client, form: dict[str, str]) -> None:
     answer = ada.post(ADD, form)
 

@@ -1,0 +1,61 @@
+"""Tasks of one webhook take turns."""
+
+import threading
+
+from webhooks import turns
+
+
+def test_two_webhooks_do_not_wait_for_each_other() -> None:
+    with turns.take(1) as first, turns.take(2) as second:
+        assert (first, second) == (True, True)
+
+    assert turns._turns == {}
+
+
+def test_one_waits_and_the_others_leave() -> None:
+    """Given one who has the turn, when three come, one of them gets the next turn."""
+    begun, go_on = threading.Event(), threading.Event()
+    got: list[bool] = []
+
+    def come(hold: bool) -> None:
+        with turns.take(1) as is_mine:
+            got.append(is_mine)
+            if hold:
+                begun.set()
+                go_on.wait(10)
+
+    holder = threading.Thread(target=come, args=(True,))
+    holder.start()
+    begun.wait(10)
+    waiter = threading.Thread(target=come, args=(False,))
+    waiter.start()
+    while not turns._turns[1].somebody_waits:
+        pass
+
+    come(False)
+    come(False)
+    assert got == [True, False, False]
+    go_on.set()
+    for thread in (holder, waiter):
+        thread.join(10)
+
+    assert got == [True, False, False, True]
+    assert turns._turns == {}
+
+
+def test_who_has_begun_hides_nobody() -> None:
+    """Whose turn has begun may not see what came since: the next one waits, and looks again."""
+    with turns.take(1):
+        waits = threading.Thread(target=_take_and_leave)
+        waits.start()
+        while not turns._turns[1].somebody_waits:
+            pass
+    waits.join(10)
+
+    assert not waits.is_alive()
+    assert turns._turns == {}
+
+
+def _take_and_leave() -> None:
+    with turns.take(1) as is_mine:
+        assert is_mine
