@@ -6,6 +6,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from rest_framework.viewsets import ViewSetMixin
 
+from api.examples import EXAMPLES
 from api.problems import CONTENT_TYPE
 
 PROBLEM = {
@@ -69,6 +70,9 @@ def complete(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     answers = operation["responses"]
     takes_body = "requestBody" in operation
+    if takes_body:
+        content = operation["requestBody"]["content"]["application/json"]
+        content["example"] = EXAMPLES[operation["operationId"]]
     for code, words in _problems(path, method, takes_body).items():
         answers[code] = {"description": words, **_PROBLEM}
     answers["429"]["headers"] = _RETRY_AFTER

@@ -1,0 +1,73 @@
+"""What the documents print works as printed."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drf_spectacular.generators import SchemaGenerator
+
+from metaaccess.models import Device
+from tests.api.conftest import Program
+from webhooks import recovery
+from webhooks.models import WebhookConfig
+
+API_MD = Path(__file__).parent.parent.parent / "docs" / "api.md"
+COMMANDS = re.findall(r"```\n(curl .*?)\n```", API_MD.read_text(), re.DOTALL)
+
+
+def bodies() -> list[tuple[str, str, str, Any]]:
+    """Operation, method, path and example of each call that takes a body."""
+    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    return [
+        (
+            operation["operationId"],
+            method,
+            path,
+            operation["requestBody"]["content"]["application/json"]["example"],
+        )
+        for path, operations in schema["paths"].items()
+        for method, operation in operations.items()
+        if "requestBody" in operation
+    ]
+
+
+@pytest.mark.parametrize(("operation", "method", "path", "body"), bodies())
+def test_the_schemas_examples_work(
+    operation: str, method: str, path: str, body: Any, ada: Program, device: Device,
+    webhook: WebhookConfig,
+) -> None:  # fmt: skip
+    if operation == "webhook_enable":
+        recovery.disable([webhook.pk], "for a test")
+    gaps = {"device_id": device.device_id, "id": webhook.pk}
+
+    answer = ada.ask(method.upper(), path.format(**gaps), body)
+
+    assert answer.status_code in (200, 201), answer.content
+
+
+def test_the_guide_has_commands() -> None:
+    assert len(COMMANDS) == 3
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_guides_commands_work(command: str, ada: Program, device: Device) -> None:
+    """Read as a shell reads them; the answers of a command without a body are lists."""
+    words = shlex.split(command.replace("\\\n", " "))
+    (url,) = (word for word in words if word.startswith("http://localhost:8000/"))
+    options = list(zip(words, words[1:], strict=False))
+    headers = [value for option, value in options if option == "-H"]
+    (body,) = [value for option, value in options if option == "-d"] or [None]
+    named = dict(header.split(": ", 1) for header in headers)
+    assert named.pop("Authorization") == "Token $TOKEN"
+
+    answer = ada.ask(
+        "POST" if "POST" in words else "GET",
+        url.removeprefix("http://localhost:8000"),
+        None if body is None else json.loads(body),
+        **{name.replace("-", "_"): value for name, value in named.items()},
+    )
+
+    assert answer.status_code in (200, 201), answer.content
