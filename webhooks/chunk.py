@@ -105,14 +105,20 @@ def new_lanes(rows: Sequence[Row], size: int) -> list[list[Push]]:
         devices.setdefault(row.push_id or row.device_id, []).append(row)
     lanes: list[list[Row]] = []
     for events in devices.values():
-        if lanes and len(lanes[-1]) < size and events[0].kind == lanes[-1][0].kind == Kind.EVENT:
+        if lanes and len(lanes[-1]) < size and events[0].kind == lanes[-1][0].kind != Kind.TEST:
             lanes[-1].extend(events)
         else:
             lanes.append(events)
     place = {row.id: number for number, row in enumerate(rows)}
     for lane in lanes:
         lane.sort(key=lambda row: place[row.id])
-    return [
-        [_push_of(lane[start : start + size]) for start in range(0, len(lane), size)]
-        for lane in lanes
-    ]
+    return [_cut(lane, size) for lane in lanes]
+
+
+def _cut(lane: Sequence[Row], size: int) -> list[Push]:
+    """Events that are sent again go apart from new ones: the log tells which a push was."""
+    pushes: list[Push] = []
+    for _, group in itertools.groupby(lane, key=lambda row: row.kind):
+        rows = list(group)
+        pushes += [_push_of(rows[start : start + size]) for start in range(0, len(rows), size)]
+    return pushes

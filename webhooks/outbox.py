@@ -6,7 +6,8 @@ talks to Redis or to a receiver, and no transaction outlives a call.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.db import connection
@@ -110,6 +111,55 @@ def add_replay(webhook: WebhookConfig, events: Sequence[Event]) -> UUID:
             [webhook.pk, Kind.REPLAY, State.RETRYING, push_id, *columns, webhook.account_id],
         )
     return push_id
+
+
+# What ended in a time and is to be sent again. What was sent again before and is on its way, or
+# arrived, is left out: so a command that is given twice does it once.
+_REPLAYABLE = """
+FROM webhooks_delivery d
+WHERE d.webhook_id = %(webhook)s AND d.kind = %(event)s AND d.state = ANY(%(states)s)
+    AND d.created_at >= %(since)s AND d.created_at < %(until)s
+    AND NOT EXISTS (SELECT 1 FROM webhooks_delivery r
+        WHERE r.webhook_id = %(webhook)s AND r.kind = %(replay)s AND r.event_id = d.event_id
+            AND r.created_at >= %(since)s AND r.state IN (0, 1, 2, 3))
+"""
+_REPLAY = f"""
+INSERT INTO webhooks_delivery
+    (webhook_id, event_id, device_id, status, timestamp, kind, state, attempts)
+SELECT d.webhook_id, d.event_id, d.device_id, d.status, d.timestamp, %(replay)s, 0, 0
+{_REPLAYABLE} ORDER BY d.id LIMIT %(limit)s
+"""  # both parts are constants
+
+
+class Replay(NamedTuple):
+    """Which events of a webhook are to be sent again: those that were added from `since` until
+    before `until` and are now in one of `states`."""
+
+    webhook_id: int
+    since: datetime
+    until: datetime
+    states: Sequence[State]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {
+            "webhook": self.webhook_id, "since": self.since, "until": self.until,
+            "states": list(self.states), "event": Kind.EVENT, "replay": Kind.REPLAY,
+        }  # fmt: skip
+
+
+def count_replayable(replay: Replay) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) {_REPLAYABLE}", replay.values)  # constants
+        (count,) = cursor.fetchone()
+        return int(count)
+
+
+def add_replays(replay: Replay, limit: int) -> int:
+    """Adds them again, the oldest first, with their event IDs and timestamps; how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(_REPLAY, replay.values | {"limit": limit})
+        return int(cursor.rowcount)
 
 
 # --- Settle ---------------------------------------------------------------------------------

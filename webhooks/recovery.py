@@ -1,6 +1,7 @@
 """What an administrator does about a webhook: enable it again, disable it, try it out."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from django.db import models, transaction
@@ -11,12 +12,16 @@ from eventlog import record
 from eventlog.models import WebhookLog
 from metaaccess.actor import current_actor
 from webhooks import outbox, payload, wake
-from webhooks.models import Delivery, WebhookConfig
+from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.outbox import Replay
 
 ENABLED = "webhook enabled"
 DISABLED = "webhook disabled"
 TESTED = "test push requested"
 SENT_AGAIN = "push sent again"
+REPLAYED = "events sent again"
+# More than one call may queue at once; what is left can be asked for again.
+MOST_AT_ONCE = 100_000
 REDELIVERED = "event sent again"
 # A device that no account has: receivers can tell a test by it.
 TEST_DEVICE_ID = "TEST000000000000"
@@ -85,6 +90,39 @@ def send_test(webhook: WebhookConfig) -> UUID:
     push_id = outbox.add_test(webhook, TEST_DEVICE_ID)
     wake.on_commit([webhook.pk])
     return push_id
+
+
+class Only(models.TextChoices):
+    """Which events of a time are sent again."""
+
+    FAILED = "failed", "Those whose push failed"
+    ALL = "all", "All that ended: failed, discarded and delivered ones"
+
+
+_STATES = {
+    Only.FAILED: (State.FAILED,),
+    Only.ALL: (State.FAILED, State.DISCARDED, State.DELIVERED),
+}
+
+
+def replay_of(webhook: WebhookConfig, since: datetime, until: datetime, only: Only) -> Replay:
+    return Replay(webhook.pk, since, until, _STATES[only])
+
+
+@transaction.atomic
+def send_many_again(webhook: WebhookConfig, replay: Replay, limit: int) -> int:
+    """Queues events of a time again, with their old timestamps; how many. They count and are
+    retried as others are, and are held while the webhook is disabled."""
+    sent = outbox.add_replays(replay, limit)
+    if sent:
+        states = ", ".join(State(state).label for state in replay.states)
+        detail = (
+            f"{sent:,} events ({states}) from {replay.since:%Y-%m-%d %H:%M:%S} "
+            f"to {replay.until:%Y-%m-%d %H:%M:%S} UTC"
+        )
+        record.administration(webhook.account_id, REPLAYED, webhook.described, detail)
+        wake.on_commit([webhook.pk])
+    return sent
 
 
 def cannot_send(webhook: WebhookConfig | None) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def bodies() -> list[tuple[str, str, str, Any]]:
 
 
 @pytest.mark.parametrize(("operation", "method", "path", "body"), bodies())
-def test_the_schemas_examples_work(
+def test_the_schemas_examples_work(  # noqa: PLR0917  # fixtures
     operation: str, method: str, path: str, body: Any, ada: Program, device: Device,
     webhook: WebhookConfig,
 ) -> None:  # fmt: skip
@@ -57,7 +58,7 @@ def test_the_guides_commands_work(command: str, ada: Program, device: Device) ->
     """Read as a shell reads them; the answers of a command without a body are lists."""
     words = shlex.split(command.replace("\\\n", " "))
     (url,) = (word for word in words if word.startswith("http://localhost:8000/"))
-    options = list(zip(words, words[1:], strict=False))
+    options = list(pairwise(words))
     headers = [value for option, value in options if option == "-H"]
     (body,) = [value for option, value in options if option == "-d"] or [None]
     named = dict(header.split(": ", 1) for header in headers)

@@ -19,7 +19,7 @@ from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import API_KEY, MakeWebhook
 from webhooks import claims, outbox, tasks, wake
-from webhooks.models import Delivery, WebhookConfig
+from webhooks.models import Delivery, State, WebhookConfig
 
 URL = "https://receiver.example/hook"
 EVERY_STATUS = ["compliant", "non_compliant", "installed", "deleted"]
@@ -305,7 +305,7 @@ def test_webhook_enable_prints_json(make_disabled: MakeDisabled) -> None:
     webhook = make_disabled()
 
     assert json.loads(run("webhook_enable", webhook.pk, "--json", *BECAUSE)) == [
-        {"id": webhook.pk, "url": URL}
+        {"id": webhook.pk, "url": URL, "held_events": 0}
     ]
 
 
@@ -392,7 +392,7 @@ def test_webhook_enable_dry_run_changes_nothing(make_disabled: MakeDisabled, as_
     printed = run("webhook_enable", "--all-disabled", "--dry-run", *BECAUSE, *["--json"] * as_json)
 
     if as_json:
-        assert json.loads(printed) == [{"id": webhook.pk, "url": URL}]
+        assert json.loads(printed) == [{"id": webhook.pk, "url": URL, "held_events": 0}]
     else:
         assert printed.splitlines()[-1] == "1 would be enabled"
     assert written() == before
@@ -632,3 +632,39 @@ def test_webhook_receiver_refuses_a_port_that_is_taken(db: None) -> None:
         port = taken.getsockname()[1]
 
         refused(f"cannot listen on port {port}: .*in use", "webhook_receiver", "--port", port)
+
+
+# --- webhook_replay ---
+
+SINCE = ("--since", "2026-03-01T14:00")
+
+
+@pytest.mark.parametrize(("words", "arguments"), [
+    ("no webhook has the ID 999999", (999_999, *SINCE)),
+    ("'soon' is not a time", ("{id}", "--since", "soon")),
+    ("--limit 0 is not from 1 to 100000", ("{id}", *SINCE, "--limit", "0")),
+    ("is not before --until 2020-01-01", ("{id}", *SINCE, "--until", "2020-01-01")),
+])  # fmt: skip
+def test_webhook_replay_refuses(
+    webhook: WebhookConfig, words: str, arguments: tuple[object, ...]
+) -> None:
+    named = [str(argument).format(id=webhook.pk) for argument in arguments]
+
+    refused(words, "webhook_replay", *named)
+
+
+def test_webhook_replay_needs_the_plan(webhook: WebhookConfig, account: Account) -> None:
+    Account.objects.filter(pk=account.pk).update(plan="standard")
+
+    refused("not on the Enterprise plan", "webhook_replay", webhook.pk, *SINCE)
+
+
+def test_webhook_replay_of_a_disabled_webhook_is_held(make_disabled: MakeDisabled) -> None:
+    webhook = make_disabled()
+    Device.objects.create(account=webhook.account)
+    Delivery.objects.update(state=State.FAILED)
+
+    printed = run("webhook_replay", webhook.pk, "--since", "2020-01-01")
+
+    assert printed == "Events queued again: 1, held until the webhook is enabled\n"
+    assert WebhookConfig.objects.with_held_events().get().held_events == 1

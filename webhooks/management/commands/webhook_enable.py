@@ -1,13 +1,16 @@
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 
+from eventlog.models import Outcome
 from metaaccess.commands import ListingCommand, find_account
 from webhooks import recovery
-from webhooks.models import WebhookConfig
+from webhooks.management import outcomes
+from webhooks.models import WebhookConfig, WebhookQuerySet
+from webhooks.recovery import Held
 
 
 class Command(ListingCommand):
@@ -25,24 +28,60 @@ class Command(ListingCommand):
             help="all that were disabled from FROM to TO, such as 2026-03-01T14:00 (UTC)",
         )
         which.add_argument("--all-disabled", action="store_true", help="all that are disabled")
+        parser.add_argument(
+            "--held",
+            choices=Held.values,
+            default=Held.DELIVER,
+            help="what becomes of held events: deliver all, each device's latest only, or discard "
+            "all (deliver)",
+        )
+        parser.add_argument(
+            "--probe",
+            action="store_true",
+            help="send a test push first, and enable only those that take it",
+        )
         parser.add_argument("--dry-run", action="store_true", help="only say which it would enable")
         parser.add_argument("--reason", required=True, help="why, for the Admin log")
 
-    def handle(self, *, json: bool, dry_run: bool, reason: str, **options: Any) -> None:
+    def handle(
+        self, *, json: bool, dry_run: bool, reason: str, held: str, probe: bool, **options: Any
+    ) -> None:
         if not reason.strip():
             raise CommandError("--reason is empty: say why, for the Admin log")
         chosen = choose(**options).filter(disabled_at__isnull=False)
-        found = (
-            list(chosen)
-            if dry_run
-            else recovery.enable(chosen.values_list("pk", flat=True), reason)
-        )
-        rows = [{"id": webhook.pk, "url": webhook.url} for webhook in found]
+        webhooks: list[Any] = list(chosen.with_held_events().select_related("account"))
+        failed = try_out(webhooks) if probe and not dry_run else {}
+        enabled = [webhook for webhook in webhooks if webhook.pk not in failed]
+        if not dry_run:
+            done = recovery.enable([webhook.pk for webhook in enabled], reason, Held(held))
+            enabled = [webhook for webhook in enabled if webhook in done]
+        rows = [
+            {"id": webhook.pk, "url": webhook.url, "held_events": webhook.held_events}
+            | ({"probe": failed.get(webhook.pk, "delivered")} if probe and not dry_run else {})
+            for webhook in webhooks
+            if webhook in enabled or webhook.pk in failed
+        ]
         self.print_rows(rows, json, "none of these webhooks is disabled")
         if rows and not json:
-            self.stdout.write(
-                f"{len(rows)} {'would be' if dry_run else ''} enabled".replace("  ", " ")
-            )
+            would = "would be " if dry_run else ""
+            stay = f", {len(failed)} stay disabled" if failed else ""
+            self.stdout.write(f"{len(enabled)} {would}enabled{stay}")
+        if failed:
+            raise SystemExit(1)
+
+
+def try_out(webhooks: Sequence[WebhookConfig]) -> dict[int, str]:
+    """A test push to each, all at once; why those failed that did."""
+    pushes = {recovery.send_test(webhook): webhook.pk for webhook in webhooks}
+    attempts = outcomes.wait_for(pushes)
+    failed: dict[int, str] = {}
+    for push_id, webhook_id in pushes.items():
+        attempt = attempts.get(push_id)
+        if attempt is None:
+            failed[webhook_id] = outcomes.no_worker()
+        elif attempt.outcome != Outcome.DELIVERED:
+            failed[webhook_id] = attempt.detail
+    return failed
 
 
 def choose(
@@ -51,7 +90,7 @@ def choose(
     disabled_between: list[str] | None,
     all_disabled: bool,
     **options: Any,
-) -> QuerySet[WebhookConfig]:
+) -> WebhookQuerySet:
     if ids and (account or disabled_between or all_disabled):
         raise CommandError("name webhooks by ID, or choose them by an option, not both")
     webhooks = WebhookConfig.objects.all()
@@ -69,7 +108,7 @@ def choose(
     return existing(ids)
 
 
-def existing(ids: list[int]) -> QuerySet[WebhookConfig]:
+def existing(ids: list[int]) -> WebhookQuerySet:
     webhooks = WebhookConfig.objects.filter(pk__in=ids)
     missing = sorted(set(ids) - set(webhooks.values_list("pk", flat=True)))
     if missing:

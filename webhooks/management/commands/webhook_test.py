@@ -1,15 +1,12 @@
-import time
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from eventlog.models import Outcome, WebhookLog
+from eventlog.models import Outcome
 from metaaccess.commands import ListingCommand
-from webhooks import claims, recovery
+from webhooks import recovery
+from webhooks.management import outcomes
 from webhooks.models import WebhookConfig
-
-POLL_S = 0.05
 
 
 class Command(ListingCommand):
@@ -23,7 +20,10 @@ class Command(ListingCommand):
         webhook = WebhookConfig.objects.select_related("account").filter(pk=id).first()
         if webhook is None:
             raise CommandError(f"no webhook has the ID {id}")
-        attempt = wait_for(recovery.send_test(webhook))
+        push_id = recovery.send_test(webhook)
+        attempt = outcomes.wait_for([push_id]).get(push_id)
+        if attempt is None:
+            raise CommandError(outcomes.no_worker())
         outcome = {
             "push_id": attempt.push_id,
             "outcome": attempt.outcome,
@@ -39,18 +39,3 @@ class Command(ListingCommand):
             self.stdout.write(f"{attempt.outcome}: {answer}, {attempt.duration_ms} ms")
         if attempt.outcome != Outcome.DELIVERED:
             raise SystemExit(1)
-
-
-def wait_for(push_id: Any) -> WebhookLog:
-    """The test's one attempt, as soon as a worker has made it."""
-    wait_s = settings.WEBHOOK_TIMEOUT_S + claims.SLICE_S
-    until = time.monotonic() + wait_s
-    while time.monotonic() < until:
-        attempt = WebhookLog.objects.filter(push_id=push_id).first()
-        if attempt is not None:
-            return attempt
-        time.sleep(POLL_S)
-    raise CommandError(
-        f"no worker took the test push within {wait_s:g} s: is one running "
-        "(celery -A settings worker), and does Redis answer?"
-    )

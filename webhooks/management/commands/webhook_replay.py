@@ -1,0 +1,88 @@
+import time
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
+from rich.progress import Progress
+
+from metaaccess.commands import ListingCommand
+from webhooks import outbox, recovery
+from webhooks.management.commands.webhook_enable import parse_time
+from webhooks.models import OPEN, Delivery, Kind, WebhookConfig
+from webhooks.recovery import MOST_AT_ONCE, Only
+
+POLL_S = 0.5
+
+
+class Command(ListingCommand):
+    help = (
+        "Sends events again that were added in a time, as new pushes with the timestamps that "
+        "they had. An event that was sent again before, and arrived or is on its way, is left out."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("id", type=int, metavar="ID", help="which webhook")
+        parser.add_argument(
+            "--since", required=True, help="from this time, such as 2026-03-01T14:00 (UTC)"
+        )
+        parser.add_argument("--until", help="before this time (now)")
+        parser.add_argument(
+            "--only",
+            choices=Only.values,
+            default=Only.FAILED,
+            help="failed: those whose push failed; all: discarded and delivered ones, too (failed)",
+        )
+        parser.add_argument(
+            "--limit", type=int, default=MOST_AT_ONCE, help=f"at most so many ({MOST_AT_ONCE})"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="only count them")
+        parser.add_argument(
+            "--follow",
+            action="store_true",
+            help="wait, and show how far it is",
+        )
+
+    def handle(
+        self, *, id: int, since: str, until: str | None, only: str, limit: int, **options: Any
+    ) -> None:
+        webhook = WebhookConfig.objects.select_related("account").filter(pk=id).first()
+        if reason := "" if webhook else f"no webhook has the ID {id}":
+            raise CommandError(reason)
+        assert webhook is not None
+        if reason := recovery.cannot_send(webhook):
+            raise CommandError(reason)
+        if not 1 <= limit <= MOST_AT_ONCE:
+            raise CommandError(f"--limit {limit} is not from 1 to {MOST_AT_ONCE}")
+        first, last = parse_time(since), parse_time(until) if until else timezone.now()
+        if first >= last:
+            raise CommandError(f"--since {since} is not before --until {until or 'now'}")
+        replay = recovery.replay_of(webhook, first, last, Only(only))
+        if options["dry_run"]:
+            count = min(limit, outbox.count_replayable(replay))
+        else:
+            count = recovery.send_many_again(webhook, replay, limit)
+        self._tell(webhook, count, last, options)
+
+    def _tell(
+        self, webhook: WebhookConfig, count: int, last: datetime, options: dict[str, Any]
+    ) -> None:
+        if options["json"]:
+            self.print_json({"id": webhook.pk, "events": count})
+        else:
+            what = "Events to send again" if options["dry_run"] else "Events queued again"
+            held = "" if webhook.active else ", held until the webhook is enabled"
+            self.stdout.write(f"{what}: {count:,}{held if count else ''}")
+        if options["follow"] and count and webhook.active and not options["dry_run"]:
+            follow(webhook, count)
+
+
+def follow(webhook: WebhookConfig, count: int) -> None:
+    waiting = Delivery.objects.filter(webhook=webhook, kind=Kind.REPLAY, state__in=OPEN)
+    with Progress() as progress:
+        task = progress.add_task("sending again", total=count)
+        while left := waiting.count():
+            progress.update(task, completed=max(0, count - left))
+            time.sleep(POLL_S)
+        progress.update(task, completed=count)
