@@ -4,7 +4,7 @@ They hold copies, not references, of what they tell of: a log outlives its webho
 """
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
 from django.db.models.functions import Now
 
@@ -116,13 +116,18 @@ class DeviceLog(models.Model):
     status = models.CharField(max_length=20, help_text="The status from then on.")
     cause = models.CharField(max_length=40, help_text="What happened.")
     actor = models.CharField("by", max_length=254, help_text="Who or what did it.")
+    recorded_at = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="When we heard of it; it may have been before."
+    )
 
     class Meta:
         verbose_name = "status change"
         indexes = (
+            # webhook_check: what was recorded in a time; and eventlog_prune.
+            BrinIndex(fields=["recorded_at"], name="device_log_by_record"),
             # Event Log > Device: an account's changes, newest first; a timeframe.
             models.Index(fields=["account", "-time", "-id"], name="device_log_of_account"),
-            # The same for operators; and eventlog_prune.
+            # The same for operators.
             models.Index(fields=["-time", "-id"], name="device_log_by_time"),
             # A device's history.
             models.Index(fields=["device_id", "-time", "-id"], name="device_log_of_device"),

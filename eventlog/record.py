@@ -57,7 +57,7 @@ def prune(days: int | None = None, dry_run: bool = False) -> dict[str, int]:
     return {
         model._meta.model_name or "": _prune(model, column, keep_days, dry_run)
         for model, column in (
-            (WebhookLog, "time"), (DeviceLog, "time"), (AdminLog, "time"), (Tally, "start"),
+            (WebhookLog, "time"), (DeviceLog, "recorded_at"), (AdminLog, "time"), (Tally, "start"),
         )
     }  # fmt: skip
 

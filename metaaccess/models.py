@@ -45,9 +45,20 @@ class Account(models.Model):
         help_text="Webhooks exist only on the enterprise plan.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    plan_since = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="When it came to be on its plan."
+    )
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        changed = Account.objects.filter(~models.Q(plan=self.plan), pk=self.pk).exists()
+        if changed:
+            self.plan_since = Now()
+        super().save(*args, **kwargs)
+        if changed:
+            self.refresh_from_db(fields=["plan_since"])
 
     @property
     def has_webhooks(self) -> bool:

@@ -176,6 +176,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_INTERVAL_S,
         "options": {"expires": 10},
     },
+    "check": {
+        "task": "webhooks.tasks.check",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 600},
+    },
     "prune": {
         "task": "webhooks.tasks.prune",
         "schedule": timedelta(hours=1),

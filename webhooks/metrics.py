@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from metaaccess.models import Plan
+from webhooks import conservation
 from webhooks.models import State
 
 # What waits, by state; held is what waits for a webhook that is not active. All from the index of
@@ -56,6 +57,14 @@ class Pipeline(Collector):
         for state in ("active", "failing", "disabled"):
             states.add_metric([state], webhooks.get(state, 0))
         yield states
+        wrong = GaugeMetricFamily(
+            "metaaccess_unaccounted_events",
+            "What did not add up when webhook_check last ran by itself.",
+            labels=["problem"],
+        )
+        for problem, count in conservation.last_counts().items():
+            wrong.add_metric([problem], count)
+        yield wrong
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

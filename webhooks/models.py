@@ -116,6 +116,8 @@ class WebhookConfig(models.Model):
     )
     disabled_reason = models.TextField(blank=True, editable=False, help_text="Why.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    # What webhook_check may expect: from then on the events were these.
+    subscribed_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = WebhookQuerySet.as_manager()
 
@@ -156,6 +158,9 @@ class WebhookConfig(models.Model):
             same = Q(url=self.url, api_key_sealed=self.api_key_sealed)
             WebhookConfig.objects.filter(~same, pk=self.pk).update(
                 epoch=F("epoch") + 1, consecutive_failures=0, failing_since=None
+            )
+            WebhookConfig.objects.filter(~Q(events=self.events), pk=self.pk).update(
+                subscribed_at=Now()
             )
             super().save(update_fields=SETTINGS_FIELDS)
 

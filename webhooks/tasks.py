@@ -1,18 +1,26 @@
 """The Celery tasks. Messages carry a webhook's ID and nothing else."""
 
+import logging
 import time
+from datetime import timedelta
 
 from celery import shared_task
 from django.conf import settings
+from django.utils import timezone
 
 from eventlog import record
-from webhooks import claims, outbox, push, turns, wake
+from webhooks import claims, conservation, outbox, push, turns, wake
 from webhooks.chunk import Chunk
 
 # A task works this long on one webhook, then queues itself again behind the others.
 TURN_S = 5.0
+# More than the time between two checks, so that none falls between them.
+CHECKED = timedelta(hours=3)
 # An event that has waited this long was not woken for.
 UNWOKEN_S = 1.5
+
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(name=wake.PUSH_DUE)
@@ -40,6 +48,16 @@ def next_chunk(webhook_id: int) -> Chunk | None:
 def sweep() -> None:
     """Wakes each webhook that has something due and that nobody woke."""
     wake.now(outbox.due_webhooks(UNWOKEN_S))
+
+
+@shared_task
+def check() -> None:
+    """Whether all adds up that was recorded lately; /metrics shows the outcome."""
+    now = timezone.now()
+    report = conservation.check(now - CHECKED, now)
+    conservation.note(report)
+    if not report.adds_up:
+        logger.error("deliveries do not add up: %s; see webhook_check", report.counts)
 
 
 @shared_task

@@ -1,14 +1,13 @@
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.utils.dateparse import parse_datetime
 
 from eventlog.models import Outcome
 from metaaccess.commands import ListingCommand, find_account
 from webhooks import recovery
 from webhooks.management import outcomes
+from webhooks.management.times import parse_time
 from webhooks.models import WebhookConfig, WebhookQuerySet
 from webhooks.recovery import Held
 
@@ -116,13 +115,3 @@ def existing(ids: list[int]) -> WebhookQuerySet:
             f"no webhook has the ID {', '.join(map(str, missing))}: none was changed"
         )
     return webhooks
-
-
-def parse_time(text: str) -> datetime:
-    try:
-        time = parse_datetime(text) or datetime.fromisoformat(text)
-    except ValueError:
-        raise CommandError(
-            f"{text!r} is not a time: it takes one such as 2026-03-01T14:00"
-        ) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

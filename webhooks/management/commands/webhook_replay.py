@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from metaaccess.commands import ListingCommand
 from webhooks import outbox, recovery
-from webhooks.management.commands.webhook_enable import parse_time
+from webhooks.management.times import parse_time
 from webhooks.models import OPEN, Delivery, Kind, WebhookConfig
 from webhooks.recovery import MOST_AT_ONCE, Only
 

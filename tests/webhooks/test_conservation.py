@@ -1,0 +1,199 @@
+"""Status changes times subscriptions = deliveries: what webhook_check finds, and mends."""
+
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models.functions import Now
+from django.test import Client
+
+from eventlog.models import AdminLog, DeviceLog
+from metaaccess.devices import NewStatus
+from metaaccess.models import Account, Device, Plan
+from tests.conftest import MakeWebhook
+from webhooks import tasks
+from webhooks.models import Delivery, Kind, State, WebhookConfig
+
+AGO = timedelta(hours=1)
+
+
+@pytest.fixture
+def devices(account: Account, make_webhook: MakeWebhook) -> list[Device]:
+    """Two webhooks since an hour, one of which wants compliant alone, and six devices."""
+    make_webhook(name="all")
+    make_webhook(name="one", events=["compliant"])
+    Account.objects.update(plan_since=Now() - AGO)
+    WebhookConfig.objects.update(subscribed_at=Now() - AGO)
+    return Device.objects.bulk_create(Device(account=account) for _ in range(6))
+
+
+def run(capsys: Any, *arguments: str) -> dict[str, Any]:
+    code = 0
+    try:
+        call_command("webhook_check", "--json", *arguments)
+    except SystemExit as ended:
+        code = int(str(ended.code))
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert code == int(any(told[name] for name in ("missing", "unexplained", "stuck")))
+    return told
+
+
+def change(devices: list[Device], status: str) -> None:
+    Device.objects.change([NewStatus(device.device_id, status) for device in devices])
+
+
+def test_all_adds_up(devices: list[Device], capsys: Any) -> None:
+    change(devices, "compliant")
+    states = [State.DELIVERED, State.FAILED, State.DISCARDED, State.SENDING, State.RETRYING]
+    for number, state in enumerate(states):
+        first = Delivery.objects.filter(status="compliant").order_by("pk")[number]
+        Delivery.objects.filter(pk=first.pk).update(state=state, push_id=uuid4())
+
+    told = run(capsys)
+
+    assert {name: told[name] for name in ("delivered", "failed", "held", "discarded",
+                                          "in_progress", "missing", "cases")} == {
+        "delivered": 1, "failed": 1, "held": 0, "discarded": 1, "in_progress": 15, "missing": 0,
+        "cases": [],
+    }  # fmt: skip
+
+
+def test_held_events_are_told_apart(devices: list[Device], capsys: Any) -> None:
+    WebhookConfig.objects.filter(name="all").update(disabled_at=Now(), disabled_reason="x")
+
+    told = run(capsys)
+
+    assert (told["held"], told["in_progress"]) == (6, 0)
+
+
+def test_what_was_taken_away_is_found_and_mended(devices: list[Device], capsys: Any) -> None:
+    change(devices, "compliant")
+    Delivery.objects.update(state=State.DELIVERED)
+    lost = Delivery.objects.filter(webhook__name="one")[2]
+    Delivery.objects.filter(pk=lost.pk).delete()
+
+    found = run(capsys)
+    mended = run(capsys, "--repair")
+    again = run(capsys, "--repair")
+
+    assert found["missing"] == 1
+    assert found["cases"] == [{
+        "problem": "missing", "webhook_id": lost.webhook_id, "event_id": str(lost.event_id),
+        "device_id": lost.device_id, "status": "compliant", "timestamp": lost.timestamp,
+    }]  # fmt: skip
+    assert (mended["missing"], mended["repaired"]) == (0, 1)
+    assert (again["missing"], again["repaired"]) == (0, 0)
+    queued = Delivery.objects.get(state=State.PENDING)
+    assert (queued.event_id, queued.timestamp, queued.kind) == (
+        lost.event_id, lost.timestamp, Kind.EVENT,
+    )  # fmt: skip
+    assert AdminLog.objects.get().action == "events queued by webhook_check"
+
+
+def test_a_delivery_without_its_status_change_is_unexplained(
+    devices: list[Device], capsys: Any
+) -> None:
+    DeviceLog.objects.filter(device_id=devices[0].device_id).delete()
+
+    told = run(capsys)
+
+    assert (told["unexplained"], told["missing"]) == (1, 0)
+
+
+def test_what_nobody_takes_is_stuck(devices: list[Device], capsys: Any) -> None:
+    Delivery.objects.update(due_at=Now() - timedelta(minutes=10))
+
+    assert run(capsys)["stuck"] == 6
+
+
+def test_what_is_held_is_not_stuck(devices: list[Device], capsys: Any) -> None:
+    Delivery.objects.update(due_at=Now() - timedelta(minutes=10))
+    WebhookConfig.objects.update(disabled_at=Now(), disabled_reason="x")
+
+    assert run(capsys)["stuck"] == 0
+
+
+def test_a_subscription_is_expected_from_its_beginning(
+    devices: list[Device], account: Account, make_webhook: MakeWebhook, capsys: Any
+) -> None:
+    """Neither a new webhook, nor other events, nor a new plan make the past wrong."""
+    make_webhook(name="new")
+    one = WebhookConfig.objects.get(name="one")
+    one.events = ["installed", "compliant"]
+    one.save()
+    assert run(capsys)["missing"] == 0
+
+    Account.objects.filter(pk=account.pk).update(plan=Plan.STANDARD)
+    change(devices, "compliant")
+    account.plan = Plan.ENTERPRISE
+    account.save()
+
+    assert run(capsys)["missing"] == 0
+
+
+def test_tests_and_repeats_are_no_part_of_it(devices: list[Device], capsys: Any) -> None:
+    for kind in (Kind.TEST, Kind.REPLAY):
+        Delivery.objects.create(
+            webhook=WebhookConfig.objects.all()[0], event_id=uuid4(), device_id="A" * 16,
+            status="compliant", timestamp=1, kind=kind,
+        )  # fmt: skip
+
+    told = run(capsys)
+
+    assert (told["unexplained"], told["in_progress"]) == (0, 6)
+
+
+def test_an_old_timestamp_is_recorded_today(devices: list[Device], capsys: Any) -> None:
+    Device.objects.change([NewStatus(devices[0].device_id, "compliant", 1582708254594)])
+    Delivery.objects.filter(timestamp=1582708254594).delete()
+
+    told = run(capsys)
+
+    assert {case["timestamp"] for case in told["cases"]} == {1582708254594}
+    assert told["missing"] == 2
+
+
+def test_beat_runs_it_and_metrics_show_it(
+    devices: list[Device], client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    Delivery.objects.all()[0].delete()
+
+    tasks.check()
+
+    assert (
+        'metaaccess_unaccounted_events{problem="missing"} 1.0'
+        in client.get("/metrics").content.decode()
+    )
+    assert "do not add up" in caplog.text
+
+
+def test_a_table_for_people(devices: list[Device], capsys: Any) -> None:
+    call_command("webhook_check")
+    assert capsys.readouterr().out.splitlines() == [
+        "6 expected = 0 delivered + 0 failed + 0 held + 0 discarded + 6 in progress",
+        "It adds up.",
+    ]
+
+    Delivery.objects.all()[0].delete()
+    with pytest.raises(SystemExit):
+        call_command("webhook_check")
+    assert capsys.readouterr().out.splitlines()[-1] == "It does not add up: 1 missing."
+
+
+def test_a_window_that_ends_before_it_begins_is_refused(db: None) -> None:
+    with pytest.raises(CommandError, match="is not before --until 2020"):
+        call_command("webhook_check", "--until", "2020-01-01", "--since", "2021-01-01")
+
+
+def test_the_check_walks_no_history(devices: list[Device]) -> None:
+    """Its cost goes with its window: what is older is left out by the indexes on time."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%USING brin%'"
+            " AND indexname IN ('device_log_by_record', 'deliveries_by_time')"
+        )
+        assert cursor.fetchone() == (2,)

@@ -1,0 +1,59 @@
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
+
+from metaaccess.commands import ListingCommand
+from webhooks import conservation
+from webhooks.management.times import parse_time
+
+
+class Command(ListingCommand):
+    help = (
+        "Shows that nothing was lost: status changes × subscriptions = delivered + failed + held + "
+        "discarded + in progress. Lists what does not add up; exit code 1 if anything does not."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--since", help="recorded from this time, such as 2026-03-01T14:00 (a day ago)"
+        )
+        parser.add_argument("--until", help="recorded before this time (now)")
+        parser.add_argument(
+            "--repair",
+            action="store_true",
+            help="queue what is missing, and wake what is stuck; then look again",
+        )
+
+    def handle(
+        self, *, since: str | None, until: str | None, repair: bool, json: bool, **options: Any
+    ) -> None:
+        last = parse_time(until) if until else timezone.now()
+        first = parse_time(since) if since else last - timedelta(days=1)
+        if first >= last:
+            raise CommandError(f"--since {since or first} is not before --until {until or 'now'}")
+        repaired = conservation.repair(first, last) if repair else 0
+        report = conservation.check(first, last)
+        if json:
+            cases = [case._asdict() for case in report.cases]
+            told = {**report.fates, **report.counts, "repaired": repaired, "cases": cases}
+            self.print_json(told)
+        else:
+            self._tell(report, repaired)
+        if not report.adds_up:
+            raise SystemExit(1)
+
+    def _tell(self, report: conservation.Report, repaired: int) -> None:
+        expected = sum(report.fates.values()) + report.counts["missing"]
+        fates = " + ".join(f"{count:,} {name}" for name, count in report.fates.items())
+        self.stdout.write(f"{expected:,} expected = {fates}".replace("_", " "))
+        if repaired:
+            self.stdout.write(f"Queued now, for they were missing: {repaired:,}")
+        if report.adds_up:
+            self.stdout.write("It adds up.")
+            return
+        wrong = ", ".join(f"{count:,} {name}" for name, count in report.counts.items() if count)
+        self.print_rows([case._asdict() for case in report.cases], False, "")
+        self.stdout.write(f"It does not add up: {wrong}.")
