@@ -23,7 +23,12 @@ run: $(READY)  ## the whole product on this machine (PORT, VAR_DIR); Ctrl-C stop
 demo: $(READY)  ## one short story, from an empty start to exit code 0
 	@$(BIN)/python -m devstack exec $(BIN)/python -m devstack.demo
 
-test: $(READY)  ## the test-suite, in parallel, on real PostgreSQL and Redis
+# What the receiver in Express needs, where there is a Node.js; without one it is left out.
+EXPRESS := docs/receivers/express/node_modules/.package-lock.json
+$(EXPRESS): docs/receivers/express/package-lock.json
+	@! command -v npm >/dev/null || npm ci --silent --no-audit --no-fund --prefix $(dir $<)
+
+test: $(READY) $(EXPRESS)  ## the test-suite, in parallel, on real PostgreSQL and Redis
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not faults and not browser" tests
 
 test-faults: $(READY)  ## servers and workers killed in the middle of things

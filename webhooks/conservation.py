@@ -1,4 +1,4 @@
-"""Nothing is lost, and this shows it: status changes times subscriptions = deliveries, in every state.
+"""Nothing is lost, and this shows it: status changes times subscriptions = deliveries, by state.
 
 One side is the Device log, which knows nothing of webhooks; the other is the outbox. They are
 written in one transaction, so whatever does not add up was taken away since, or is a defect.
