@@ -22,6 +22,7 @@ from eventlog import tally
 from eventlog.models import Tally, WebhookLog
 from webhooks import claims, recovery
 from webhooks.models import OPEN, Delivery, Kind, State, WebhookConfig
+from webhooks.recovery import Held
 
 Context = dict[str, Any]
 
@@ -84,23 +85,6 @@ def health(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) ->
     return TemplateResponse(request, "console/webhooks/health.html", context)
 
 
-def enable(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> HttpResponse:
-    """GET asks, POST does it."""
-    waiting = health_of.waiting(webhook)
-    if request.method != "POST":
-        context = frame(admin, request, webhook, "enable") | {
-            "title": f"Enable {webhook} again", "waiting": waiting,
-        }  # fmt: skip
-        return TemplateResponse(request, "console/webhooks/enable.html", context)
-    if recovery.enable([webhook.pk], "in the console"):
-        held = waiting.held if webhook.account.has_webhooks else 0
-        sent = f" Being sent now: {display.plural(held, 'held event')}." if held else ""
-        messages.success(request, f"{webhook} is enabled again.{sent}")
-    else:
-        messages.info(request, f"{webhook} was enabled already.")
-    return HttpResponseRedirect(address(webhook, "health"))
-
-
 def disable(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> HttpResponse:
     """GET asks for a reason, POST does it."""
     form = DisableForm(request.POST if request.method == "POST" else None)
@@ -133,6 +117,9 @@ def test(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
         if polled and outcome.get("progress") == request.GET.get("seen"):
             return HttpResponse(status=204)
     context = frame(admin, request, webhook, "test") | outcome | {"title": "Test push"}
+    wanted = request.GET.get("then", "")
+    if wanted in Held.values and not webhook.enabled and context["may_change"]:
+        context["then"] = wanted  # what becomes of held events once the test push is taken
     name = "test_result" if polled else "test"
     return TemplateResponse(request, f"console/webhooks/{name}.html", context)
 

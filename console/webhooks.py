@@ -14,20 +14,20 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from console import display, webhook_list, webhook_pages
+from console import display, webhook_enable, webhook_list, webhook_pages
 from console.base import AccountAdmin, hide_account
+from console.webhook_enable import IN_THE_CONSOLE
 from console.webhook_form import WebhookForm
 from metaaccess.models import Account, Plan
 from metaaccess.people import person
 from webhooks import recovery
 from webhooks.models import WebhookConfig
 
-IN_THE_CONSOLE = "in the console"
 Page = Callable[[AccountAdmin, HttpRequest, WebhookConfig], HttpResponse]
 PAGES: dict[str, Page] = {
     "health": webhook_pages.health,
     "test": webhook_pages.test,
-    "enable": webhook_pages.enable,
+    "enable": webhook_enable.page,
     "disable": webhook_pages.disable,
 }
 
@@ -75,7 +75,7 @@ class WebhooksAdmin(AccountAdmin):
             if webhook is None:
                 raise Http404
             changes = request.method == "POST" or page in (
-                webhook_pages.enable, webhook_pages.disable,
+                webhook_enable.page, webhook_pages.disable,
             )  # fmt: skip
             if changes and not self.has_change_permission(request, webhook):
                 raise PermissionDenied

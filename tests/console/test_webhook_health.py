@@ -43,8 +43,8 @@ def attempt(webhook: WebhookConfig, **fields: Any) -> WebhookLog:
 
 def delivery(webhook: WebhookConfig, state: State, **fields: Any) -> None:
     Delivery.objects.create(
-        webhook=webhook, event_id=uuid4(), device_id="6WXJURV8QAM0I7KC", status="compliant",
-        timestamp=1, state=state, **fields,
+        webhook=webhook, event_id=uuid4(), status="compliant", timestamp=1, state=state,
+        **({"device_id": "6WXJURV8QAM0I7KC"} | fields),
     )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def test_the_page_of_a_disabled_webhook(ada: Client, make_webhook: MakeWebhook) 
     assert "2&nbsp;×&nbsp;HTTP 503" in words
     assert "The last one: HTTP 503 Service Unavailable." in words
     assert "1 event waits, the oldest since" in words
-    assert f'action="{page(webhook, "enable")}"' in words
+    assert f'href="{page(webhook, "enable")}"' in words
     assert len(answer.context["attempts"]) == 2
     assert f'href="/console/eventlog/webhooklog/?webhook={webhook.pk}"' in words
 
@@ -225,7 +225,7 @@ def test_enable_asks_then_enables(ada: Client, webhook: WebhookConfig) -> None:
     recovery.disable([webhook.pk], "a test")
     delivery(webhook, State.PENDING)
     asked = ada.get(page(webhook, "enable")).content.decode()
-    assert "1 held event goes out at once" in asked
+    assert "1 event is held. What becomes of it?" in asked
     webhook.refresh_from_db()
     assert not webhook.enabled
 
@@ -238,6 +238,64 @@ def test_enable_asks_then_enables(ada: Client, webhook: WebhookConfig) -> None:
 
     ada.post(page(webhook, "enable"))
     assert AdminLog.objects.filter(action=recovery.ENABLED).count() == 1
+
+
+@pytest.mark.parametrize(("choice", "words"), [
+    ("deliver", "Being sent now: 3 held events."),
+    ("latest", "Being sent now: 2 held events. Discarded: 1 event."),
+    ("discard", "is enabled again. Discarded: 3 events."),
+])  # fmt: skip
+def test_held_events_go_as_was_chosen(
+    ada: Client, webhook: WebhookConfig, choice: str, words: str
+) -> None:
+    recovery.disable([webhook.pk], "a test")
+    for device_id in ("A" * 16, "A" * 16, "B" * 16):
+        delivery(webhook, State.PENDING, device_id=device_id)
+    asked = ada.get(page(webhook, "enable")).content.decode()
+    assert "3 events are held. What becomes of them?" in asked
+    assert "2 events, one for each device; the others are discarded." in asked
+
+    answer = ada.post(page(webhook, "enable"), {"held": choice}, follow=True)
+
+    assert words in answer.content.decode()
+
+
+@pytest.mark.parametrize("outcome", ["delivered", "failed"])
+def test_a_test_push_decides(ada: Client, webhook: WebhookConfig, outcome: str) -> None:
+    recovery.disable([webhook.pk], "a test")
+
+    answer = ada.post(page(webhook, "enable"), {"held": "latest", "probe": "1"}, follow=True)
+
+    queued = Delivery.objects.get(kind=Kind.TEST)
+    ((there, _),) = answer.redirect_chain
+    assert there == f"{page(webhook, 'test')}?push={queued.push_id}&then=latest"
+    assert "The test push is queued" in answer.content.decode()
+    status = 200 if outcome == "delivered" else 503
+    attempt(webhook, push_id=queued.push_id, kind="test", outcome=outcome, status_code=status,
+            attempt=1, time=timezone.now())  # fmt: skip
+    Delivery.objects.update(state=State.DELIVERED)
+    shown = ada.get(f"{there}&seen=queued", headers={"HX-Request": "true"}).content.decode()
+    assert ("Enable it now" in shown, "It stays disabled." in shown) == (
+        outcome == "delivered", outcome == "failed",
+    )  # fmt: skip
+
+    ada.post(page(webhook, "enable"), {"held": "latest", "push": str(queued.push_id)})
+
+    webhook.refresh_from_db()
+    assert webhook.enabled is (outcome == "delivered")
+
+
+def test_another_webhooks_test_push_decides_nothing(
+    ada: Client, webhook: WebhookConfig, make_webhook: MakeWebhook
+) -> None:
+    recovery.disable([webhook.pk], "a test")
+    taken = attempt(make_webhook(), kind="test", outcome="delivered", time=timezone.now())
+
+    answer = ada.post(page(webhook, "enable"), {"push": str(taken.push_id)}, follow=True)
+
+    assert "took no test push lately" in answer.content.decode()
+    webhook.refresh_from_db()
+    assert not webhook.enabled
 
 
 @pytest.mark.parametrize("name", ["test", "enable", "disable"])
