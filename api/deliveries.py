@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import idempotency
-from api.filters import AccountFilterSet, ApiIdFilter, ApiMomentFilter
+from api.filters import AccountFilterSet, ApiIdFilter, ApiMomentFilter, text_filter
 from api.idempotency import idempotent
 from api.pagination import NewestByID
 from api.problems import Conflict
@@ -62,7 +62,7 @@ class DeliveryFilter(AccountFilterSet):
     )
     webhook = ApiIdFilter("webhook_id", thing="a webhook")
     state = filters.ChoiceFilter(method="by_state", choices=[(state, state) for state in STATES])
-    device_id = filters.CharFilter(max_length=16)
+    device_id = text_filter(16)
     since = ApiMomentFilter("created_at", "gte", help_text="Added at this time or later.")
     until = ApiMomentFilter("created_at", "lt", help_text="Added before this time.")
 
@@ -70,6 +70,7 @@ class DeliveryFilter(AccountFilterSet):
         model = Delivery
         fields: tuple[str, ...] = ()
 
+    @extend_schema_field({"type": "string", "enum": STATES})
     def by_state(self, rows: QuerySet[Delivery], name: str, state: str) -> QuerySet[Delivery]:
         if state == HELD:
             return rows.filter(_HELD)

@@ -5,7 +5,7 @@ from typing import Any, cast
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
@@ -13,10 +13,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import idempotency
-from api.filters import AccountFilterSet
+from api.filters import AccountFilterSet, text_filter
 from api.idempotency import idempotent
 from api.pagination import NewestByID
 from api.serializers import (
+    MOST_AT_ONCE,
     JSONNumber,
     JSONText,
     StrictModelSerializer,
@@ -27,8 +28,20 @@ from api.views import AccountViewSet, account_for
 from metaaccess.devices import SETTABLE, DeviceQuerySet, NewStatus
 from metaaccess.models import Device, Status
 
-MOST_AT_ONCE = 1_000
 TOO_MANY = f"Send at most {MOST_AT_ONCE:,} at once."
+
+
+_SETTABLE = [(str(value), Status(value).label) for value in SETTABLE]
+
+
+# A name of its own in the schema: by the field's name alone it would be taken for all statuses.
+@extend_schema_field(
+    {"type": "string", "enum": [str(value) for value in SETTABLE]},
+    component_name="DeviceStatusEnum",
+)
+class DeviceStatusField(serializers.ChoiceField):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(_SETTABLE, **options)
 
 
 class DeviceSerializer(StrictModelSerializer):
@@ -40,11 +53,12 @@ class DeviceSerializer(StrictModelSerializer):
     )
     name = JSONText(required=False, allow_blank=True, max_length=200, help_text="For people.")
     os = JSONText(required=False, allow_blank=True, max_length=100, help_text="Such as Windows 11.")
+    status = DeviceStatusField(read_only=True)
 
     class Meta:
         model = Device
         fields = ("device_id", "account_id", "name", "os", "status", "status_changed_at")
-        read_only_fields = ("status", "status_changed_at")
+        read_only_fields = ("status_changed_at",)
         extra_kwargs = {"device_id": {"required": False}}
 
     def create(self, values: dict[str, Any]) -> Device:
@@ -58,9 +72,8 @@ class DeviceSerializer(StrictModelSerializer):
 
 
 class NewStatusSerializer(StrictSerializer):
-    status = serializers.ChoiceField(
-        [(str(value), Status(value).label) for value in SETTABLE],
-        help_text="A device becomes `deleted` by being deleted or uninstalled.",
+    status = DeviceStatusField(
+        help_text="A device becomes `deleted` by being deleted or uninstalled."
     )
     timestamp = TimestampField(
         required=False, help_text="When it changed, in Unix milliseconds; now when not given."
@@ -97,10 +110,10 @@ class DeletedSerializer(StrictSerializer):
 
 
 class DeviceFilter(AccountFilterSet):
-    status = filters.ChoiceFilter(choices=[(str(value), Status(value).label) for value in SETTABLE])
-    search = filters.CharFilter(
+    status = filters.ChoiceFilter(choices=_SETTABLE)
+    search = text_filter(
+        200,
         method="look_for",
-        max_length=200,
         help_text="Part of a device ID or of a name; capitals don't matter.",
     )
 

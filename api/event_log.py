@@ -11,7 +11,13 @@ from rest_framework import mixins, serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from api.filters import AccountFilterSet, ApiHttpStatusFilter, ApiIdFilter, ApiMomentFilter
+from api.filters import (
+    AccountFilterSet,
+    ApiHttpStatusFilter,
+    ApiIdFilter,
+    ApiMomentFilter,
+    text_filter,
+)
 from api.pagination import NewestFirst
 from api.views import AccountViewSet
 from eventlog import export
@@ -49,7 +55,7 @@ class WebhookLogFilterSet(LogFilterSet):
         help_text="A code such as 503, a class such as 5xx, or `none` where no answer came.",
     )
     event = filters.ChoiceFilter(method=by_status, choices=Status.choices)
-    device_id = filters.CharFilter(method="of_device", max_length=16)
+    device_id = text_filter(16, method="of_device")
     push_id = filters.UUIDFilter()
 
     class Meta:
@@ -61,7 +67,7 @@ class WebhookLogFilterSet(LogFilterSet):
 
 
 class DeviceLogFilterSet(LogFilterSet):
-    device_id = filters.CharFilter(max_length=16)
+    device_id = text_filter(16)
     event = filters.ChoiceFilter(method=by_device_event, choices=DeviceEvent.choices)
 
     class Meta:
@@ -71,7 +77,7 @@ class DeviceLogFilterSet(LogFilterSet):
 
 class AdminLogFilterSet(LogFilterSet):
     event = filters.ChoiceFilter(method=by_admin_event, choices=AdminEvent.choices)
-    actor = filters.CharFilter(max_length=254)
+    actor = text_filter(254)
 
     class Meta:
         model = AdminLog

@@ -18,6 +18,7 @@ EXAMPLES: dict[str, Any] = {
     },
     "webhook_partial_update": {"name": "SIEM", "events": ["non_compliant"]},
     "webhook_enable": {"held": "latest", "reason": "The receiver is mended."},
+    "webhook_replay": {"since": "2026-11-23T14:00:00Z", "only": "failed"},
     "webhook_disable": {"reason": "The receiver is being moved."},
     "get_logs": {"event_category": "webhook", "limit": 20, "filter": {"outcome": "failed"}},
 }

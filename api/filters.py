@@ -1,8 +1,10 @@
-"""Filters in a URL: unknown ones are refused by name, as unknown fields are in a body."""
+"""Filters in a URL: unknown ones are refused by name, as unknown fields are in a body; so are
+those without a value, for an empty variable in a script would else ask for everything."""
 
 from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.core.exceptions import ValidationError as FormError
 from django.db.models import QuerySet
 from django_filters import rest_framework
@@ -14,11 +16,10 @@ from rest_framework.request import Request
 
 from eventlog.fields import MomentField
 from eventlog.filters import HttpStatusFilter, IdFilter
-from metaaccess.devices import moment
+from metaaccess.devices import LATEST_MS, moment
 from metaaccess.people import person
 
 PAGING = {"limit", "cursor"}
-_MOST_MS = 253_402_300_799_999  # the end of the year 9999
 
 
 class ApiMomentField(MomentField):
@@ -28,14 +29,35 @@ class ApiMomentField(MomentField):
         text = str(value or "").strip()
         if not (text.isascii() and text.isdigit()):
             return super().to_python(value)
-        if len(text) > 15 or int(text) > _MOST_MS:
+        if len(text) > 15 or int(text) > LATEST_MS:
             raise FormError(f"“{text[:40]}” is later than the year 9999.")
         return moment(int(text))
 
 
-@extend_schema_field(OpenApiTypes.DATETIME)
+@extend_schema_field(
+    {
+        "anyOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "integer", "minimum": 0, "maximum": LATEST_MS},
+        ]
+    }
+)
 class ApiMomentFilter(rest_framework.Filter):  # type: ignore[misc]  # no types
     field_class = ApiMomentField
+
+
+class ApiBooleanField(forms.Field):
+    def to_python(self, value: Any) -> bool | None:
+        known = {"": None, "true": True, "false": False}
+        text = str(value or "").strip()
+        if text.lower() not in known:
+            raise FormError(f"“{text[:40]}” is not true or false.")
+        return known[text.lower()]
+
+
+@extend_schema_field(OpenApiTypes.BOOL)
+class ApiBooleanFilter(rest_framework.Filter):  # type: ignore[misc]
+    field_class = ApiBooleanField
 
 
 @extend_schema_field({"type": "integer", "minimum": 1, "maximum": 2**63 - 1})
@@ -46,6 +68,11 @@ class ApiIdFilter(IdFilter):
 @extend_schema_field({"type": "string", "pattern": "^([1-9][0-9]{2}|[1-9]xx|none)$"})
 class ApiHttpStatusFilter(HttpStatusFilter):
     pass
+
+
+def text_filter(most: int, **options: Any) -> rest_framework.CharFilter:
+    described = extend_schema_field({"type": "string", "pattern": r"\S", "maxLength": most})
+    return described(rest_framework.CharFilter(max_length=most, **options))
 
 
 class AccountFilterSet(FilterSet):  # type: ignore[misc]  # django-filter has no types
@@ -69,4 +96,7 @@ class StrictFilters(rest_framework.DjangoFilterBackend):  # type: ignore[misc]
         if unknown:
             words = f"There is no such parameter. There are: {', '.join(sorted(known))}."
             raise ValidationError({name: [words] for name in unknown})
+        empty = [name for name, value in request.query_params.items() if not str(value).strip()]
+        if empty:
+            raise ValidationError({name: ["It is empty: leave it out."] for name in empty})
         return super().filter_queryset(request, queryset, view)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed, ValidationError
 from rest_framework.request import Request
@@ -17,16 +17,24 @@ from api.serializers import JSONNumber, JSONText, StrictSerializer
 from api.views import Acting
 from eventlog import pages
 from eventlog.pages import Cursor
-from metaaccess.devices import moment
+from metaaccess.devices import LATEST_MS, moment
 
 MAX_LIMIT = 100
 MAX_AGE_S = 86_400
-_MOST_MS = 253_402_300_799_999
+
+
+@extend_schema_field({"type": "integer", "minimum": 1, "maximum": MAX_LIMIT})
+class LimitField(JSONNumber):
+    def to_internal_value(self, data: Any) -> int:
+        limit = super().to_internal_value(data)
+        if not 1 <= limit <= MAX_LIMIT:
+            raise OutOfRange(f"The limit {limit} is not from 1 to {MAX_LIMIT}.")
+        return limit
 
 
 class QuestionSerializer(StrictSerializer):
     event_category = serializers.ChoiceField(list(LOGS))
-    limit = JSONNumber(
+    limit = LimitField(
         default=20, help_text=f"How many rows, from 1 to {MAX_LIMIT}; else the answer is 406."
     )
     token = JSONText(
@@ -43,21 +51,16 @@ class QuestionSerializer(StrictSerializer):
         help_text="Rows of the last so many seconds; in the place of start_time and end_time.",
     )
     start_time = JSONNumber(
-        required=False, min_value=0, max_value=_MOST_MS, help_text="In Unix milliseconds."
+        required=False, min_value=0, max_value=LATEST_MS, help_text="In Unix milliseconds."
     )
     end_time = JSONNumber(
-        required=False, min_value=0, max_value=_MOST_MS, help_text="In Unix milliseconds."
+        required=False, min_value=0, max_value=LATEST_MS, help_text="In Unix milliseconds."
     )
     filter = serializers.DictField(
         child=JSONText(),
         required=False,
         help_text='As the parameters of `GET /event-log/…`, such as `{"outcome": "failed"}`.',
     )
-
-    def validate_limit(self, limit: int) -> int:
-        if not 1 <= limit <= MAX_LIMIT:
-            raise OutOfRange(f"The limit {limit} is not from 1 to {MAX_LIMIT}.")
-        return limit
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
         if "age" in values and ("start_time" in values or "end_time" in values):

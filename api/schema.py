@@ -2,12 +2,17 @@
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerFieldExtension,
+)
 from drf_spectacular.openapi import AutoSchema
 from rest_framework.viewsets import ViewSetMixin
 
 from api.examples import EXAMPLES
+from api.idempotency import PARAMETER
 from api.problems import CONTENT_TYPE
+from api.serializers import MOST_AT_ONCE, StrictModelSerializer, StrictSerializer
 
 PROBLEM = {
     "type": "object",
@@ -26,8 +31,16 @@ PROBLEM = {
     },
 }
 _PROBLEM = {"content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-_RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
-_ETAG = {"ETag": {"schema": {"type": "string"}, "description": "For `If-Match`."}}
+_RETRY_AFTER = {
+    "Retry-After": {
+        "schema": {"type": "integer", "minimum": 0},
+        "required": True,
+        "description": "Seconds to wait.",
+    }
+}
+_ETAG = {"schema": {"type": "string"}, "description": "For `If-Match`."}
+# What describes the base class, and says nothing of a body.
+_NO_DESCRIPTION = {StrictSerializer.__doc__, StrictModelSerializer.__doc__}
 
 
 class Schema(AutoSchema):
@@ -54,13 +67,26 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
         }
 
 
+class JSONTextInSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "api.serializers.JSONText"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, str]:
+        pattern = self.target.pattern
+        return {"type": "string"} | ({"pattern": pattern} if pattern else {})
+
+
 def only_v1(endpoints: list[Any]) -> list[Any]:
     return [endpoint for endpoint in endpoints if endpoint[0].startswith("/api/v1/")]
 
 
 def complete(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Problems of every call, the header of throttled ones, ETags, and CSV."""
-    result["components"]["schemas"]["Problem"] = PROBLEM
+    """Problems of every call, the header of throttled ones, ETags, and CSV; and of all bodies,
+    that ours are whole, and that others' take no unknown fields."""
+    schemas = result["components"]["schemas"]
+    for name, schema in schemas.items():
+        _complete_body(name, schema)
+    schemas["PatchedWebhookRequest"]["properties"].pop("account_id")  # it stays with its account
+    schemas["Problem"] = PROBLEM
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
             _complete(path, method, operation)
@@ -73,19 +99,36 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if takes_body:
         content = operation["requestBody"]["content"]["application/json"]
         content["example"] = EXAMPLES[operation["operationId"]]
-    for code, words in _problems(path, method, takes_body).items():
+        if content["schema"].get("type") == "array":
+            content["schema"]["maxItems"] = MOST_AT_ONCE
+    can_repeat = any(each["name"] == PARAMETER.name for each in operation.get("parameters", ()))
+    for code, words in _problems(path, method, takes_body, can_repeat).items():
         answers[code] = {"description": words, **_PROBLEM}
     answers["429"]["headers"] = _RETRY_AFTER
     if path.startswith("/api/v1/webhooks"):
         for code in {"200", "201"} & set(answers):
             schema = answers[code].get("content", {}).get("application/json", {}).get("schema", {})
             if schema.get("$ref", "").endswith("/Webhook"):
-                answers[code]["headers"] = _ETAG
+                # The answer to a POST that was sent again has none.
+                answers[code]["headers"] = {"ETag": _ETAG | {"required": code == "200"}}
     if path.startswith("/api/v1/event-log/") and "{" not in path:
         answers["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
 
 
-def _problems(path: str, method: str, takes_body: bool) -> dict[str, str]:
+def _complete_body(name: str, schema: dict[str, Any]) -> None:
+    if "properties" not in schema:
+        return
+    if schema.get("description") in _NO_DESCRIPTION:
+        del schema["description"]
+    if not name.endswith("Request"):
+        schema["required"] = sorted(schema["properties"])
+        return
+    schema["additionalProperties"] = False
+    if "events" in schema["properties"]:
+        schema["properties"]["events"]["uniqueItems"] = True
+
+
+def _problems(path: str, method: str, takes_body: bool, can_repeat: bool) -> dict[str, str]:
     codes = {
         "400": "Something in the request is wrong; `errors` says what.",
         "401": "There is no API token, or it is not valid.",
@@ -98,10 +141,10 @@ def _problems(path: str, method: str, takes_body: bool) -> dict[str, str]:
         codes |= {"413": "The body is too large.", "415": "Send JSON."}
     if path.endswith("/logs"):
         codes["406"] = "The limit is out of range."
-    if path.endswith("/redeliver"):
+    if path.endswith(("/redeliver", "/replay")):
         codes["409"] = "It cannot be sent again; `detail` says why."
     if method in ("patch", "delete") and path.startswith("/api/v1/webhooks"):
         codes["412"] = "It was changed since it was read."
-    if method == "post":
+    if can_repeat:
         codes["422"] = "The Idempotency-Key belongs to another request."
     return codes

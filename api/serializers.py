@@ -1,16 +1,18 @@
 """What all bodies have in common."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from metaaccess.devices import milliseconds
+from metaaccess.devices import LATEST_MS, milliseconds, moment
 
 EARLIEST_MS = 946_684_800_000  # the year 2000; below it, what was sent must be seconds
 MOST_AHEAD = timedelta(days=1)
+MOST_AT_ONCE = 1_000  # items of a body that is a list
 
 
 class StrictMixin:
@@ -36,6 +38,13 @@ class StrictModelSerializer(StrictMixin, serializers.ModelSerializer[Any]):
     """A row."""
 
 
+def whole(data: Any) -> int | None:
+    """What JSON Schema calls an integer: 5.0 as well; None for anything else."""
+    if isinstance(data, float) and data.is_integer():
+        return int(data)
+    return data if isinstance(data, int) and not isinstance(data, bool) else None
+
+
 class TimestampField(serializers.IntegerField):
     """A moment in Unix milliseconds, from the year 2000 to a day ahead of now."""
 
@@ -43,19 +52,40 @@ class TimestampField(serializers.IntegerField):
         super().__init__(min_value=EARLIEST_MS, **options)
 
     def to_internal_value(self, data: Any) -> int:
-        if isinstance(data, bool) or not isinstance(data, int):
+        number = whole(data)
+        if number is None:
             raise serializers.ValidationError(
                 f"{str(data)[:40]!r} is not a whole number of Unix milliseconds."
             )
-        if data < EARLIEST_MS:
+        if number < EARLIEST_MS:
             raise serializers.ValidationError(
                 f"{data} is before the year 2000: it takes milliseconds, not seconds."
             )
-        if data > milliseconds(timezone.now() + MOST_AHEAD):
+        if number > milliseconds(timezone.now() + MOST_AHEAD):
             raise serializers.ValidationError(
                 f"{data} lies in the future: it takes Unix milliseconds."
             )
-        return data
+        return number
+
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "integer", "minimum": 0, "maximum": LATEST_MS},
+        ]
+    }
+)
+class MomentField(serializers.DateTimeField):
+    """A moment in ISO 8601, or in Unix milliseconds."""
+
+    def to_internal_value(self, data: Any) -> datetime:
+        number = whole(data)
+        if number is None:
+            return super().to_internal_value(data)
+        if not 0 <= number <= LATEST_MS:
+            raise serializers.ValidationError(f"{str(data)[:40]} is not from 1970 to 9999.")
+        return moment(number)
 
 
 class JSONBoolean(serializers.BooleanField):
@@ -68,7 +98,14 @@ class JSONBoolean(serializers.BooleanField):
 
 
 class JSONText(serializers.CharField):
-    """A text: a number or a truth value in its place is a mistake."""
+    """A text: a number or a truth value in its place is a mistake. `pattern`: what the schema says
+    of it; validators refuse what does not follow it."""
+
+    def __init__(self, *, pattern: str = "", **options: Any) -> None:
+        super().__init__(**options)
+        # What is only white space is trimmed to nothing, and refused as blank.
+        trimmed = self.trim_whitespace and not self.allow_blank
+        self.pattern = pattern or (r"\S" if trimmed else "")
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -81,6 +118,7 @@ class JSONNumber(serializers.IntegerField):
     """A whole number: a text in its place is a mistake."""
 
     def to_internal_value(self, data: Any) -> int:
-        if isinstance(data, bool) or not isinstance(data, int):
+        number = whole(data)
+        if number is None:
             raise serializers.ValidationError("It takes a whole number.")
-        return data
+        return number

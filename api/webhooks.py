@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError as FieldError
 from django.db import transaction
-from django_filters import rest_framework as filters
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status
@@ -15,14 +15,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import idempotency
-from api.filters import AccountFilterSet
+from api.filters import AccountFilterSet, ApiBooleanFilter
 from api.idempotency import idempotent
 from api.pagination import NewestByID
-from api.problems import ChangedMeanwhile
+from api.problems import ChangedMeanwhile, Conflict
 from api.serializers import (
     JSONBoolean,
     JSONNumber,
     JSONText,
+    MomentField,
     StrictModelSerializer,
     StrictSerializer,
 )
@@ -31,7 +32,7 @@ from eventlog import record
 from metaaccess.models import Status
 from webhooks import recovery
 from webhooks.models import SETTINGS_FIELDS, WebhookConfig
-from webhooks.recovery import Held
+from webhooks.recovery import Held, Only
 from webhooks.validators import (
     MAX_API_KEY_LENGTH,
     validate_api_key,
@@ -41,6 +42,11 @@ from webhooks.validators import (
 )
 
 REASON = "through the API"
+# Base64 of 24 to 64 bytes: whole groups of four, and what is left over.
+_WHSEC = (
+    "^whsec_(([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+    "|([A-Za-z0-9+/]{4}){21}([A-Za-z0-9+/]{2}==)?)$"
+)
 IF_MATCH = OpenApiParameter(
     "If-Match",
     OpenApiTypes.STR,
@@ -60,6 +66,7 @@ class WebhookSerializer(StrictModelSerializer):
     name = JSONText(required=False, allow_blank=True, max_length=200, help_text="For people.")
     url = JSONText(
         max_length=2048,
+        pattern="^[Hh][Tt][Tt][Pp][Ss]?://[^ ]+$",
         validators=[validate_callback_url],
         help_text="Where pushes go, such as https://siem.example.com/metaaccess.",
     )
@@ -67,6 +74,7 @@ class WebhookSerializer(StrictModelSerializer):
         write_only=True,
         trim_whitespace=False,
         max_length=MAX_API_KEY_LENGTH,
+        pattern="^[!-~]( ?[!-~])*$",
         validators=[validate_api_key],
         help_text="Sent as the Authorization header, exactly as given. Never shown again. Send it "
         "again where the URL's scheme, host or port changes.",
@@ -75,6 +83,7 @@ class WebhookSerializer(StrictModelSerializer):
         write_only=True,
         required=False,
         allow_blank=True,
+        pattern=_WHSEC,
         help_text="`whsec_` and 24 to 64 bytes in base64: pushes are then signed as Standard "
         "Webhooks describes. An empty text removes it. Never shown again.",
     )
@@ -181,8 +190,24 @@ class DisableSerializer(StrictSerializer):
     reason = JSONText(default=REASON, max_length=500, help_text="For the Admin log.")
 
 
+class ReplaySerializer(StrictSerializer):
+    since = MomentField(help_text="Events that were added from this time.")
+    until = MomentField(required=False, help_text="And before this time; now when not given.")
+    only = serializers.ChoiceField(Only.choices, default=Only.FAILED)
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        values.setdefault("until", timezone.now())
+        if values["since"] >= values["until"]:
+            raise ValidationError({"since": ["It is not before `until`: no time lies between."]})
+        return values
+
+
+class ReplayedSerializer(StrictSerializer):
+    events = serializers.IntegerField(help_text="How many events were queued again.")
+
+
 class WebhookFilter(AccountFilterSet):
-    enabled = filters.BooleanFilter(method="by_enabled")
+    enabled = ApiBooleanFilter(method="by_enabled")
 
     class Meta:
         model = WebhookConfig
@@ -260,6 +285,24 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
         """Queues a test push. Its outcome is in the event log, under its push ID."""
         push_id = recovery.send_test(self.get_object())
         return Response({"push_id": str(push_id)}, status.HTTP_202_ACCEPTED)
+
+    @extend_schema(
+        request=ReplaySerializer,
+        responses={202: ReplayedSerializer},
+        parameters=[idempotency.PARAMETER],
+    )
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def replay(self, request: Request, pk: str) -> Response:
+        """Queues events of a time again, with the timestamps that they had, at most 100,000. One
+        that was sent again before, and arrived or is on its way, is left out."""
+        values = self._body(ReplaySerializer)
+        webhook = self.get_object()
+        if reason := recovery.cannot_send(webhook):
+            raise Conflict(reason)
+        replay = recovery.replay_of(webhook, **values | {"only": Only(values["only"])})
+        events = recovery.send_many_again(webhook, replay, recovery.MOST_AT_ONCE)
+        return Response({"events": events}, status.HTTP_202_ACCEPTED)
 
     def _body(self, kind: type[StrictSerializer]) -> dict[str, Any]:
         body = kind(data=self.request.data)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from metaaccess.models import Device
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST_MS = 253_402_300_799_999  # the end of the year 9999: what a datetime can hold
 _ALPHABET = string.ascii_uppercase + string.digits
 
 

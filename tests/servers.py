@@ -28,6 +28,11 @@ def pytest_load_initial_conftests() -> None:
     os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{number}"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: one test waits for a minute, as the second retry does."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
     _open.close()

@@ -29,6 +29,7 @@ BODIES: dict[str, Any] = {
     "device_delete_many": {"ids": [DEVICE_ID]},
     "webhook_create": {"url": "https://new.example/", "api_key": "the-new-ones-key"},
     "webhook_partial_update": {"name": "renamed"},
+    "webhook_replay": {"since": 0, "only": "failed"},
     "get_logs": {"event_category": "webhook"},
 }
 READING = {"get_logs"}
@@ -133,7 +134,7 @@ def test_the_walk_finds_the_calls() -> None:
     assert {"device_list", "webhook_enable", "delivery_redeliver", "webhook_log_retrieve",
             "get_logs"} <= names  # fmt: skip
     assert set(BODIES) <= names
-    assert len(DONE) == 26
+    assert len(DONE) == 27
 
 
 @each(CALLS)

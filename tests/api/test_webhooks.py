@@ -241,3 +241,37 @@ def test_disabled_webhooks_are_found(ada: Program, webhook: WebhookConfig) -> No
     ]
 
     assert found == [[], [webhook.pk]]
+
+
+def test_events_of_a_time_are_sent_again(
+    ada: Program, webhook: WebhookConfig, device: Device
+) -> None:
+    Delivery.objects.update(state=State.FAILED)
+    path = f"webhooks/{webhook.pk}/replay"
+
+    before = ada.post(path, {"since": "2020-01-01T00:00:00Z", "until": 1582708254594})
+    first = ada.post(path, {"since": "2020-01-01T00:00:00Z"})
+    again = ada.post(path, {"since": 0, "only": "all"})
+
+    assert [(answer.status_code, answer.json()) for answer in (before, first, again)] == [
+        (202, {"events": 0}), (202, {"events": 1}), (202, {"events": 0}),
+    ]  # fmt: skip
+    queued = Delivery.objects.get(kind=Kind.REPLAY)
+    assert queued.state == State.PENDING
+    assert [action for action, _ in admin_log()] == ["events sent again"]
+
+
+@pytest.mark.parametrize(("body", "field"), [
+    ({}, "since"),
+    ({"since": "yesterday"}, "since"),
+    ({"since": 10**17}, "since"),
+    ({"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "since"),
+    ({"since": 0, "only": "some"}, "only"),
+])  # fmt: skip
+def test_a_wrong_time_to_send_again_is_named(
+    ada: Program, webhook: WebhookConfig, body: dict[str, Any], field: str
+) -> None:
+    answer = ada.post(f"webhooks/{webhook.pk}/replay", body)
+
+    assert problem(answer) == (400, "invalid")
+    assert list(answer.json()["errors"]) == [field]
