@@ -49,9 +49,10 @@ class Running:
             "WEBHOOK_API_KEY": API_KEY,
             "WEBHOOK_SECRET": SECRET,
         }
-        with self._printed.open("wb") as printed:
+        self._errors = folder / "errors"
+        with self._printed.open("wb") as printed, self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                command(name, folder), env=environment, stdout=printed, stderr=subprocess.STDOUT
+                command(name, folder), env=environment, stdout=printed, stderr=errors
             )
 
     @property
@@ -59,7 +60,7 @@ class Running:
         return [line for line in self._printed.read_text().splitlines() if " since " in line]
 
     def answers(self) -> bool:
-        assert self.process.poll() is None, self._printed.read_text()
+        assert self.process.poll() is None, self._errors.read_text()
         try:
             requests.get(self.url, timeout=1)
         except requests.RequestException:

@@ -68,6 +68,7 @@ def test_the_timestamp_is_when_the_status_changed(
     assert before - 5 <= receiver.received[0].events[0]["timestamp"] <= time.time() * 1000
 
 
+@pytest.mark.waits
 def test_attempts_at_0_4_and_64_seconds(
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver
 ) -> None:
