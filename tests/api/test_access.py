@@ -137,7 +137,7 @@ def test_the_walk_finds_the_calls() -> None:
     assert len(DONE) == 27
 
 
-@each(CALLS)
+@each(DONE)
 def test_without_a_token_there_is_nothing(route: Route, method: str, acme: Rows) -> None:
     before = everything()
 

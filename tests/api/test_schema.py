@@ -40,7 +40,7 @@ CONFIG = SchemathesisConfig.from_dict(
         "generation": {
             "deterministic": True,
             # For each operation, beside the 60 or so that try each rule of its schema once.
-            "max-examples": 6,
+            "max-examples": 3,
             "no-shrink": True,
             # No text takes it, which patterns would say at the price of being read by nobody.
             "allow-x00": False,
