@@ -21,6 +21,8 @@ from tests.devstack.helpers import (
     words,
 )
 
+pytestmark = pytest.mark.faults  # most kill a server, or who keeps it
+
 CLIENT = """
 import sys
 from devstack.client import attach
