@@ -182,7 +182,7 @@ def test_nothing_is_lost_in_any_order_of_events() -> None:
     run_state_machine_as_test(
         OutboxMachine,
         settings=settings(
-            max_examples=40,
+            max_examples=30,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
