@@ -176,8 +176,18 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_INTERVAL_S,
         "options": {"expires": 10},
     },
+    "send-notices": {
+        "task": "webhooks.tasks.send_notices",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
+    },
     "check": {
         "task": "webhooks.tasks.check",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 600},
+    },
+    "warn-of-certificates": {
+        "task": "webhooks.tasks.warn_of_certificates",
         "schedule": timedelta(hours=1),
         "options": {"expires": 600},
     },
@@ -207,6 +217,17 @@ WEBHOOK_REQUIRE_HTTPS = read(env.bool, "WEBHOOK_REQUIRE_HTTPS", True, "true or f
 WEBHOOK_ALLOWED_NETWORKS = environment.read_networks("WEBHOOK_ALLOWED_NETWORKS")
 WEBHOOK_ALLOWED_PORTS: frozenset[int] | None = None
 WEBHOOK_CA_FILE = env.str("WEBHOOK_CA_FILE", "")
+# An outage of our own (docs/adr/0017): so many receivers stop answering within so many seconds,
+# and meanwhile of those that are heard of, so many of 100 do not answer.
+WEBHOOK_OUTAGE_RECEIVERS = read_whole(
+    "WEBHOOK_OUTAGE_RECEIVERS", 10, "a number of receivers, or 0 for never", least=0
+)
+WEBHOOK_OUTAGE_WITHIN_S = read_positive(
+    "WEBHOOK_OUTAGE_WITHIN", 120, "the seconds within which they stop, more than 0"
+)
+WEBHOOK_OUTAGE_PERCENT = read_whole(
+    "WEBHOOK_OUTAGE_PERCENT", 80, "a part of 100, from 1 to 100", most=100
+)
 WEBHOOK_HELD_DAYS = read_whole("WEBHOOK_HELD_DAYS", 7, "a number of days")
 EVENT_LOG_DAYS = read_whole("EVENT_LOG_DAYS", 90, "a number of days")
 WEBHOOK_USER_AGENT = f"MetaAccess-Webhook/{VERSION}"
@@ -321,6 +342,8 @@ except (EnvError, KeyError, ValueError):
 if not _email.get("EMAIL_BACKEND"):
     environment.stop("EMAIL_URL", "has a wrong value", _mail_server)
 globals().update(_email)
+# Seconds for each step: a silent mail server must not keep a worker's slot.
+EMAIL_TIMEOUT = _email["EMAIL_TIMEOUT"] or 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "MetaAccess <no-reply@localhost>")
 
 LOGGING = {

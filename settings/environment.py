@@ -35,9 +35,9 @@ def read_positive(name: str, default: float, takes: str) -> float:
     return value
 
 
-def read_whole(name: str, default: int, takes: str) -> int:
+def read_whole(name: str, default: int, takes: str, least: int = 1, most: int = 10**9 - 1) -> int:
     value = read(env.int, name, default, takes)
-    if not 0 < value < 10**9:
+    if not least <= value <= most:
         stop(name, f"is {os.environ[name]!r}", takes)
     return value
 

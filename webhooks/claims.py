@@ -8,6 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
+from webhooks import outage
 from webhooks.chunk import Chunk, Push, Row, lanes_of_devices, new_lanes, whole_pushes
 from webhooks.models import State, WebhookConfig
 
@@ -67,8 +68,11 @@ RETURNING statement_timestamp(), d.due_at
 
 
 @transaction.atomic
-def claim(webhook_id: int) -> Chunk | None:
+def claim(webhook_id: int, as_probe: bool = False) -> Chunk | None:
     """Takes what is due for a webhook, with a lease; None where nothing is.
+
+    While an outage of our own stands, one whose receiver does not answer waits: then only a probe
+    takes something, and only one push.
 
     1. Lock the webhook: claims of one webhook happen one after the other.
     2. See what is under way; that and the receiver's health say how much more may be.
@@ -87,8 +91,9 @@ def claim(webhook_id: int) -> Chunk | None:
     with connection.cursor() as cursor:
         cursor.execute(_UNRESOLVED, {"webhook": webhook_id, "many": MAX_PUSHES_FAILING})
         unresolved = [_Unresolved(*row) for row in cursor]
-        budget = _budget(webhook, unresolved)
-        query = {"webhook": webhook_id, "active": webhook.active}
+        budget = min(_budget(webhook, unresolved), 1 if as_probe else MAX_PUSHES)
+        waits = webhook.unreachable_since and not as_probe and outage.stands()
+        query = {"webhook": webhook_id, "active": webhook.active and not waits}
         again = _claim_again(cursor, webhook, unresolved, query, budget) if budget > 0 else []
         lanes = lanes_of_devices(again)
         budget -= len(again)

@@ -71,6 +71,8 @@ SELECT d.webhook_id, d.event_id, d.device_id, d.status, d.timestamp FROM webhook
 JOIN webhooks_webhookconfig w ON w.id = d.webhook_id AND w.disabled_at IS NULL
 JOIN metaaccess_account a ON a.id = w.account_id AND a.plan = %(plan)s
 WHERE d.state IN (0, 1, 2) AND d.due_at < statement_timestamp() - make_interval(secs => %(stuck)s)
+    AND (w.unreachable_since IS NULL
+        OR NOT EXISTS (SELECT 1 FROM webhooks_outage WHERE ended_at IS NULL))
 ORDER BY d.id
 """
 _REPAIR = f"""

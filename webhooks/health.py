@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.conf import settings
+from django.db.models import Q
 
 from eventlog import record
+from webhooks import notices
 from webhooks.models import HEALTH_FIELDS, WebhookConfig
 
 logger = logging.getLogger(__name__)
@@ -16,10 +18,15 @@ DISABLED = "webhook disabled automatically"
 
 
 class Ended(NamedTuple):
-    """A push that ended: when, and with which failure ('' where it was delivered)."""
+    """An attempt that ended: when, and with which failure ('' where it was delivered).
+
+    `counts`: its push ended with it, and is no test. `unreachable`: no server answered.
+    """
 
     at: datetime
     failure: str
+    counts: bool = True
+    unreachable: bool = False
 
 
 class Verdict(NamedTuple):
@@ -45,30 +52,43 @@ def evaluate(
 
 
 def count(webhook: WebhookConfig, ended: Sequence[Ended]) -> Verdict | None:
-    """Counts pushes that ended, in the transaction that settles them.
+    """Counts pushes that ended, in the transaction that settles them, and notes whether anybody
+    answered. `ended` is in the order of time.
 
-    None: nothing was counted. A webhook that is disabled counts nothing, nor do pushes of an
-    epoch that is over.
+    None: nothing changes, which costs a look and no lock. A webhook that is disabled counts
+    nothing, nor do pushes of an epoch that is over.
     """
-    current = WebhookConfig.objects.filter(
-        pk=webhook.pk, epoch=webhook.epoch, disabled_at__isnull=True
-    )
-    if not any(push.failure for push in ended):
-        if ended:
-            current.filter(consecutive_failures__gt=0).update(
-                consecutive_failures=0, failing_since=None
-            )
+    if not ended:
         return None
-    locked = current.select_for_update(no_key=True).first()
+    counted = [one for one in ended if one.counts]
+    changes = Q(unreachable_since__isnull=ended[-1].unreachable)
+    if any(one.failure for one in counted):
+        changes = Q()
+    elif counted:
+        changes |= Q(consecutive_failures__gt=0) | Q(told_of_trouble=True)
+    locked = (
+        WebhookConfig.objects.select_for_update(no_key=True)
+        .filter(changes, pk=webhook.pk, epoch=webhook.epoch, disabled_at__isnull=True)
+        .first()
+    )
     if locked is None:
         return None
-    verdict = evaluate(
-        locked.consecutive_failures, locked.failing_since, ended, settings.WEBHOOK_DISABLE_AFTER
-    )
+    before = locked.consecutive_failures
+    verdict = evaluate(before, locked.failing_since, counted, settings.WEBHOOK_DISABLE_AFTER)
     locked.consecutive_failures = verdict.failures
     locked.failing_since = verdict.failing_since
+    if not ended[-1].unreachable:
+        locked.unreachable_since = None
+    elif locked.unreachable_since is None:
+        locked.unreachable_since = ended[-1].at
     if verdict.fatal:
         _disable(locked, verdict.fatal)
+    else:
+        if any(not one.failure for one in counted):
+            before = 0
+            notices.of_recovery(locked)
+        if verdict.failures:
+            notices.of_streak(locked, before, counted[-1].failure)
     locked.save(update_fields=HEALTH_FIELDS)
     return verdict
 
@@ -81,3 +101,4 @@ def _disable(webhook: WebhookConfig, fatal: Ended) -> None:
     )
     record.administration(webhook.account_id, DISABLED, webhook.described, webhook.disabled_reason)
     logger.warning("webhook %s was disabled: %s", webhook.pk, webhook.disabled_reason)
+    notices.of_disabling(webhook, fatal.failure)

@@ -10,7 +10,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce, Now
 
 from metaaccess.models import Account, Plan, Status
@@ -18,7 +18,10 @@ from webhooks import secrets
 from webhooks.validators import validate_api_key, validate_callback_url, validate_signing_secret
 
 # Written by webhooks/health.py and webhooks/recovery.py alone, under a lock of the row.
-HEALTH_FIELDS = ("consecutive_failures", "failing_since", "disabled_at", "disabled_reason")
+HEALTH_FIELDS = (
+    "consecutive_failures", "failing_since", "told_of_trouble", "unreachable_since", "disabled_at",
+    "disabled_reason",
+)  # fmt: skip
 SETTINGS_FIELDS = (
     "name", "url", "api_key_sealed", "api_key_hint", "signing_secret_sealed",
     "signing_secret_hint", "events", "events_per_push", "in_order",
@@ -109,6 +112,19 @@ class WebhookConfig(models.Model):
     failing_since = models.DateTimeField(
         null=True, editable=False, help_text="When the first of those pushes failed."
     )
+    # Whether the last notice to its people was of trouble: then they are told when it is over.
+    told_of_trouble = models.BooleanField(default=False, editable=False)
+    unreachable_since = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="Since when attempts found no server that answers; none: the last one did.",
+    )
+    certificate_from = models.DateTimeField(
+        null=True, editable=False, help_text="When the certificate that was last seen begins."
+    )
+    certificate_until = models.DateTimeField(
+        null=True, editable=False, help_text="When the certificate that was last seen ends."
+    )
     # Rises when what failed before no longer counts: enabled again, another URL or key.
     epoch = models.PositiveIntegerField(default=1, editable=False)
     disabled_at = models.DateTimeField(
@@ -157,7 +173,12 @@ class WebhookConfig(models.Model):
         with transaction.atomic():
             same = Q(url=self.url, api_key_sealed=self.api_key_sealed)
             WebhookConfig.objects.filter(~same, pk=self.pk).update(
-                epoch=F("epoch") + 1, consecutive_failures=0, failing_since=None
+                epoch=F("epoch") + 1,
+                consecutive_failures=0,
+                failing_since=None,
+                unreachable_since=None,
+                certificate_from=None,
+                certificate_until=None,
             )
             WebhookConfig.objects.filter(~Q(events=self.events), pk=self.pk).update(
                 subscribed_at=Now()
@@ -324,3 +345,71 @@ class Delivery(models.Model):
         if self.state in (State.PENDING, State.RETRYING) and not self.webhook.active:
             return "held"
         return State(self.state).label
+
+
+class Notice(models.Model):
+    """A mail that is to be sent, or was. Only webhooks/notices.py writes it.
+
+    It is written in the transaction of what it tells of, so it is neither lost nor told twice.
+    """
+
+    class Kind(models.TextChoices):
+        FAILING = "failing", "half of the failures that disable a webhook"
+        NEARLY_DISABLED = "nearly_disabled", "four fifths of them"
+        DISABLED = "disabled", "the webhook was disabled automatically"
+        RECOVERED = "recovered", "a push arrives again"
+        CERTIFICATE = "certificate", "the certificate ends in 14 days"
+        CERTIFICATE_LAST = "certificate_last", "the certificate ends in 3 days"
+        OUTAGE = "outage", "many receivers cannot be reached at once"
+        OUTAGE_OVER = "outage_over", "they can be reached again"
+
+    account = models.ForeignKey(
+        Account, null=True, on_delete=models.CASCADE, help_text="Whose administrators; none: ours."
+    )
+    webhook = models.ForeignKey(
+        WebhookConfig, null=True, on_delete=models.CASCADE, related_name="notices"
+    )
+    kind = models.CharField(max_length=20, choices=Kind, help_text="What it tells.")
+    facts = models.JSONField(default=dict, help_text="What its words are made of, as it was then.")
+    # Its mail has this name however often it is sent: mail programs show it once.
+    uid = models.UUIDField(default=uuid4, editable=False)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(
+        null=True, db_default=Now(), help_text="When a worker may send it; none: it is done with."
+    )
+    sent_at = models.DateTimeField(null=True, help_text="None, and done with: nobody took it.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = (
+            # notices.take: the few that are to be sent.
+            models.Index(
+                fields=["due_at"], condition=Q(due_at__isnull=False), name="notices_still_to_send"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} for {self.webhook_id or 'operators'}"
+
+
+class Outage(models.Model):
+    """A time in which many receivers could not be reached at once, so that the fault was ours.
+
+    Only webhooks/outage.py writes it.
+    """
+
+    began_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True, help_text="None: it stands.")
+    evidence = models.CharField(max_length=300, help_text="What was seen at its beginning.")
+    probed_at = models.DateTimeField(null=True, help_text="When some were last tried out.")
+    probed = ArrayField(models.BigIntegerField(), default=list, help_text="Those webhooks.")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                Value(1), condition=Q(ended_at=None), name="one_outage_at_a_time"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"from {self.began_at}"

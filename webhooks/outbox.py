@@ -227,7 +227,9 @@ def give_back(chunk: Chunk, pushes: Iterable[Push]) -> None:
 # A worker that has a webhook takes what else is due when it is done: nobody else need come.
 _DUE_WEBHOOKS = """
 SELECT w.id FROM webhooks_webhookconfig w JOIN metaaccess_account a ON a.id = w.account_id
-WHERE w.disabled_at IS NULL AND a.plan = %s AND (
+WHERE w.disabled_at IS NULL AND a.plan = %s
+AND (w.unreachable_since IS NULL
+    OR NOT EXISTS (SELECT 1 FROM webhooks_outage WHERE ended_at IS NULL)) AND (
     EXISTS (SELECT 1 FROM webhooks_delivery d
             WHERE d.webhook_id = w.id AND d.state = 1 AND d.due_at <= statement_timestamp())
     OR NOT EXISTS (SELECT 1 FROM webhooks_delivery d
@@ -244,10 +246,23 @@ WHERE d.kind = 1 AND d.state IN (0, 1, 2) AND d.due_at <= statement_timestamp()
 
 def due_webhooks(unwoken_s: float) -> list[int]:
     """Webhooks with something due that no worker is busy with: a lease that ran out, a retry, or
-    an event that has waited for `unwoken_s` seconds, so that its wake-up must have been lost."""
+    an event that has waited for `unwoken_s` seconds, so that its wake-up must have been lost.
+    What waits because of an outage of our own is left out."""
     with connection.cursor() as cursor:
         cursor.execute(_DUE_WEBHOOKS, [Plan.ENTERPRISE, unwoken_s])
         return [webhook_id for (webhook_id,) in cursor]
+
+
+def retry_now(webhook_ids: Sequence[int]) -> None:
+    """Makes the retries of these webhooks due at once."""
+    if not webhook_ids:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE webhooks_delivery SET due_at = statement_timestamp()"
+            " WHERE webhook_id = ANY(%s) AND state = 2 AND due_at > statement_timestamp()",
+            [list(webhook_ids)],
+        )
 
 
 _DISCARD_WAITING = """

@@ -13,7 +13,17 @@ from django.db import OperationalError, connection, transaction
 
 from eventlog import record, tally
 from eventlog.models import Ending, Outcome, WebhookLog
-from webhooks import claims, health, http, outbox, payload, retry, signing
+from webhooks import (
+    certificates,
+    claims,
+    health,
+    http,
+    outage,
+    outbox,
+    payload,
+    retry,
+    signing,
+)
 from webhooks.chunk import Chunk, Push, Settlement
 from webhooks.health import Ended
 from webhooks.models import State
@@ -166,17 +176,22 @@ def _settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
     if not attempts:
         return []
     attempts.sort(key=lambda attempt: attempt.ended)
-    settlements = [decide(attempt) for attempt in attempts]
+    settlements = spared([decide(attempt) for attempt in attempts], attempts)
+    if seen := next((a.result.certificate for a in attempts if a.result.certificate), None):
+        certificates.note(chunk.webhook, seen)
     settled = outbox.settle(chunk, settlements)
     record.attempts([log_row(chunk, attempt) for attempt in attempts])
     health.count(
         chunk.webhook,
         [
-            Ended(attempt.ended, attempt.result.detail if attempt.result.error else "")
+            Ended(
+                attempt.ended,
+                attempt.result.detail if attempt.result.error else "",
+                counts=settlement.state != State.RETRYING and not attempt.push.is_test,
+                unreachable=attempt.result.unreachable,
+            )
             for attempt, settlement in zip(attempts, settlements, strict=True)
             if attempt.push.push_id in settled
-            and settlement.state != State.RETRYING
-            and not attempt.push.is_test
         ],
     )
     tally.count(
@@ -200,6 +215,23 @@ def decide(attempt: Attempt) -> Settlement:
     if countdown_s is None or push.is_test:
         return Settlement(push, State.FAILED, attempt.ended)
     return Settlement(push, State.RETRYING, attempt.ended, countdown_s)
+
+
+def spared(settlements: list[Settlement], attempts: list[Attempt]) -> list[Settlement]:
+    """While an outage of our own stands, no push has failed because nobody answered: it waits."""
+    lost = {
+        index
+        for index, (settlement, attempt) in enumerate(zip(settlements, attempts, strict=True))
+        if settlement.state == State.FAILED
+        and attempt.result.unreachable
+        and not attempt.push.is_test
+    }
+    if not lost or not outage.stands():
+        return settlements
+    return [
+        settlement._replace(state=State.RETRYING, countdown_s=0.0) if index in lost else settlement
+        for index, settlement in enumerate(settlements)
+    ]
 
 
 def log_row(chunk: Chunk, attempt: Attempt) -> WebhookLog:

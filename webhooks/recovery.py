@@ -54,6 +54,7 @@ def enable(
         disabled_reason="",
         consecutive_failures=0,
         failing_since=None,
+        unreachable_since=None,
         epoch=F("epoch") + 1,
     )
     for webhook in disabled:

@@ -9,7 +9,18 @@ from django.conf import settings
 from django.utils import timezone
 
 from eventlog import record
-from webhooks import claims, conservation, outbox, push, turns, wake
+from webhooks import (
+    certificates,
+    claims,
+    conservation,
+    mail,
+    notices,
+    outage,
+    outbox,
+    push,
+    turns,
+    wake,
+)
 from webhooks.chunk import Chunk
 
 # A task works this long on one webhook, then queues itself again behind the others.
@@ -38,16 +49,41 @@ def push_due(webhook_id: int) -> None:
             return
 
 
-def next_chunk(webhook_id: int) -> Chunk | None:
+def next_chunk(webhook_id: int, as_probe: bool = False) -> Chunk | None:
     """None where nothing is due, and where another task of this process is about to look."""
     with turns.take(webhook_id) as is_mine:
-        return claims.claim(webhook_id) if is_mine else None
+        return claims.claim(webhook_id, as_probe) if is_mine else None
+
+
+@shared_task(name=wake.PROBE)
+def probe(webhook_id: int) -> None:
+    """Tries one push of a webhook that waits because of an outage of our own."""
+    if chunk := next_chunk(webhook_id, as_probe=True):
+        for _ in push.send(chunk):
+            pass
+        wake.now([webhook_id])
 
 
 @shared_task
 def sweep() -> None:
-    """Wakes each webhook that has something due and that nobody woke."""
+    """Wakes each webhook that has something due and that nobody woke; looks for an outage."""
+    orders = outage.watch()
+    outbox.retry_now([*orders.probe, *orders.go_on])
+    wake.for_probes(orders.probe)
     wake.now(outbox.due_webhooks(UNWOKEN_S))
+
+
+@shared_task
+def warn_of_certificates() -> None:
+    """Notices of certificates that end soon."""
+    certificates.warn()
+
+
+@shared_task(name=wake.SEND_NOTICES)
+def send_notices() -> None:
+    """Sends the mails that are due."""
+    while mail.send_due() == mail.TOGETHER:
+        pass
 
 
 @shared_task
@@ -62,7 +98,8 @@ def check() -> None:
 
 @shared_task
 def prune() -> None:
-    """Retention: held events, ended deliveries, logs."""
+    """Retention: held events, ended deliveries, notices, logs."""
     outbox.discard_held(settings.WEBHOOK_HELD_DAYS)
     outbox.prune(settings.EVENT_LOG_DAYS)
+    notices.prune(settings.EVENT_LOG_DAYS)
     record.prune()

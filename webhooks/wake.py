@@ -19,6 +19,8 @@ from kombu.exceptions import OperationalError
 logger = logging.getLogger(__name__)
 
 PUSH_DUE = "webhooks.tasks.push_due"
+PROBE = "webhooks.tasks.probe"
+SEND_NOTICES = "webhooks.tasks.send_notices"
 # A flag without a task (Redis froze between the two, a worker died) is gone after this time; a
 # second task for a webhook costs no more than an empty claim.
 FLAG_S = 5
@@ -53,14 +55,33 @@ def on_commit(webhook_ids: Iterable[int]) -> None:
         transaction.on_commit(partial(now, for_these), robust=True)
 
 
+def for_notices() -> None:
+    """After the commit, tells a worker that there are notices to send."""
+
+    def send() -> None:
+        _send_once("metaaccess:notices", FLAG_S, SEND_NOTICES)
+
+    transaction.on_commit(partial(_tell, send, "they go out with the next round"), robust=True)
+
+
 def now(webhook_ids: Iterable[int]) -> None:
     """Queues one `push_due` for each webhook that has none queued."""
 
     def send() -> None:
         for webhook_id in webhook_ids:
-            _send_once(_flag(webhook_id), FLAG_S, webhook_id)
+            _send_once(_flag(webhook_id), FLAG_S, PUSH_DUE, webhook_id)
 
     _tell(send, "the sweep will wake the workers")
+
+
+def for_probes(webhook_ids: Iterable[int]) -> None:
+    """Queues a `probe` for each webhook."""
+
+    def send() -> None:
+        for webhook_id in webhook_ids:
+            _send_once(f"metaaccess:probe:{webhook_id}", FLAG_S, PROBE, webhook_id)
+
+    _tell(send, "others are tried out later")
 
 
 def clear(webhook_id: int) -> None:
@@ -80,16 +101,18 @@ def later(webhook_id: int, countdowns_s: Iterable[float]) -> None:
             tick = math.floor((time.time() + countdown_s) / grain_s) + 1
             flag = f"metaaccess:alarm:{webhook_id}:{countdown_s:g}:{tick}"
             wait_s = tick * grain_s - time.time() + ALARM_SLACK_S
-            _send_once(flag, math.ceil(countdown_s) + 1, webhook_id, wait_s)
+            _send_once(flag, math.ceil(countdown_s) + 1, PUSH_DUE, webhook_id, countdown_s=wait_s)
 
     _tell(send, "the sweep will find the retries")
 
 
-def _send_once(flag: str, flag_s: int, webhook_id: int, countdown_s: float | None = None) -> None:
+def _send_once(
+    flag: str, flag_s: int, task: str, *args: int, countdown_s: float | None = None
+) -> None:
     if not _redis().set(flag, 1, nx=True, ex=flag_s):
         return
     try:
-        current_app.send_task(PUSH_DUE, (webhook_id,), countdown=countdown_s)
+        current_app.send_task(task, args, countdown=countdown_s)
     except Exception:
         _redis().delete(flag)  # nothing was queued: the next one must not rely on it
         raise

@@ -6,6 +6,6 @@ deadline.py (the total limit) · errors.py (what went wrong, in words).
 """
 
 from webhooks.http.client import Client, close, post
-from webhooks.http.result import AttemptResult, ErrorKind
+from webhooks.http.result import AttemptResult, ErrorKind, Validity
 
-__all__ = ["AttemptResult", "Client", "ErrorKind", "close", "post"]
+__all__ = ["AttemptResult", "Client", "ErrorKind", "Validity", "close", "post"]

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
@@ -62,7 +63,7 @@ class Client:
             if deadline.connection is not None:
                 deadline.connection.discard()
         duration_ms = int((time.monotonic() - started) * 1000)
-        return answer.result(verdict, duration_ms)
+        return replace(answer.result(verdict, duration_ms), certificate=deadline.certificate)
 
     @property
     def idle_connections(self) -> int:

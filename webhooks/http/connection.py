@@ -6,6 +6,8 @@ import io
 import socket
 import ssl
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, ClassVar, cast
 
@@ -15,7 +17,7 @@ from urllib3.connection import HTTPConnection
 from webhooks.addresses import Target, is_allowed, is_exempt, is_port_allowed
 from webhooks.http.deadline import Deadline
 from webhooks.http.lookup import Endpoint, resolve
-from webhooks.http.result import AttemptError, ErrorKind
+from webhooks.http.result import AttemptError, ErrorKind, Validity
 
 MAX_BODY_BYTES = 256 * 1024
 # Everything that is read for one answer: interim answers, headers, framing, trailers, body.
@@ -156,6 +158,16 @@ class CheckedTlsConnection(CheckedConnection):
         # `host` is the URL's, without a final dot: for SNI and for the certificate's name alike.
         self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
         self.is_verified = True
+        assert self.deadline is not None
+        self.deadline.certificate = _validity(self.sock.getpeercert() or {})
+
+
+def _validity(certificate: Mapping[str, Any]) -> Validity:
+    begins_at, ends_at = (
+        datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate[name]), UTC)
+        for name in ("notBefore", "notAfter")
+    )
+    return Validity(begins_at, ends_at)
 
 
 def _open(target: Target, deadline: Deadline) -> socket.socket:

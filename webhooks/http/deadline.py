@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from urllib3.util import Timeout
 
+from webhooks.http.result import Validity
+
 if TYPE_CHECKING:
     from webhooks.http.connection import CheckedConnection
 
@@ -28,6 +30,7 @@ class Deadline(Timeout):
         self.timeout_s = timeout_s
         self.expired = False
         self.connection: CheckedConnection | None = None
+        self.certificate: Validity | None = None  # what a new connection of this attempt showed
         self._watched = False
 
     def remaining_s(self) -> float:

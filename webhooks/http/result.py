@@ -1,7 +1,9 @@
 """What came of one request: one type, whatever happened."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class ErrorKind(StrEnum):
@@ -21,6 +23,21 @@ class ErrorKind(StrEnum):
     CONNECTION = "connection"  # whatever else the network does
 
 
+# Nobody answered whom the name and the certificate belong to: a receiver that is gone looks like
+# this, and so does each receiver when our own network is.
+UNREACHABLE = {
+    ErrorKind.TIMEOUT, ErrorKind.DNS, ErrorKind.REFUSED, ErrorKind.RESET, ErrorKind.TLS,
+    ErrorKind.CONNECTION,
+}  # fmt: skip
+
+
+class Validity(NamedTuple):
+    """From when until when a certificate is valid."""
+
+    begins_at: datetime
+    ends_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
     """The outcome of one POST.
@@ -28,7 +45,8 @@ class AttemptResult:
     `status_code` is None unless an answer came that keeps the rules. `error` is '' on success,
     else an ErrorKind; `detail` says in an administrator's words what happened, without secrets.
     `body` is the beginning of the answer's body as text. `duration_ms` runs from the look-up of
-    the host to the last byte.
+    the host to the last byte. `certificate` is what a new connection's TLS showed; a connection
+    that was kept shows none.
     """
 
     status_code: int | None
@@ -36,11 +54,17 @@ class AttemptResult:
     detail: str
     body: str
     duration_ms: int
+    certificate: Validity | None = None
 
     @property
     def delivered(self) -> bool:
         """Whether the receiver took the push: a 2xx, complete and within the limits."""
         return not self.error
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether there was no answer at all."""
+        return self.error in UNREACHABLE
 
 
 class AttemptError(Exception):

@@ -1,0 +1,66 @@
+"""The callbacks' certificates: what is seen of them by the way, and when people are warned."""
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from metaaccess.models import Plan
+from webhooks import notices
+from webhooks.http import Validity
+from webhooks.models import Notice, WebhookConfig
+
+# Warned so long before the end, and no longer than that part of the certificate's life: one that
+# lives for six days is renewed two days before its end.
+FIRST, LAST = timedelta(days=14), timedelta(days=3)
+FIRST_PART, LAST_PART = 3, 6
+
+
+def note(webhook: WebhookConfig, seen: Validity) -> None:
+    """Keeps what a new connection showed. Runs in the caller's transaction."""
+    same = {"certificate_from": seen.begins_at, "certificate_until": seen.ends_at}
+    of_this_url = WebhookConfig.objects.filter(pk=webhook.pk, epoch=webhook.epoch)
+    of_this_url.exclude(**same).update(**same)
+
+
+def level(seen: Validity, left: timedelta) -> Notice.Kind | None:
+    """Which warning is due when `left` is left of a certificate; None: none."""
+    life = seen.ends_at - seen.begins_at
+    if left <= min(LAST, life / LAST_PART):
+        return Notice.Kind.CERTIFICATE_LAST
+    if left <= min(FIRST, life / FIRST_PART):
+        return Notice.Kind.CERTIFICATE
+    return None
+
+
+@transaction.atomic
+def warn() -> None:
+    """Tells of each certificate that ends soon, once at each level."""
+    ending = (
+        WebhookConfig.objects.select_for_update(no_key=True, of=("self",), skip_locked=True)
+        .filter(
+            disabled_at=None,
+            account__plan=Plan.ENTERPRISE,
+            certificate_until__gt=Now(),
+            certificate_until__lt=Now() + FIRST,
+        )
+        .order_by("pk")
+    )
+    for webhook in ending:
+        seen = validity(webhook)
+        kind = seen and level(seen, seen.ends_at - timezone.now())
+        if seen and kind and not _told(webhook, kind, seen):
+            notices.of_certificate(webhook, kind)
+
+
+def validity(webhook: WebhookConfig) -> Validity | None:
+    """Of the certificate that was last seen; None: none was."""
+    if webhook.certificate_from is None or webhook.certificate_until is None:
+        return None
+    return Validity(webhook.certificate_from, webhook.certificate_until)
+
+
+def _told(webhook: WebhookConfig, kind: Notice.Kind, seen: Validity) -> bool:
+    facts = {"certificate_until": seen.ends_at.isoformat()}
+    return Notice.objects.filter(webhook=webhook, kind=kind, facts=facts).exists()
