@@ -55,7 +55,7 @@ class Words:
 
 def words(notice: Notice) -> Words:
     if notice.webhook is None:
-        return _OPERATORS_WORDS[Kind(notice.kind)](notice.facts)
+        return OPERATORS_WORDS[Kind(notice.kind)](notice.facts)
     return _WORDS[Kind(notice.kind)](notice.webhook, notice.facts)
 
 
@@ -188,7 +188,7 @@ _WORDS = {
     Kind.CERTIFICATE: _certificate,
     Kind.CERTIFICATE_LAST: _certificate,
 }
-_OPERATORS_WORDS = {Kind.OUTAGE: _outage, Kind.OUTAGE_OVER: _outage_over}
+OPERATORS_WORDS = {Kind.OUTAGE: _outage, Kind.OUTAGE_OVER: _outage_over}
 
 
 def _days(number: int) -> str:

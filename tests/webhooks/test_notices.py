@@ -1,0 +1,302 @@
+"""Who is told of what by mail, and how often."""
+
+from datetime import UTC, datetime, timedelta
+from smtplib import SMTPException
+
+import pytest
+from django.core import mail as django_mail
+from django.core.mail.backends.locmem import EmailBackend
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from metaaccess.models import Account, Role, User
+from tests.conftest import MakeWebhook
+from webhooks import certificates, health, mail, notices, recovery, tasks
+from webhooks.health import Ended
+from webhooks.http import Validity
+from webhooks.models import Notice, WebhookConfig
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+F, OK = "HTTP 503 Service Unavailable", ""
+Kind = Notice.Kind
+
+
+def push(webhook: WebhookConfig, *failures: str) -> None:
+    """Pushes that end one after the other, each settled by itself."""
+    webhook.refresh_from_db()
+    for failure in failures:
+        health.count(webhook, [Ended(NOON, failure)])
+
+
+def told() -> list[str]:
+    return list(Notice.objects.order_by("pk").values_list("kind", flat=True))
+
+
+# --- When ---
+
+
+def test_at_50_at_80_and_when_it_is_disabled_once_each(webhook: WebhookConfig) -> None:
+    push(webhook, *[F] * 49)
+    assert told() == []
+    push(webhook, F)
+    assert told() == [Kind.FAILING]
+    push(webhook, *[F] * 30)
+    assert told() == [Kind.FAILING, Kind.NEARLY_DISABLED]
+    push(webhook, *[F] * 25)
+    assert told() == [Kind.FAILING, Kind.NEARLY_DISABLED, Kind.DISABLED]
+
+
+@pytest.mark.parametrize(
+    ("batch", "kinds"),
+    [(49, []), (79, [Kind.FAILING]), (99, [Kind.NEARLY_DISABLED]), (120, [Kind.DISABLED])],
+)
+def test_what_comes_at_once_is_one_notice(
+    webhook: WebhookConfig, batch: int, kinds: list[str]
+) -> None:
+    health.count(webhook, [Ended(NOON, F)] * batch)
+
+    assert told() == kinds
+
+
+def test_recovery_is_told_once_and_only_to_those_who_heard_of_trouble(
+    webhook: WebhookConfig,
+) -> None:
+    push(webhook, *[F] * 49, OK)
+    assert told() == []
+
+    push(webhook, *[F] * 50, OK, OK)
+    assert told() == [Kind.FAILING, Kind.RECOVERED]
+
+
+def test_enabled_again_the_first_push_that_arrives_is_told(webhook: WebhookConfig) -> None:
+    push(webhook, *[F] * 100)
+    recovery.enable([webhook.pk], "the receiver is mended")
+    assert told()[-1] == Kind.DISABLED
+
+    push(webhook, OK)
+
+    assert told()[-1] == Kind.RECOVERED
+
+
+def test_a_receiver_that_comes_and_goes_is_no_flood(webhook: WebhookConfig) -> None:
+    for _ in range(5):
+        push(webhook, *[F] * 60, OK)
+    assert told() == [Kind.FAILING, Kind.RECOVERED]
+
+    Notice.objects.update(created_at=timezone.now() - timedelta(hours=2))
+    push(webhook, *[F] * 60, OK)
+    assert told() == [Kind.FAILING, Kind.RECOVERED] * 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "levels"), [(100, [50, 80]), (10, [5, 8]), (3, [2]), (2, [1]), (1, [])]
+)
+def test_the_levels_follow_the_limit(limit: int, levels: list[int]) -> None:
+    assert list(notices.levels(limit).values()) == levels
+
+
+# --- Certificates ---
+
+
+def day(number: float) -> timedelta:
+    return timedelta(days=number)
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "kind"),
+    [
+        (90, 14.1, None), (90, 14, Kind.CERTIFICATE), (90, 3.1, Kind.CERTIFICATE),
+        (90, 3, Kind.CERTIFICATE_LAST), (6, 5, None), (6, 2, Kind.CERTIFICATE),
+        (6, 1, Kind.CERTIFICATE_LAST),
+    ],
+)  # fmt: skip
+def test_when_a_certificate_is_told_of(life: float, left: float, kind: Notice.Kind | None) -> None:
+    assert certificates.level(Validity(NOON, NOON + day(life)), day(left)) == kind
+
+
+def test_a_certificate_is_told_of_once_at_14_days_and_once_at_3(webhook: WebhookConfig) -> None:
+    now = timezone.now()
+
+    def seen(left: float) -> None:
+        certificates.note(webhook, Validity(now - day(60), now + day(left)))
+        certificates.warn()
+        certificates.warn()
+
+    seen(15)
+    assert told() == []
+    seen(13)
+    assert told() == [Kind.CERTIFICATE]
+    seen(2)
+    assert told() == [Kind.CERTIFICATE, Kind.CERTIFICATE_LAST]
+    seen(89)
+    assert len(told()) == 2
+
+
+# --- The mail ---
+
+
+def write(webhook: WebhookConfig) -> Notice:
+    push(webhook, *[F] * 100)
+    Notice.objects.exclude(kind=Kind.DISABLED).delete()
+    return Notice.objects.get()
+
+
+def test_it_goes_to_the_accounts_administrators_alone(
+    webhook: WebhookConfig, administrator: User, colleague: User, outsider: User, operator: User
+) -> None:
+    locked_out = {"role": Role.ADMINISTRATOR, "is_active": False}
+    User.objects.create_user("al@acme.example", "pw", account=webhook.account, **locked_out)
+    notice = write(webhook)
+
+    tasks.send_notices()
+    tasks.send_notices()
+
+    (sent,) = django_mail.outbox
+    assert sent.to == [administrator.email]
+    assert sent.extra_headers["Message-ID"] == f"<{notice.uid}@localhost>"
+    assert "was disabled after 100 failed pushes" in sent.subject
+    html = str(sent.alternatives[0][0])
+    for text in (sent.body, html):
+        assert F in text
+        assert f"/webhooks/webhookconfig/{webhook.pk}/enable/" in text
+    notice.refresh_from_db()
+    assert (notice.due_at, notice.sent_at is None) == (None, False)
+
+
+def test_what_is_of_no_account_goes_to_operators(administrator: User, operator: User) -> None:
+    notices.to_operators(Kind.OUTAGE, evidence="10 receivers of 10 accounts stopped answering")
+
+    tasks.send_notices()
+
+    assert [sent.to for sent in django_mail.outbox] == [[operator.email]]
+
+
+def test_names_of_customers_cannot_write_headers_or_html(
+    make_webhook: MakeWebhook, administrator: User
+) -> None:
+    write(make_webhook(name="<b>SIEM</b>\r\nBcc: eve@evil.example"))
+
+    tasks.send_notices()
+
+    (sent,) = django_mail.outbox
+    assert sent.recipients() == [administrator.email]
+    assert "\n" not in sent.subject
+    assert "<b>" not in str(sent.alternatives[0][0])
+
+
+def test_the_urls_query_stays_here(make_webhook: MakeWebhook, administrator: User) -> None:
+    write(make_webhook(url="https://receiver.example/hook?token=s3cret"))
+
+    tasks.send_notices()
+
+    assert "s3cret" not in django_mail.outbox[0].message().as_string()
+
+
+class Unwilling(EmailBackend):
+    def open(self) -> None:
+        raise SMTPException("nobody is here")
+
+
+def test_while_the_mail_server_is_away_notices_wait(
+    webhook: WebhookConfig, administrator: User, settings: object
+) -> None:
+    backend = settings.EMAIL_BACKEND  # type: ignore[attr-defined]
+    notice = write(webhook)
+    settings.EMAIL_BACKEND = f"{__name__}.Unwilling"  # type: ignore[attr-defined]
+
+    tasks.send_notices()
+
+    notice.refresh_from_db()
+    assert notice.sent_at is None
+    assert notice.due_at is not None
+    assert notice.due_at > timezone.now()
+    settings.EMAIL_BACKEND = backend  # type: ignore[attr-defined]
+    Notice.objects.update(due_at=timezone.now())
+    tasks.send_notices()
+    assert len(django_mail.outbox) == 1
+
+
+def test_after_a_day_it_is_given_up(
+    webhook: WebhookConfig, administrator: User, settings: object
+) -> None:
+    notice = write(webhook)
+    settings.EMAIL_BACKEND = f"{__name__}.Unwilling"  # type: ignore[attr-defined]
+    Notice.objects.update(created_at=timezone.now() - timedelta(days=2))
+
+    tasks.send_notices()
+
+    notice.refresh_from_db()
+    assert (notice.due_at, notice.sent_at) == (None, None)
+
+
+def test_without_an_administrator_nobody_is_mailed(webhook: WebhookConfig) -> None:
+    notice = write(webhook)
+
+    tasks.send_notices()
+
+    notice.refresh_from_db()
+    assert (notice.due_at, notice.sent_at, django_mail.outbox) == (None, None, [])
+
+
+def test_a_worker_that_died_leaves_it_to_another(
+    webhook: WebhookConfig, administrator: User
+) -> None:
+    write(webhook)
+    assert len(mail.take()) == 1
+    tasks.send_notices()
+    assert django_mail.outbox == [], "the lease of the first one holds"
+
+    Notice.objects.update(due_at=timezone.now())
+    tasks.send_notices()
+
+    assert len(django_mail.outbox) == 1
+
+
+# --- The preview ---
+
+
+@pytest.mark.parametrize("kind", Kind.values)
+@pytest.mark.parametrize("html", [False, True])
+def test_preview_shows_each_kind_and_sends_nothing(
+    db: None, capsys: pytest.CaptureFixture[str], kind: str, html: bool
+) -> None:
+    call_command("webhook_notice_preview", kind, *(["--html"] if html else []))
+
+    shown = capsys.readouterr().out
+    assert shown.startswith("<!doctype html>" if html else "Subject: ")
+    assert "http://localhost:8000/" in shown
+    assert (django_mail.outbox, Notice.objects.count()) == ([], 0)
+
+
+def test_preview_of_a_webhook_sent_to_somebody(
+    make_webhook: MakeWebhook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    webhook = make_webhook(name="Our SIEM")
+
+    options = ("--webhook", str(webhook.pk), "--send-to", "me@example.com")
+    call_command("webhook_notice_preview", "disabled", *options)
+
+    assert "Webhook “Our SIEM” was disabled" in capsys.readouterr().out
+    assert [sent.to for sent in django_mail.outbox] == [["me@example.com"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["disabled", "--webhook", "77"], "no webhook has the ID 77"),
+        (["disabled", "--send-to", "nobody"], "--send-to 'nobody' is not an e-mail address"),
+        (["lost"], "invalid choice: 'lost'"),
+    ],
+)
+def test_preview_with_wrong_arguments(db: None, options: list[str], problem: str) -> None:
+    with pytest.raises(CommandError, match=problem):
+        call_command("webhook_notice_preview", *options)
+
+
+def test_notices_go_with_the_logs(account: Account, webhook: WebhookConfig) -> None:
+    write(webhook)
+    Notice.objects.update(created_at=timezone.now() - timedelta(days=365))
+
+    tasks.prune()
+
+    assert told() == []
