@@ -5,9 +5,9 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
+from console import alerts
 from console.places import FOR_OPERATORS, PLACES, within
 from metaaccess.people import person
-from webhooks.models import WebhookConfig
 
 Item = dict[str, Any]
 
@@ -35,7 +35,7 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
             if place.title not in FOR_OPERATORS or person(request).is_operator
         ]
         groups.append({"title": title, "items": [_item(*place) for place in shown]})
-    if disabled := _disabled_webhooks(request):
+    if disabled := alerts.trouble(request)["not_enabled"]:
         badge = {"badge": f"{disabled} disabled", "badge_variant": "danger"}
         next(item for item in groups[-1]["items"] if item["title"] == "Integrations").update(badge)
     return groups
@@ -63,9 +63,3 @@ def _item(title: str, icon: str, pages: tuple[str, ...]) -> Item:
         "link": reverse(f"admin:{pages[0]}_changelist"),
         "active": within(*pages),
     }
-
-
-def _disabled_webhooks(request: HttpRequest) -> int:
-    user = person(request)
-    webhooks = WebhookConfig.objects.filter(disabled_at__isnull=False)
-    return (webhooks if user.is_operator else webhooks.filter(account=user.account_id)).count()

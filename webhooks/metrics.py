@@ -10,8 +10,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from metaaccess.models import Plan
-from webhooks import conservation
-from webhooks.models import State
+from webhooks import conservation, outage
+from webhooks.models import State, WebhookConfig
 
 # What waits, by state; held is what waits for a webhook that is not active. All from the index of
 # what is still to do.
@@ -57,6 +57,15 @@ class Pipeline(Collector):
         for state in ("active", "failing", "disabled"):
             states.add_metric([state], webhooks.get(state, 0))
         yield states
+        yield GaugeMetricFamily(
+            "metaaccess_outage", "1 while an outage of our own stands.", outage.stands()
+        )
+        silent = WebhookConfig.objects.filter(unreachable_since__isnull=False, disabled_at=None)
+        yield GaugeMetricFamily(
+            "metaaccess_silent_webhooks",
+            "Enabled webhooks whose receiver did not answer the last attempt.",
+            silent.count(),
+        )
         wrong = GaugeMetricFamily(
             "metaaccess_unaccounted_events",
             "What did not add up when webhook_check last ran by itself.",

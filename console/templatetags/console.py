@@ -2,11 +2,12 @@
 
 from django import template
 
-from console import display, places
+from console import alerts, display, places
 
 register = template.Library()
 register.filter("local_time", display.time)
 register.filter("duration", display.duration)
 register.filter("badge", display.badge)
 register.filter("plural", display.plural)
+register.simple_tag(alerts.alerts, name="alerts")
 register.simple_tag(places.trail, name="trail")

@@ -1,0 +1,110 @@
+"""What needs somebody, on top of each page: drawn from what is, not from what was mailed."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db.models import Count, Min, Q, Subquery
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.urls import reverse
+
+from console.display import plural
+from metaaccess.models import Plan, User
+from metaaccess.people import person
+from webhooks import certificates, notices
+from webhooks.models import Notice, Outage, WebhookConfig
+
+
+class Alert(NamedTuple):
+    """`tone` is danger or warning."""
+
+    tone: str
+    text: str
+    link_text: str
+    href: str
+
+
+def alerts(request: HttpRequest) -> list[Alert]:
+    """Nothing where nobody is signed in."""
+    if not request.user.is_authenticated:
+        return []
+    found = trouble(request)
+    outage = [_outage(found["outage"])] if found["outage"] else []
+    # The dashboard has a panel of them, with the causes.
+    kinds = () if request.path == reverse("admin:index") else _MANY
+    return outage + [_alert(kind, found[kind], found[f"a_{kind}"]) for kind in kinds if found[kind]]
+
+
+def trouble(request: HttpRequest) -> dict[str, Any]:
+    """How many of the person's webhooks need somebody, by kind, and the ID of one of each; since
+    when an outage of our own stands. One query for a request, however often it is asked."""
+    known: dict[str, Any] | None = getattr(request, "trouble", None)
+    if known is None:
+        known = _count(person(request))
+        request.trouble = known  # type: ignore[attr-defined]
+    return known
+
+
+def _count(user: User) -> dict[str, Any]:
+    level = notices.levels(settings.WEBHOOK_DISABLE_AFTER).get(Notice.Kind.FAILING)
+    enabled = Q(disabled_at=None)
+    kinds = {
+        "disabled": ~enabled & ~Q(disabled_reason__startswith="by "),
+        "failing": enabled & Q(consecutive_failures__gte=level or settings.WEBHOOK_DISABLE_AFTER),
+        "certificate": enabled & Q(certificate_until__lt=Now() + certificates.FIRST),
+    }
+    webhooks = WebhookConfig.objects.order_by()
+    if not user.is_operator:
+        webhooks = webhooks.filter(account=user.account_id)
+    on_plan = Q(account__plan=Plan.ENTERPRISE)
+    outage = Outage.objects.filter(ended_at=None).values("began_at")
+    return webhooks.annotate(of_outage=Subquery(outage)).aggregate(
+        **{kind: Count("pk", filter=on_plan & is_it) for kind, is_it in kinds.items()},
+        **{f"a_{kind}": Min("pk", filter=on_plan & is_it) for kind, is_it in kinds.items()},
+        not_enabled=Count("pk", filter=~enabled),
+        outage=Min("of_outage"),
+    )
+
+
+def _outage(began_at: datetime) -> Alert:
+    text = (
+        f"Since {began_at:%H:%M} UTC many receivers cannot be reached at once, so the fault is "
+        "probably on our side. Their pushes wait, failures do not count, and all is sent when it "
+        "is over."
+    )
+    href = reverse("admin:eventlog_webhooklog_changelist") + "?outcome=failed"
+    return Alert("danger", text, "See the attempts", href)
+
+
+_MANY = {
+    "disabled": "{} were disabled after too many failures. Their events are held.",
+    "failing": "{} are failing, and will be disabled if they go on.",
+    "certificate": "The certificates of {} end soon.",
+}
+
+
+def _alert(kind: str, count: int, one: int) -> Alert:
+    tone = "danger" if kind == "disabled" else "warning"
+    webhook = WebhookConfig.objects.filter(pk=one).first() if count == 1 else None
+    if webhook is None:
+        many = _MANY[kind].format(plural(count, "webhook"))
+        return Alert(tone, many, "See them", reverse("admin:webhooks_webhookconfig_changelist"))
+    name = webhook.name or urlsplit(webhook.url).hostname
+    failures = f"{webhook.consecutive_failures:,}"
+    if kind == "disabled":
+        text = (
+            f"Webhook “{name}” was disabled after {failures} failed pushes in a row. Its events "
+            "are held."
+        )
+    elif kind == "failing":
+        limit = settings.WEBHOOK_DISABLE_AFTER
+        text = (
+            f"Webhook “{name}” is failing: {failures} pushes in a row. At {limit:,} it is disabled."
+        )
+    else:
+        until = webhook.certificate_until
+        text = f"The certificate of webhook “{name}” ends on {until:%Y-%m-%d %H:%M} UTC."
+    href = reverse("admin:webhooks_webhookconfig_health", args=[webhook.pk])
+    return Alert(tone, text, "See the webhook", href)

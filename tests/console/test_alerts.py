@@ -1,0 +1,92 @@
+"""What stands on top of each page, and for whom."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from metaaccess.models import User
+from tests.conftest import MakeWebhook
+from webhooks import recovery
+from webhooks.models import Outage, WebhookConfig
+
+PAGE = "admin:metaaccess_device_changelist"
+
+
+def shown(user: User, page: str = PAGE) -> str:
+    client = Client()
+    client.force_login(user)
+    return client.get(reverse(page)).content.decode()
+
+
+def disable(webhook: WebhookConfig) -> None:
+    WebhookConfig.objects.filter(pk=webhook.pk).update(
+        disabled_at=timezone.now(),
+        disabled_reason="100 failed pushes in a row",
+        consecutive_failures=100,
+        failing_since=timezone.now(),
+    )
+
+
+def test_a_disabled_webhook_is_named_to_its_people_and_no_others(
+    make_webhook: MakeWebhook, administrator: User, colleague: User, outsider: User, operator: User
+) -> None:
+    webhook = make_webhook(name="SIEM & more")
+    disable(webhook)
+
+    text = "Webhook “SIEM &amp; more” was disabled after 100 failed pushes in a row."
+    for user, sees in [
+        (administrator, True), (colleague, True), (operator, True), (outsider, False),
+    ]:  # fmt: skip
+        assert (text in shown(user)) is sees
+    assert reverse("admin:webhooks_webhookconfig_health", args=[webhook.pk]) in shown(administrator)
+
+
+def test_one_that_was_disabled_by_hand_needs_nobody(
+    webhook: WebhookConfig, administrator: User
+) -> None:
+    recovery.disable([webhook.pk], "not needed now")
+
+    assert "alert-danger" not in shown(administrator)
+
+
+@pytest.mark.parametrize(("failures", "is_told"), [(49, False), (50, True)])
+def test_half_way_to_being_disabled(
+    webhook: WebhookConfig, administrator: User, failures: int, is_told: bool
+) -> None:
+    WebhookConfig.objects.update(consecutive_failures=failures, failing_since=timezone.now())
+
+    assert (f"is failing: {failures} pushes in a row" in shown(administrator)) is is_told
+
+
+@pytest.mark.parametrize(("days", "is_told"), [(15, False), (13, True)])
+def test_a_certificate_that_ends_soon(
+    webhook: WebhookConfig, administrator: User, days: int, is_told: bool
+) -> None:
+    WebhookConfig.objects.update(certificate_until=timezone.now() + timedelta(days=days))
+
+    assert ("The certificate of webhook" in shown(administrator)) is is_told
+
+
+def test_several_are_counted(make_webhook: MakeWebhook, administrator: User) -> None:
+    for _ in range(3):
+        disable(make_webhook())
+
+    assert "3 webhooks were disabled after too many failures." in shown(administrator)
+
+
+def test_an_outage_of_ours_is_told_to_all_and_on_the_dashboard_too(
+    make_webhook: MakeWebhook, administrator: User, outsider: User
+) -> None:
+    make_webhook()
+    make_webhook(account=outsider.account)
+    Outage.objects.create(evidence="10 receivers of 10 accounts stopped answering")
+
+    for user in (administrator, outsider):
+        assert "the fault is probably on our side" in shown(user, "admin:index")
+
+
+def test_where_all_is_well_nothing_is_said(webhook: WebhookConfig, administrator: User) -> None:
+    assert "alert-" not in shown(administrator)
