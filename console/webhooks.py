@@ -1,6 +1,7 @@
 """Settings > Integrations > Webhook: the list, the settings' form, and where the pages are."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +15,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from console import display, webhook_enable, webhook_list, webhook_pages
+from console import (
+    display,
+    webhook_enable,
+    webhook_incident,
+    webhook_list,
+    webhook_pages,
+    webhook_replay,
+)
 from console.base import AccountAdmin, hide_account
 from console.webhook_enable import IN_THE_CONSOLE
 from console.webhook_form import WebhookForm
@@ -29,6 +37,7 @@ PAGES: dict[str, Page] = {
     "test": webhook_pages.test,
     "enable": webhook_enable.page,
     "disable": webhook_pages.disable,
+    "replay": webhook_replay.page,
 }
 
 
@@ -65,7 +74,12 @@ class WebhooksAdmin(AccountAdmin):
             path(f"<path:object_id>/{word}/", self._view(page), name=f"{_PREFIX}_{word}")
             for word, page in PAGES.items()
         ]
-        return own + list(super().get_urls())
+        incident = path(
+            "disabled-between/",
+            self.admin_site.admin_view(partial(webhook_incident.page, self)),
+            name=f"{_PREFIX}_incident",
+        )
+        return [incident, *own, *super().get_urls()]
 
     def _view(self, page: Page) -> Callable[..., HttpResponse]:
         """A page of one webhook: another account's does not exist; only who may change it posts."""
@@ -75,7 +89,7 @@ class WebhooksAdmin(AccountAdmin):
             if webhook is None:
                 raise Http404
             changes = request.method == "POST" or page in (
-                webhook_enable.page, webhook_pages.disable,
+                webhook_enable.page, webhook_pages.disable, webhook_replay.page,
             )  # fmt: skip
             if changes and not self.has_change_permission(request, webhook):
                 raise PermissionDenied

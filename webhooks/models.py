@@ -1,6 +1,7 @@
 """The webhooks' settings and the one table of the pipeline."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from hmac import compare_digest
 from typing import Any
 from uuid import uuid4
@@ -38,6 +39,10 @@ def _hint(secret: str) -> str:
 
 
 class WebhookQuerySet(models.QuerySet["WebhookConfig"]):
+    def disabled_between(self, first: datetime, last: datetime) -> "WebhookQuerySet":
+        """Those that were disabled from `first` to `last`, and still are."""
+        return self.filter(disabled_at__range=(first, last))
+
     def with_held_events(self) -> "WebhookQuerySet":
         """Annotates `held_events`: how many events wait for a webhook that is not active."""
         held = (

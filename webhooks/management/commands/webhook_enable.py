@@ -99,7 +99,7 @@ def choose(
         first, last = map(parse_time, disabled_between)
         if first > last:
             raise CommandError(f"FROM {first} is after TO {last}")
-        return webhooks.filter(disabled_at__range=(first, last))
+        return webhooks.disabled_between(first, last)
     if all_disabled:
         return webhooks
     if not ids:

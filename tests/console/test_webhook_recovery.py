@@ -1,0 +1,137 @@
+"""Send again, and an operator's undo of an incident."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from eventlog.models import AdminLog
+from metaaccess.models import Device, User
+from tests.conftest import MakeWebhook
+from webhooks.models import Delivery, Kind, State, WebhookConfig
+
+INCIDENT = "admin:webhooks_webhookconfig_incident"
+FROM, UNTIL = "2026-03-01T14:00", "2026-03-01T16:00"
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def an_hour_ago() -> str:
+    return f"{timezone.now() - timedelta(hours=1):%Y-%m-%dT%H:%M}"
+
+
+@pytest.fixture
+def failed(webhook: WebhookConfig) -> list[Delivery]:
+    Device.objects.bulk_create(Device(account=webhook.account) for _ in range(3))
+    Delivery.objects.update(state=State.FAILED)
+    return list(Delivery.objects.all())
+
+
+def replay(webhook: WebhookConfig) -> str:
+    return reverse("admin:webhooks_webhookconfig_replay", args=[webhook.pk])
+
+
+def test_counting_sends_nothing_and_sending_sends_once(
+    webhook: WebhookConfig, failed: list[Delivery], administrator: User
+) -> None:
+    client = signed_in(administrator)
+    form = {"since": an_hour_ago(), "only": "failed"}
+
+    counted = client.post(replay(webhook), form).content.decode()
+    assert "3 events</strong> would be sent again" in counted
+    assert not Delivery.objects.filter(kind=Kind.REPLAY).exists()
+
+    for sent in (3, 0):
+        answer = client.post(replay(webhook), form | {"send": "1"})
+        assert answer["Location"] == f"{replay(webhook)}?sent={sent}"
+    assert Delivery.objects.filter(kind=Kind.REPLAY).count() == 3
+    shown = client.get(f"{replay(webhook)}?sent=3").content.decode()
+    assert "3 events still on the way" in shown
+    Delivery.objects.update(state=State.DELIVERED)
+    assert "None is on the way any more" in client.get(f"{replay(webhook)}?sent=3").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("form", "problem"),
+    [
+        ({"only": "failed"}, "This field is required"),
+        ({"since": "yesterday", "only": "failed"}, "Enter a valid date/time"),
+        ({"since": "2099-01-01T00:00", "only": "failed"}, "not before the end of the time"),
+        ({"since": FROM, "only": "some"}, "Select a valid choice"),
+    ],
+)
+def test_wrong_times_are_said(
+    webhook: WebhookConfig, administrator: User, form: dict[str, str], problem: str
+) -> None:
+    answer = signed_in(administrator).post(replay(webhook), form | {"send": "1"})
+
+    assert problem in answer.content.decode()
+    assert not Delivery.objects.exists()
+
+
+def test_who_may_only_read_sends_nothing_again(webhook: WebhookConfig, colleague: User) -> None:
+    assert signed_in(colleague).get(replay(webhook)).status_code == 403
+
+
+# --- Undo of an incident ---
+
+
+@pytest.fixture
+def disabled(make_webhook: MakeWebhook) -> list[WebhookConfig]:
+    """At 13, 15 and 17 o'clock."""
+    webhooks = []
+    for hour in (13, 15, 17):
+        webhook = make_webhook(name=f"at {hour}")
+        WebhookConfig.objects.filter(pk=webhook.pk).update(
+            disabled_at=datetime(2026, 3, 1, hour, tzinfo=UTC), disabled_reason="100 failed"
+        )
+        webhooks.append(webhook)
+    return webhooks
+
+
+def enabled() -> list[str]:
+    return list(WebhookConfig.objects.filter(disabled_at=None).values_list("name", flat=True))
+
+
+def test_an_operator_sees_which_and_then_enables_them(
+    disabled: list[WebhookConfig], operator: User
+) -> None:
+    client = signed_in(operator)
+    form: dict[str, Any] = {
+        "since": FROM, "until": UNTIL, "held": "deliver", "reason": "our uplink was cut",
+    }  # fmt: skip
+
+    shown = client.post(reverse(INCIDENT), form).content.decode()
+    assert "1 webhook</strong> would be enabled" in shown
+    assert "at 15" in shown
+    assert enabled() == []
+
+    client.post(reverse(INCIDENT), form | {"enable": "1"})
+    assert enabled() == ["at 15"]
+    row = AdminLog.objects.get(action="webhook enabled")
+    assert (row.actor, row.detail) == (operator.email, "our uplink was cut")
+
+
+def test_without_a_reason_none_is_enabled(disabled: list[WebhookConfig], operator: User) -> None:
+    form = {"since": FROM, "until": UNTIL, "held": "deliver", "enable": "1"}
+    answer = signed_in(operator).post(reverse(INCIDENT), form)
+
+    assert "This field is required" in answer.content.decode()
+    assert enabled() == []
+
+
+def test_an_incident_is_for_operators(disabled: list[WebhookConfig], administrator: User) -> None:
+    client = signed_in(administrator)
+    answer = client.post(reverse(INCIDENT), {"since": FROM, "reason": "mine", "enable": "1"})
+
+    assert answer.status_code == 403
+    assert enabled() == []
+    listed = client.get(reverse("admin:webhooks_webhookconfig_changelist"))
+    assert "Undo an incident" not in listed.content.decode()
