@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db.models import Count, Min, Q, Subquery
-from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -53,7 +52,7 @@ def _count(user: User) -> dict[str, Any]:
     kinds = {
         "disabled": ~enabled & ~Q(disabled_reason__startswith="by "),
         "failing": enabled & Q(consecutive_failures__gte=level or settings.WEBHOOK_DISABLE_AFTER),
-        "certificate": enabled & Q(certificate_until__lt=Now() + certificates.FIRST),
+        "certificate": enabled & certificates.ENDS_SOON,
     }
     webhooks = WebhookConfig.objects.order_by()
     if not user.is_operator:

@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Count, Min, QuerySet
+from django.utils import timezone
 
 from eventlog.models import Outcome, PushKind, WebhookLog
+from webhooks import certificates
 from webhooks.http import ErrorKind
 from webhooks.models import OPEN, Delivery, Kind, State, WebhookConfig
 
@@ -135,6 +137,24 @@ def tiles(events: Waiting) -> list[Tile]:
         Tile("Retrying", f"{events.retrying:,}", *retry),
         Tile("Held", f"{events.held:,}", *held),
     ]
+
+
+class Certificate(NamedTuple):
+    """The callback's, as it was last seen; `days` are full ones, below 0 once it has ended.
+    `ends_soon`: people were warned of it."""
+
+    until: datetime
+    days: int
+    ends_soon: bool
+
+
+def certificate(webhook: WebhookConfig) -> Certificate | None:
+    """None: no TLS connection was made to this URL yet."""
+    seen = certificates.validity(webhook)
+    if seen is None:
+        return None
+    left = seen.ends_at - timezone.now()
+    return Certificate(seen.ends_at, left.days, certificates.level(seen, left) is not None)
 
 
 def percent(part: float | None) -> str:

@@ -72,6 +72,7 @@ def health(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) ->
         "why_disabled": health_of.why_disabled(webhook, streak),
         "tiles": health_of.tiles(waiting),
         "streak": streak,
+        "certificate": health_of.certificate(webhook),
         "limit": settings.WEBHOOK_DISABLE_AFTER,
         "attempts": health_of.last_attempts(webhook),
         "period": period,

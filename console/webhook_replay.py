@@ -17,7 +17,7 @@ from webhooks.models import OPEN, Delivery, Kind, WebhookConfig
 from webhooks.recovery import Only
 
 
-class MomentInput(UnfoldAdminTextInputWidget):
+class MomentInput(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # unfold has no types
     """A date and a time, in the person's time zone."""
 
     def __init__(self) -> None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -15,6 +16,10 @@ from webhooks.models import Notice, WebhookConfig
 # lives for six days is renewed two days before its end.
 FIRST, LAST = timedelta(days=14), timedelta(days=3)
 FIRST_PART, LAST_PART = 3, 6
+# What `level` says, of the rows of WebhookConfig.
+ENDS_SOON = Q(certificate_until__lt=Now() + FIRST) & Q(
+    certificate_until__lt=Now() + (F("certificate_until") - F("certificate_from")) / FIRST_PART
+)
 
 
 def note(webhook: WebhookConfig, seen: Validity) -> None:
@@ -40,10 +45,10 @@ def warn() -> None:
     ending = (
         WebhookConfig.objects.select_for_update(no_key=True, of=("self",), skip_locked=True)
         .filter(
+            ENDS_SOON,
             disabled_at=None,
             account__plan=Plan.ENTERPRISE,
             certificate_until__gt=Now(),
-            certificate_until__lt=Now() + FIRST,
         )
         .order_by("pk")
     )

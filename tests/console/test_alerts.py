@@ -61,11 +61,15 @@ def test_half_way_to_being_disabled(
     assert (f"is failing: {failures} pushes in a row" in shown(administrator)) is is_told
 
 
-@pytest.mark.parametrize(("days", "is_told"), [(15, False), (13, True)])
+@pytest.mark.parametrize(
+    ("days", "life", "is_told"), [(15, 90, False), (13, 90, True), (5, 6, False), (1, 6, True)]
+)
 def test_a_certificate_that_ends_soon(
-    webhook: WebhookConfig, administrator: User, days: int, is_told: bool
+    webhook: WebhookConfig, administrator: User, days: int, life: int, is_told: bool
 ) -> None:
-    WebhookConfig.objects.update(certificate_until=timezone.now() + timedelta(days=days))
+    until = timezone.now() + timedelta(days=days)
+    begins = until - timedelta(days=life)
+    WebhookConfig.objects.update(certificate_from=begins, certificate_until=until)
 
     assert ("The certificate of webhook" in shown(administrator)) is is_told
 

@@ -48,6 +48,34 @@ def delivery(webhook: WebhookConfig, state: State, **fields: Any) -> None:
     )  # fmt: skip
 
 
+# --- The certificate ---
+
+
+@pytest.mark.parametrize(
+    ("left", "words", "warned"),
+    [
+        (None, "", False),
+        (timedelta(days=60, hours=1), "60 days left.", False),
+        (timedelta(days=13, hours=1), "13 days left.", True),
+        (timedelta(hours=-1), "certificate ended at", True),
+    ],
+)
+def test_the_certificate_is_told_of(
+    make_webhook: MakeWebhook, ada: Client, left: timedelta | None, words: str, warned: bool
+) -> None:
+    now = timezone.now()
+    seen = (
+        {"certificate_from": now - timedelta(days=30), "certificate_until": now + left}
+        if left
+        else {}
+    )
+    shown = ada.get(page(make_webhook(**seen), "health")).content.decode()
+
+    assert words in shown
+    assert ("certificate" in shown.partition("under-tiles")[2]) == bool(left)
+    assert ('class="under-tiles alert' in shown) == warned
+
+
 # --- The streak ---
 
 

@@ -102,6 +102,21 @@ def test_a_trusted_certificate_of_the_urls_host_is_accepted_and_the_connection_k
     assert f"\r\nHost: {HOST}:{receiver.port}\r\n".encode() in receiver.requests[0]
 
 
+def test_a_new_connection_tells_how_long_the_certificate_is_valid(
+    client: Client, authority: trustme.CA
+) -> None:
+    until = datetime.datetime(2037, 5, 6, 7, 8, 9, tzinfo=datetime.UTC)
+    certificate = authority.issue_cert(HOST, not_after=until)
+
+    with Receiver(answering(), context=serving(certificate)) as receiver:
+        first, second = (post(client, receiver) for _ in range(2))
+
+    assert first.certificate is not None
+    assert first.certificate.begins_at < datetime.datetime.now(datetime.UTC)
+    assert first.certificate.ends_at == until
+    assert (receiver.connections, second.certificate) == (1, None)
+
+
 def test_a_certificate_of_an_ip_address_is_accepted_for_it(
     client: Client, authority: trustme.CA
 ) -> None:

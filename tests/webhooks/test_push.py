@@ -20,7 +20,18 @@ from metaaccess import VERSION
 from metaaccess.devices import NewStatus
 from metaaccess.models import Device
 from tests.conftest import API_KEY, MakeWebhook
-from webhooks import claims, health, http, outbox, payload, push, recovery, tasks, wake
+from webhooks import (
+    certificates,
+    claims,
+    health,
+    http,
+    outbox,
+    payload,
+    push,
+    recovery,
+    tasks,
+    wake,
+)
 from webhooks.chunk import Chunk, Settlement
 from webhooks.models import Delivery, State, WebhookConfig
 
@@ -827,6 +838,24 @@ def test_a_defect_of_ours_is_raised_and_the_push_is_taken_again(
 
     assert states() == [("sending", 0)], "until its lease runs out"
     assert not WebhookLog.objects.exists()
+
+
+@pytest.mark.parametrize("url_changed", [False, True])
+def test_the_certificate_that_a_push_saw_is_kept_with_its_url(
+    event: Delivery, webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch, url_changed: bool
+) -> None:
+    now = timezone.now().replace(microsecond=0)
+    seen = http.Validity(now - timedelta(days=1), now + timedelta(days=89))
+    answer = http.AttemptResult(200, "", "", "", 12, certificate=seen)
+    monkeypatch.setattr(http, "post", lambda *_, **__: answer)
+    chunk = claim(webhook)
+    if url_changed:
+        change_url(webhook)
+
+    list(push.send(chunk))
+
+    webhook.refresh_from_db()
+    assert certificates.validity(webhook) == (None if url_changed else seen)
 
 
 def test_a_key_in_a_redirect_is_in_no_log_and_in_no_reason(
