@@ -33,7 +33,9 @@ def alerts(request: HttpRequest) -> list[Alert]:
     outage = [_outage(found["outage"])] if found["outage"] else []
     # The dashboard has a panel of them, with the causes.
     kinds = () if request.path == reverse("admin:index") else _MANY
-    return outage + [_alert(kind, found[kind], found[f"a_{kind}"]) for kind in kinds if found[kind]]
+    drawn = [_alert(kind, found[kind], found[f"a_{kind}"]) for kind in kinds if found[kind]]
+    # A page that is about the trouble tells of it itself.
+    return outage + [alert for alert in drawn if alert.href != request.path]
 
 
 def trouble(request: HttpRequest) -> dict[str, Any]:

@@ -94,3 +94,16 @@ def test_an_outage_of_ours_is_told_to_all_and_on_the_dashboard_too(
 
 def test_where_all_is_well_nothing_is_said(webhook: WebhookConfig, administrator: User) -> None:
     assert "alert-" not in shown(administrator)
+
+
+def test_the_page_of_the_trouble_does_not_say_it_twice(
+    webhook: WebhookConfig, administrator: User
+) -> None:
+    disable(webhook)
+    client = Client()
+    client.force_login(administrator)
+
+    health = reverse("admin:webhooks_webhookconfig_health", args=[webhook.pk])
+
+    assert "See the webhook" in shown(administrator)
+    assert "See the webhook" not in client.get(health).content.decode()
