@@ -31,7 +31,7 @@ from api.views import AccountViewSet, account_for
 from eventlog import record
 from metaaccess.models import Status
 from webhooks import recovery
-from webhooks.models import SETTINGS_FIELDS, WebhookConfig
+from webhooks.models import SEALED_FOR, SETTINGS_FIELDS, WebhookConfig
 from webhooks.recovery import Held, Only
 from webhooks.validators import (
     MAX_API_KEY_LENGTH,
@@ -85,7 +85,8 @@ class WebhookSerializer(StrictModelSerializer):
         allow_blank=True,
         pattern=_WHSEC,
         help_text="`whsec_` and 24 to 64 bytes in base64: pushes are then signed as Standard "
-        "Webhooks describes. An empty text removes it. Never shown again.",
+        "Webhooks describes. A new one and the one that it replaces both sign for 24 hours: tell "
+        "the receiver meanwhile. An empty text removes both. Never shown again.",
     )
     events = serializers.ListField(
         child=serializers.ChoiceField(Status.choices),
@@ -116,13 +117,14 @@ class WebhookSerializer(StrictModelSerializer):
         model = WebhookConfig
         fields = (
             "id", "account_id", "name", "url", "api_key", "api_key_hint", "signing_secret",
-            "signing_secret_hint", "events", "enabled", "state", "events_per_push", "in_order",
-            "consecutive_failures", "failing_since", "disabled_at", "disabled_reason",
-            "held_events", "created_at",
+            "signing_secret_hint", "previous_signing_secret_until", "events", "enabled", "state",
+            "events_per_push", "in_order", "consecutive_failures", "failing_since", "disabled_at",
+            "disabled_reason", "held_events", "created_at",
         )  # fmt: skip
         read_only_fields = (
-            "api_key_hint", "signing_secret_hint", "consecutive_failures", "failing_since",
-            "disabled_at", "disabled_reason", "created_at",
+            "api_key_hint", "signing_secret_hint", "previous_signing_secret_until",
+            "consecutive_failures", "failing_since", "disabled_at", "disabled_reason",
+            "created_at",
         )  # fmt: skip
 
     def validate_signing_secret(self, secret: str) -> str:
@@ -168,7 +170,7 @@ class WebhookSerializer(StrictModelSerializer):
             del values["signing_secret"], webhook.signing_secret
         for name, value in values.items():
             setattr(webhook, name, value)
-        webhook.full_clean(exclude=["api_key_sealed", "signing_secret_sealed"])
+        webhook.full_clean(exclude=list(SEALED_FOR))
         webhook.save()
         if enabled != webhook.enabled:
             (recovery.enable if enabled else recovery.disable)([webhook.pk], REASON)

@@ -107,13 +107,14 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         label="Signing secret",
         validators=[validate_signing_secret],
         help_text="Pushes are then signed as Standard Webhooks describes: the receiver can check "
-        "that they come from here and were not changed. It begins with whsec_.",
+        "that they come from here and were not changed. It begins with whsec_. When it is "
+        "replaced, both sign for 24 hours: tell the receiver meanwhile.",
     )
     remove_signing_secret = forms.BooleanField(
         label="Remove the signing secret",
         required=False,
         widget=UnfoldBooleanWidget,
-        help_text="Pushes are then no longer signed.",
+        help_text="Pushes are then no longer signed, with one that was replaced neither.",
     )
 
     class Meta:

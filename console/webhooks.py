@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -192,6 +193,7 @@ class WebhooksAdmin(AccountAdmin):
             if context["errors"]:  # the form wrote into it what was refused
                 webhook = self.get_object(request, str(webhook.pk))
             context |= webhook_pages.frame(self, request, webhook, "settings")
+            context["signed_twice_until"] = webhook.signed_twice_until(timezone.now())
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 

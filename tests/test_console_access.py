@@ -23,7 +23,7 @@ CANARY_ID = "CANARYWORD000001"
 CANARY_URL = f"https://{CANARY}.example/"
 LOG_ONS = ("logged on", "logged off", "failed authentication")
 # These cannot hold a word: they are made of secrets.
-SECRETS = {"password", "digest", "token_key"} | {
+SECRETS = {"password", "digest", "token_key", "previous_signing_secret_sealed"} | {
     f"{name}_{part}" for name in ("api_key", "signing_secret") for part in ("sealed", "hint")
 }
 

@@ -6,4 +6,4 @@ class WebhooksConfig(AppConfig):
     verbose_name = "Webhooks"
 
     def ready(self) -> None:
-        from webhooks import receivers  # noqa: F401, PLC0415  # connects the signal
+        from webhooks import checks, receivers  # noqa: F401, PLC0415  # they register themselves

@@ -77,9 +77,9 @@ ORDER BY d.id
 """
 _REPAIR = f"""
 INSERT INTO webhooks_delivery
-    (webhook_id, event_id, device_id, status, timestamp, kind, state, attempts)
-SELECT id, event_id, device_id, status, timestamp, %(event)s, %(pending)s, 0
-FROM ({_MISSING}) AS missing RETURNING webhook_id
+    (webhook_id, account_id, event_id, device_id, status, timestamp, kind, state, attempts)
+SELECT w.id, w.account_id, event_id, device_id, status, timestamp, %(event)s, %(pending)s, 0
+FROM ({_MISSING}) AS missing JOIN webhooks_webhookconfig w USING (id) RETURNING webhook_id
 """  # noqa: S608
 
 

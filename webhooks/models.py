@@ -1,7 +1,7 @@
 """The webhooks' settings and the one table of the pipeline."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Any
 from uuid import uuid4
@@ -27,6 +27,14 @@ SETTINGS_FIELDS = (
     "name", "url", "api_key_sealed", "api_key_hint", "signing_secret_sealed",
     "signing_secret_hint", "events", "events_per_push", "in_order",
 )  # fmt: skip
+# What is sealed, and to what each is bound. A replaced signing secret stays what it was.
+SEALED_FOR = {
+    "api_key_sealed": "{}",
+    "signing_secret_sealed": "signing secret of {}",
+    "previous_signing_secret_sealed": "signing secret of {}",
+}
+# How long a replaced signing secret still signs beside the new one: time to tell the receiver.
+SIGNED_TWICE_FOR = timedelta(hours=24)
 
 
 def every_status() -> list[str]:
@@ -42,6 +50,12 @@ class WebhookQuerySet(models.QuerySet["WebhookConfig"]):
     def disabled_between(self, first: datetime, last: datetime) -> "WebhookQuerySet":
         """Those that were disabled from `first` to `last`, and still are."""
         return self.filter(disabled_at__range=(first, last))
+
+    def forget_replaced_signing_secrets(self) -> int:
+        """Those that sign no longer; how many."""
+        return self.filter(previous_signing_secret_until__lte=Now()).update(
+            previous_signing_secret_sealed="", previous_signing_secret_until=None
+        )
 
     def with_held_events(self) -> "WebhookQuerySet":
         """Annotates `held_events`: how many events wait for a webhook that is not active."""
@@ -91,6 +105,12 @@ class WebhookConfig(models.Model):
         blank=True,
         editable=False,
         help_text="The signing secret's last 4 characters.",
+    )
+    previous_signing_secret_sealed = models.TextField(
+        blank=True, editable=False, help_text="The one that it replaced, encrypted."
+    )
+    previous_signing_secret_until = models.DateTimeField(
+        null=True, editable=False, help_text="Until when pushes are signed with that one, too."
     )
     events = ArrayField(
         models.CharField(max_length=20, choices=Status),
@@ -162,6 +182,13 @@ class WebhookConfig(models.Model):
                 | Q(consecutive_failures__gt=0, failing_since__isnull=False),
                 name="a_streak_has_a_beginning",
             ),
+            models.CheckConstraint(
+                condition=Q(previous_signing_secret_sealed="", previous_signing_secret_until=None)
+                | ~Q(signing_secret_sealed="")
+                & ~Q(previous_signing_secret_sealed="")
+                & Q(previous_signing_secret_until__isnull=False),
+                name="a_replaced_signing_secret_has_an_end",
+            ),
         )
 
     def __str__(self) -> str:
@@ -170,7 +197,8 @@ class WebhookConfig(models.Model):
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
         """Settings are saved without the health, which workers change meanwhile.
 
-        Another URL or key begins a new epoch: failures of the old one say nothing of it.
+        Another URL or key begins a new epoch: failures of the old one say nothing of it. A signing
+        secret that is replaced goes on signing for a while; one that is removed does not.
         """
         if self._state.adding or update_fields is not None:
             super().save(*args, update_fields=update_fields, **kwargs)
@@ -188,7 +216,31 @@ class WebhookConfig(models.Model):
             WebhookConfig.objects.filter(~Q(events=self.events), pk=self.pk).update(
                 subscribed_at=Now()
             )
+            self._keep_replaced_signing_secret()
             super().save(update_fields=SETTINGS_FIELDS)
+
+    def _keep_replaced_signing_secret(self) -> None:
+        """What the row has now, not what this object was loaded with, is what pushes are signed
+        with up to here."""
+        replaced = WebhookConfig.objects.filter(
+            ~Q(signing_secret_sealed__in=("", self.signing_secret_sealed)), pk=self.pk
+        )
+        if self.signing_secret_sealed:
+            found = replaced.update(
+                previous_signing_secret_sealed=F("signing_secret_sealed"),
+                previous_signing_secret_until=Now() + SIGNED_TWICE_FOR,
+                signing_secret_sealed=self.signing_secret_sealed,
+            )
+        else:
+            found = replaced.update(
+                previous_signing_secret_sealed="",
+                previous_signing_secret_until=None,
+                signing_secret_sealed="",
+            )
+        if found:
+            self.refresh_from_db(
+                fields=("previous_signing_secret_sealed", "previous_signing_secret_until")
+            )
 
     @property
     def enabled(self) -> bool:
@@ -206,44 +258,62 @@ class WebhookConfig(models.Model):
             return "disabled"
         return "failing" if self.consecutive_failures else "active"
 
+    def sealed_for(self, field: str) -> str:
+        """What the sealed value of a field of SEALED_FOR is bound to: this row, and its account."""
+        return SEALED_FOR[field].format(f"webhook {self.uid} of account {self.account_id}")
+
+    def _unseal(self, field: str) -> str:
+        """Empty where there is none; raises SecretError where it does not open."""
+        sealed: str = getattr(self, field)
+        return secrets.unseal(sealed, self.sealed_for(field)) if sealed else ""
+
+    def _seal(self, field: str, secret: str) -> bool:
+        """Whether it is another one: sealed anew, the same would look like another, too."""
+        try:
+            if compare_digest(self._unseal(field).encode(), secret.encode()):
+                return False
+        except secrets.SecretError:
+            pass  # what does not open is replaced
+        setattr(self, field, secrets.seal(secret, self.sealed_for(field)))
+        return True
+
     @property
     def api_key(self) -> str:
         """The key itself: for the request's header, and for nothing that is written or shown."""
-        return secrets.unseal(self.api_key_sealed, self._secret_context)
+        return secrets.unseal(self.api_key_sealed, self.sealed_for("api_key_sealed"))
 
     @api_key.setter
     def api_key(self, key: str) -> None:
         validate_api_key(key)
-        if self.api_key_sealed and self._has_key(key):
-            return  # sealed anew it would look like another key, and begin a new epoch
-        self.api_key_sealed = secrets.seal(key, self._secret_context)
-        self.api_key_hint = _hint(key)
-
-    def _has_key(self, key: str) -> bool:
-        try:
-            return compare_digest(self.api_key, key)
-        except secrets.SecretError:
-            return False
-
-    @property
-    def _secret_context(self) -> str:
-        return f"webhook {self.uid} of account {self.account_id}"
+        if self._seal("api_key_sealed", key):
+            self.api_key_hint = _hint(key)
 
     @property
     def signing_secret(self) -> str:
         """What pushes are signed with: for that alone. Empty: they are not signed."""
-        sealed = self.signing_secret_sealed
-        return secrets.unseal(sealed, f"signing secret of {self._secret_context}") if sealed else ""
+        return self._unseal("signing_secret_sealed")
 
     @signing_secret.setter
     def signing_secret(self, secret: str) -> None:
         validate_signing_secret(secret)
-        sealed = secrets.seal(secret, f"signing secret of {self._secret_context}")
-        self.signing_secret_sealed, self.signing_secret_hint = sealed, _hint(secret)
+        if self._seal("signing_secret_sealed", secret):
+            self.signing_secret_hint = _hint(secret)
 
     @signing_secret.deleter
     def signing_secret(self) -> None:
         self.signing_secret_sealed = self.signing_secret_hint = ""
+
+    def signed_twice_until(self, now: datetime) -> datetime | None:
+        """Until when a replaced secret signs, too; None: it signs no longer, or there is none."""
+        until = self.previous_signing_secret_until
+        return until if until is not None and until > now else None
+
+    def signing_secrets(self, at: datetime) -> list[str]:
+        """All that a push is signed with at a time on the database's clock, the newest first."""
+        columns = ["signing_secret_sealed"] if self.signing_secret_sealed else []
+        if self.signed_twice_until(at):
+            columns.append("previous_signing_secret_sealed")
+        return [self._unseal(column) for column in columns]
 
     @property
     def described(self) -> str:
@@ -295,6 +365,17 @@ class Delivery(models.Model):
         on_delete=models.CASCADE,
         related_name="deliveries",
         db_index=False,  # the index below begins with it, but for the rows that are done
+        db_constraint=False,  # the database's own constraint ties it together with the account
+    )
+    # The webhook's account: a constraint of two columns refuses any other (docs/adr/0018).
+    account = models.ForeignKey(
+        Account,
+        on_delete=models.DO_NOTHING,  # rows go with their webhook, which goes with its account
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        editable=False,
+        help_text="Whose webhook it is.",
     )
     event_id = models.UUIDField(help_text="The event; the device log has the same.")
     device_id = models.CharField(max_length=16, help_text="Whose status changed.")

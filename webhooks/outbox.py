@@ -26,8 +26,8 @@ _PRUNE_ROWS = 10_000
 # A webhook that is being deleted meanwhile is waited for, and then gets nothing.
 _ADD = """
 WITH added AS (INSERT INTO webhooks_delivery
-    (webhook_id, event_id, device_id, status, timestamp, kind, state, attempts)
-SELECT w.id, e.event_id, e.device_id, e.status, e.timestamp, %s, %s, 0
+    (webhook_id, account_id, event_id, device_id, status, timestamp, kind, state, attempts)
+SELECT w.id, w.account_id, e.event_id, e.device_id, e.status, e.timestamp, %s, %s, 0
 FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::bigint[])
     WITH ORDINALITY AS e(account_id, event_id, device_id, status, timestamp, place)
 JOIN webhooks_webhookconfig w ON w.account_id = e.account_id AND e.status = ANY(w.events)
@@ -58,19 +58,20 @@ def add(changes: Sequence[StatusChange]) -> set[int]:
 
 _ADD_TEST = """
 INSERT INTO webhooks_delivery
-    (webhook_id, event_id, device_id, status, timestamp, kind, state, attempts, push_id)
-VALUES (%s, %s, %s, %s, floor(extract(epoch FROM statement_timestamp()) * 1000), %s, %s, 0, %s)
+    (webhook_id, account_id, event_id, device_id, status, timestamp, kind, state, attempts, push_id)
+VALUES
+    (%s, %s, %s, %s, %s, floor(extract(epoch FROM statement_timestamp()) * 1000), %s, %s, 0, %s)
 """
 
 
 def add_test(webhook: WebhookConfig, device_id: str) -> UUID:
     """An event that goes out alone, once, even while the webhook is disabled; its push ID."""
     push_id = uuid4()
-    status = webhook.events[0]
+    event = (uuid4(), device_id, webhook.events[0])
     with connection.cursor() as cursor:
         cursor.execute(
             _ADD_TEST,
-            [webhook.pk, uuid4(), device_id, status, Kind.TEST, State.PENDING, push_id],
+            [webhook.pk, webhook.account_id, *event, Kind.TEST, State.PENDING, push_id],
         )
     return push_id
 
@@ -80,8 +81,8 @@ def add_test(webhook: WebhookConfig, device_id: str) -> UUID:
 # was: a claim takes it like one that its worker left.
 _ADD_REPLAY = """
 INSERT INTO webhooks_delivery
-    (webhook_id, event_id, device_id, status, timestamp, kind, state, attempts, push_id)
-SELECT %s, COALESCE(logged.event_id, gen_random_uuid()), e.device_id, e.status, e.timestamp,
+    (webhook_id, account_id, event_id, device_id, status, timestamp, kind, state, attempts, push_id)
+SELECT %s, %s, COALESCE(logged.event_id, gen_random_uuid()), e.device_id, e.status, e.timestamp,
     %s, %s, 0, %s
 FROM unnest(%s::text[], %s::text[], %s::bigint[])
     WITH ORDINALITY AS e(device_id, status, timestamp, place)
@@ -108,8 +109,11 @@ def add_replay(webhook: WebhookConfig, events: Sequence[Event]) -> UUID:
     with connection.cursor() as cursor:
         cursor.execute(
             _ADD_REPLAY,
-            [webhook.pk, Kind.REPLAY, State.RETRYING, push_id, *columns, webhook.account_id],
-        )
+            [
+                webhook.pk, webhook.account_id, Kind.REPLAY, State.RETRYING, push_id, *columns,
+                webhook.account_id,
+            ],
+        )  # fmt: skip
     return push_id
 
 
@@ -125,8 +129,8 @@ WHERE d.webhook_id = %(webhook)s AND d.kind = %(event)s AND d.state = ANY(%(stat
 """
 _REPLAY = f"""
 INSERT INTO webhooks_delivery
-    (webhook_id, event_id, device_id, status, timestamp, kind, state, attempts)
-SELECT d.webhook_id, d.event_id, d.device_id, d.status, d.timestamp, %(replay)s, 0, 0
+    (webhook_id, account_id, event_id, device_id, status, timestamp, kind, state, attempts)
+SELECT d.webhook_id, d.account_id, d.event_id, d.device_id, d.status, d.timestamp, %(replay)s, 0, 0
 {_REPLAYABLE} ORDER BY d.id LIMIT %(limit)s
 """  # both parts are constants
 

@@ -62,7 +62,7 @@ class Sender:
 
     def __init__(self, chunk: Chunk) -> None:
         self.chunk = chunk
-        self._signing_secret = chunk.webhook.signing_secret
+        self._signing_secrets = chunk.webhook.signing_secrets(chunk.claimed_at)
         self.headers = {
             "Content-Type": "application/json",
             "Authorization": chunk.webhook.api_key,
@@ -129,9 +129,9 @@ class Sender:
             "Webhook-Id": str(push.push_id),
             "Webhook-Timestamp": str(int(began.timestamp())),
         }
-        if self._signing_secret:
+        if self._signing_secrets:
             headers["Webhook-Signature"] = signing.sign(
-                self._signing_secret, headers["Webhook-Id"], headers["Webhook-Timestamp"], body
+                self._signing_secrets, headers["Webhook-Id"], headers["Webhook-Timestamp"], body
             )
         result = http.post(
             self.chunk.webhook.url, headers, body, timeout_s=settings.WEBHOOK_TIMEOUT_S

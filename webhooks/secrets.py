@@ -34,12 +34,22 @@ def seal(text: str, context: str) -> str:
     return f"{name}.{urlsafe_b64encode(nonce + sealed).decode()}"
 
 
+def key_names() -> list[str]:
+    """The names of WEBHOOK_KEYS as sealed values have them, the newest first."""
+    return [_cipher(key)[0] for key in settings.WEBHOOK_KEYS]
+
+
+def key_name(sealed: str) -> str:
+    """The name of the key that a value was sealed under."""
+    return sealed.partition(".")[0]
+
+
 def unseal(sealed: str, context: str) -> str:
     """The reverse of `seal`. Raises SecretError; the message holds no part of the secret."""
     name, _, value = sealed.partition(".")
     for key in settings.WEBHOOK_KEYS:
-        key_name, cipher = _cipher(key)
-        if key_name == name:
+        known, cipher = _cipher(key)
+        if known == name:
             break
     else:
         raise SecretError(f"no key of WEBHOOK_KEYS is the one named {name!r} that sealed {context}")

@@ -22,6 +22,7 @@ from webhooks import (
     wake,
 )
 from webhooks.chunk import Chunk
+from webhooks.models import WebhookConfig
 
 # A task works this long on one webhook, then queues itself again behind the others.
 TURN_S = 5.0
@@ -98,8 +99,9 @@ def check() -> None:
 
 @shared_task
 def prune() -> None:
-    """Retention: held events, ended deliveries, notices, logs."""
+    """Retention: held events, ended deliveries, notices, logs, replaced signing secrets."""
     outbox.discard_held(settings.WEBHOOK_HELD_DAYS)
     outbox.prune(settings.EVENT_LOG_DAYS)
     notices.prune(settings.EVENT_LOG_DAYS)
     record.prune()
+    WebhookConfig.objects.forget_replaced_signing_secrets()

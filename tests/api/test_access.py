@@ -99,7 +99,8 @@ def acme(account: Account, make_webhook: MakeWebhook) -> Rows:
     webhook = make_webhook(name=CANARY, url=f"https://{CANARY}.example/", events=["deleted"])
     device = Device.objects.create(account=account, device_id=DEVICE_ID, name=CANARY)
     delivery = Delivery.objects.create(
-        webhook=webhook, event_id=uuid4(), device_id=DEVICE_ID, status="deleted", timestamp=1,
+        webhook=webhook, account_id=webhook.account_id,
+        event_id=uuid4(), device_id=DEVICE_ID, status="deleted", timestamp=1,
         state=State.FAILED, push_id=UUID(int=1),
     )  # fmt: skip
     attempt = WebhookLog.objects.create(

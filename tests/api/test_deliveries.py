@@ -37,7 +37,8 @@ def test_held_is_what_waits_for_a_disabled_webhook(
     ada: Program, delivery: Delivery, webhook: WebhookConfig
 ) -> None:
     Delivery.objects.create(
-        webhook=webhook, event_id=UUID(int=1), device_id="A" * 16, status="compliant",
+        webhook=webhook, account_id=webhook.account_id,
+        event_id=UUID(int=1), device_id="A" * 16, status="compliant",
         timestamp=1, state=State.DELIVERED,
     )  # fmt: skip
     assert states(ada) == ["delivered", "pending"]

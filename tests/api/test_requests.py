@@ -69,7 +69,8 @@ def test_pushes_are_queued_once(ada: Program, webhook: WebhookConfig, path: str)
     address = f"webhooks/{webhook.pk}/test"
     if path == "redeliver":
         delivery = Delivery.objects.create(
-            webhook=webhook, event_id="0" * 32, device_id="A" * 16, status="deleted",
+            webhook=webhook, account_id=webhook.account_id,
+            event_id="0" * 32, device_id="A" * 16, status="deleted",
             timestamp=1, state=3,
         )  # fmt: skip
         address = f"deliveries/{delivery.pk}/redeliver"

@@ -159,8 +159,9 @@ def rows(transactional_db: None, account: Account, make_webhook: MakeWebhook) ->
         Delivery.objects.get_or_create(
             pk=KNOWN_ID,
             defaults={
-                "webhook_id": KNOWN_ID, "event_id": "0" * 32, "device_id": DEVICE_ID,
-                "status": "installed", "timestamp": NOON_MS, "state": State.DELIVERED,
+                "webhook_id": KNOWN_ID, "account": account, "event_id": "0" * 32,
+                "device_id": DEVICE_ID, "status": "installed", "timestamp": NOON_MS,
+                "state": State.DELIVERED,
             },
         )  # fmt: skip
 

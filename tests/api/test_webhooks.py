@@ -29,7 +29,7 @@ def test_a_webhook_is_added(ada: Program, account: Account) -> None:
     assert (body.pop("id"), bool(body.pop("created_at"))) == (webhook.pk, True)
     assert body == {
         "account_id": account.pk, "name": "SIEM", "url": NEW["url"], "api_key_hint": "iver",
-        "signing_secret_hint": SECRET[-4:],
+        "signing_secret_hint": SECRET[-4:], "previous_signing_secret_until": None,
         "events": ["compliant", "non_compliant", "installed", "deleted"], "enabled": True,
         "state": "active", "events_per_push": 1, "in_order": False, "consecutive_failures": 0,
         "failing_since": None, "disabled_at": None, "disabled_reason": "", "held_events": 0,

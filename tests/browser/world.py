@@ -209,6 +209,7 @@ def disable(webhook: WebhookConfig, at: datetime) -> None:
     Delivery.objects.bulk_create(
         Delivery(
             webhook=webhook,
+            account_id=webhook.account_id,
             event_id=uuid5(NAMESPACE, f"held {number}"),
             device_id=FLEET[number % len(FLEET)][0],
             status=CHANGES[number % 2],

@@ -46,7 +46,8 @@ def failure(webhook: WebhookConfig, **fields: Any) -> WebhookLog:
 
 def delivery(webhook: WebhookConfig, state: State, kind: Kind = Kind.EVENT) -> None:
     Delivery.objects.create(
-        webhook=webhook, event_id=uuid4(), device_id="6WXJURV8QAM0I7KC", status="compliant",
+        webhook=webhook, account_id=webhook.account_id,
+        event_id=uuid4(), device_id="6WXJURV8QAM0I7KC", status="compliant",
         timestamp=1, state=state, kind=kind,
     )  # fmt: skip
 

@@ -154,7 +154,8 @@ def test_the_page_says_what_waits(
     webhook = WebhookConfig.objects.create(account=device.account, name="SIEM", **fields)
     for number, its_state in enumerate((state, State.DELIVERED)):
         Delivery.objects.create(
-            webhook=webhook, event_id=uuid4(), device_id=device.device_id, status="compliant",
+            webhook=webhook, account_id=webhook.account_id,
+            event_id=uuid4(), device_id=device.device_id, status="compliant",
             timestamp=number, state=its_state,
         )  # fmt: skip
 

@@ -43,7 +43,8 @@ def attempt(webhook: WebhookConfig, **fields: Any) -> WebhookLog:
 
 def delivery(webhook: WebhookConfig, state: State, **fields: Any) -> None:
     Delivery.objects.create(
-        webhook=webhook, event_id=uuid4(), status="compliant", timestamp=1, state=state,
+        webhook=webhook, account_id=webhook.account_id,
+        event_id=uuid4(), status="compliant", timestamp=1, state=state,
         **({"device_id": "6WXJURV8QAM0I7KC"} | fields),
     )  # fmt: skip
 

@@ -113,7 +113,7 @@ def signed(
         "Content-Type": "application/json",
         "Webhook-Id": push_id,
         "Webhook-Timestamp": stamp,
-        "Webhook-Signature": signing.sign(secret, push_id, stamp, whole),
+        "Webhook-Signature": signing.sign([secret], push_id, stamp, whole),
     }
 
 

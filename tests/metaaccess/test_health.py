@@ -46,8 +46,8 @@ def test_without_postgresql_it_is_not(client: Client, monkeypatch: pytest.Monkey
 def test_metrics_count_what_waits(client: Client, webhook: WebhookConfig) -> None:
     for state in (State.PENDING, State.PENDING, State.RETRYING, State.DELIVERED):
         Delivery.objects.create(
-            webhook=webhook, event_id=uuid4(), device_id="A" * 16, status="deleted", timestamp=1,
-            state=state,
+            webhook=webhook, account=webhook.account, event_id=uuid4(), device_id="A" * 16,
+            status="deleted", timestamp=1, state=state,
         )  # fmt: skip
 
     def figures() -> dict[str, float]:

@@ -122,6 +122,16 @@ def test_webhook_create_is_written_to_the_admin_log_without_the_key(account: Acc
     assert AdminLog.objects.get().account == account
 
 
+def test_webhook_create_reads_the_key_from_standard_input(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO("a key with spaces, and a final newline\n"))
+
+    run("webhook_create", "--account", account.pk, "--url", URL, "--api-key", "-")
+
+    assert WebhookConfig.objects.get().api_key == "a key with spaces, and a final newline"
+
+
 def test_webhook_create_stores_no_key_in_the_clear(account: Account) -> None:
     run(*CREATE)
 

@@ -136,9 +136,10 @@ def test_a_subscription_is_expected_from_its_beginning(
 
 
 def test_tests_and_repeats_are_no_part_of_it(devices: list[Device], capsys: Any) -> None:
+    webhook = WebhookConfig.objects.all()[0]
     for kind in (Kind.TEST, Kind.REPLAY):
         Delivery.objects.create(
-            webhook=WebhookConfig.objects.all()[0], event_id=uuid4(), device_id="A" * 16,
+            webhook=webhook, account_id=webhook.account_id, event_id=uuid4(), device_id="A" * 16,
             status="compliant", timestamp=1, kind=kind,
         )  # fmt: skip
 

@@ -11,6 +11,8 @@ import pytest
 import responses
 import time_machine
 from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -29,6 +31,7 @@ from webhooks import (
     payload,
     push,
     recovery,
+    signing,
     tasks,
     wake,
 )
@@ -578,6 +581,112 @@ def test_a_signature_is_verified_by_the_standards_own_package(
     old = {"Webhook-Timestamp": str(int(headers["Webhook-Timestamp"]) - 301)}
     with pytest.raises(WebhookVerificationError, match="too old"):
         verifier.verify(body, headers | old)
+
+
+NEW_SECRET = "whsec_" + "bmV3IHNlY3JldCwgbmV3IHNlY3JldCwgbmV3"
+
+
+def signed_with(receiver: responses.RequestsMock) -> list[list[str]]:
+    """For each push, the secrets of which its receiver would find a signature that fits."""
+    found = []
+    for call in receiver.calls:
+        assert isinstance(call.request.body, bytes)
+        headers = call.request.headers
+        signatures = headers.get("Webhook-Signature", "").split()
+        of = [
+            next(
+                (
+                    secret
+                    for secret in (SIGNING_SECRET, NEW_SECRET)
+                    if signature
+                    == signing.sign([secret], headers["Webhook-Id"], headers["Webhook-Timestamp"],
+                                    call.request.body)
+                ),
+                "none of them",
+            )
+            for signature in signatures
+        ]  # fmt: skip
+        found.append(of)
+        Webhook(of[0]).verify(call.request.body, dict(headers))
+        Webhook(of[-1]).verify(call.request.body, dict(headers))
+    return found
+
+
+def test_a_replaced_secret_signs_beside_the_new_one_for_a_day(
+    webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    webhook.signing_secret = SIGNING_SECRET
+    webhook.save()
+    receiver.post(URL)
+
+    webhook.signing_secret = NEW_SECRET
+    webhook.save()
+    left = WebhookConfig.objects.annotate(
+        left=F("previous_signing_secret_until") - Now()
+    ).get().left  # fmt: skip
+    recovery.send_test(webhook)
+    tasks.push_due(webhook.pk)
+    # A day later, by the database's clock.
+    WebhookConfig.objects.update(
+        previous_signing_secret_until=F("previous_signing_secret_until") - timedelta(hours=24)
+    )
+    recovery.send_test(webhook)
+    tasks.push_due(webhook.pk)
+
+    assert timedelta(hours=23, minutes=59) < left <= timedelta(hours=24)
+    assert signed_with(receiver) == [[NEW_SECRET, SIGNING_SECRET], [NEW_SECRET]]
+
+
+def test_the_same_secret_entered_again_replaces_nothing(webhook: WebhookConfig) -> None:
+    for _ in range(2):
+        webhook.signing_secret = SIGNING_SECRET
+        webhook.save()
+
+    assert WebhookConfig.objects.get().previous_signing_secret_until is None
+
+
+def test_of_three_secrets_the_last_two_sign(
+    webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    third = "whsec_" + "dGhpcmQgc2VjcmV0LCB0aGlyZCBzZWNyZXQs"
+    for secret in (third, SIGNING_SECRET, NEW_SECRET):
+        webhook.signing_secret = secret
+        webhook.save()
+    receiver.post(URL)
+    recovery.send_test(webhook)
+
+    tasks.push_due(webhook.pk)
+
+    assert signed_with(receiver) == [[NEW_SECRET, SIGNING_SECRET]]
+
+
+def test_a_secret_that_is_removed_takes_the_replaced_one_with_it(webhook: WebhookConfig) -> None:
+    for secret in (SIGNING_SECRET, NEW_SECRET):
+        webhook.signing_secret = secret
+        webhook.save()
+
+    del webhook.signing_secret
+    webhook.save()
+
+    (row,) = WebhookConfig.objects.values(
+        "signing_secret_sealed", "previous_signing_secret_sealed", "previous_signing_secret_until"
+    )
+    assert list(row.values()) == ["", "", None]
+
+
+def test_a_replaced_secret_is_forgotten_when_it_signs_no_longer(webhook: WebhookConfig) -> None:
+    for secret in (SIGNING_SECRET, NEW_SECRET):
+        webhook.signing_secret = secret
+        webhook.save()
+    tasks.prune()
+    assert WebhookConfig.objects.get().previous_signing_secret_sealed
+    WebhookConfig.objects.update(previous_signing_secret_until=Now())
+
+    tasks.prune()
+
+    row = WebhookConfig.objects.get()
+    assert (row.previous_signing_secret_sealed, row.previous_signing_secret_until) == ("", None)
+    assert row.signing_secret == NEW_SECRET
 
 
 def test_without_a_secret_nothing_is_signed(

@@ -4,7 +4,7 @@ import json
 from typing import Any, NamedTuple
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from metaaccess.models import Account, User
 from tests.conftest import API_KEY, MakeWebhook
 from webhooks import payload, recovery, retry
-from webhooks.models import Delivery, WebhookConfig
+from webhooks.models import Delivery, Notice, WebhookConfig
 from webhooks.secrets import SecretError, seal, unseal
 
 # --- The body ---
@@ -285,6 +285,21 @@ def test_another_url_of_a_disabled_webhook_does_not_enable_it(make_webhook: Make
         ("a_disabled_webhook_says_why", {"disabled_reason": "by hand"}),
         ("a_streak_has_a_beginning", {"consecutive_failures": 1}),
         ("a_streak_has_a_beginning", {"failing_since": timezone.now()}),
+        (
+            "a_replaced_signing_secret_has_an_end",
+            {"previous_signing_secret_until": timezone.now()},
+        ),
+        (
+            "a_replaced_signing_secret_has_an_end",
+            {"signing_secret_sealed": "s", "previous_signing_secret_sealed": "s"},
+        ),
+        (
+            "a_replaced_signing_secret_has_an_end",
+            {
+                "previous_signing_secret_sealed": "s",
+                "previous_signing_secret_until": timezone.now(),
+            },
+        ),
     ],
 )
 def test_a_webhook_keeps_to(
@@ -296,6 +311,57 @@ def test_a_webhook_keeps_to(
         WebhookConfig.objects.update(**values)
 
     assert list(WebhookConfig.objects.values()) == before
+
+
+def deferred_until_now() -> None:
+    """Foreign keys are looked at when a transaction ends; a test's never does."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+@pytest.mark.parametrize(
+    ("constraint", "row"),
+    [
+        ("a_delivery_is_of_its_webhooks_account", Delivery),
+        ("a_notice_is_of_its_webhooks_account", Notice),
+    ],
+)
+def test_the_database_ties_a_row_to_its_webhooks_account(
+    webhook: WebhookConfig, other_account: Account, constraint: str, row: Any
+) -> None:
+    recovery.send_test(webhook)
+    Notice.objects.create(webhook=webhook, account=webhook.account, kind=Notice.Kind.DISABLED)
+
+    broken = pytest.raises(IntegrityError, match=f'"{constraint}"')
+    with broken, transaction.atomic():
+        row.objects.update(account=other_account)
+        deferred_until_now()
+
+    assert row.objects.get().account_id == webhook.account_id
+
+
+def test_a_webhook_with_deliveries_does_not_move_to_another_account(
+    webhook: WebhookConfig, other_account: Account
+) -> None:
+    recovery.send_test(webhook)
+
+    broken = pytest.raises(IntegrityError, match='"a_delivery_is_of_its_webhooks_account"')
+    with broken, transaction.atomic():
+        WebhookConfig.objects.update(account=other_account)
+        deferred_until_now()
+
+    assert WebhookConfig.objects.get().account_id == webhook.account_id
+
+
+def test_an_account_that_is_deleted_takes_its_deliveries_along(
+    webhook: WebhookConfig, account: Account
+) -> None:
+    recovery.send_test(webhook)
+
+    account.delete()
+    deferred_until_now()
+
+    assert (WebhookConfig.objects.count(), Delivery.objects.count()) == (0, 0)
 
 
 def test_an_email_address_is_in_lower_case(administrator: User) -> None:

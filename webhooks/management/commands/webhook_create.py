@@ -1,3 +1,4 @@
+import sys
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -15,7 +16,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--account", required=True, help="the account's ID or name")
         parser.add_argument("--url", required=True, help="the callback API's URL")
-        parser.add_argument("--api-key", required=True, help="sent as the Authorization header")
+        parser.add_argument(
+            "--api-key",
+            required=True,
+            help="sent as the Authorization header; - reads it from standard input, so that no "
+            "list of processes and no shell's history shows it",
+        )
         parser.add_argument(
             "--events",
             default=",".join(every_status()),
@@ -36,7 +42,7 @@ class Command(BaseCommand):
             events_per_push=options["events_per_push"],
             in_order=options["in_order"],
         )
-        webhook.api_key = api_key
+        webhook.api_key = sys.stdin.readline().rstrip("\n") if api_key == "-" else api_key
         webhook.full_clean()
         webhook.save()
         record.administration(webhook.account_id, "webhook created", webhook.described, "")
