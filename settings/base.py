@@ -288,6 +288,14 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 if PUBLIC_URL.startswith("https://"):  # then a proxy ends TLS, and sets this header itself
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    # Asked for from within, past the proxy.
+    SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$", "^metrics$"]
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    # Browsers' preload lists are for the domain's owner to decide: one cannot leave them soon.
+    SILENCED_SYSTEM_CHECKS = ["security.W021"]
+DEFAULT_EXCEPTION_REPORTER_FILTER = "metaaccess.crash_reports.HideValues"
 X_FRAME_OPTIONS = "DENY"
 # No page loads anything from elsewhere. Unfold's pages are written for Alpine, which evaluates
 # the expressions in their attributes: hence 'unsafe-eval', and no inline script all the same.

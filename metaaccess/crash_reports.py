@@ -1,0 +1,31 @@
+"""What a report of a crash may tell: where and what, and none of the values."""
+
+import re
+from types import FrameType
+from typing import Any
+
+from django.http import HttpRequest
+from django.views.debug import SafeExceptionReporterFilter
+
+
+class HideValues(SafeExceptionReporterFilter):
+    """Django hides what is named like a secret; here any form, variable or address may hold one."""
+
+    hidden_settings = re.compile(
+        SafeExceptionReporterFilter.hidden_settings.pattern
+        + "|URL|LOCATION|DATABASES|EMAIL|^keys$",
+        flags=re.IGNORECASE,
+    )
+
+    def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:
+        shown: dict[str, Any] = dict(super().get_post_parameters(request))
+        if request is None or not self.is_active(request):
+            return shown
+        return dict.fromkeys(shown, self.cleansed_substitute)
+
+    def get_traceback_frame_variables(
+        self, request: HttpRequest | None, tb_frame: FrameType
+    ) -> list[tuple[str, Any]]:
+        if request is not None and not self.is_active(request):  # on a developer's machine
+            return list(super().get_traceback_frame_variables(request, tb_frame))
+        return [(name, self.cleansed_substitute) for name in tb_frame.f_locals]

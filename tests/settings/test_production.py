@@ -1,0 +1,142 @@
+"""The settings of an installation behind a proxy that ends TLS, and the image that it runs."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NOWHERE = "127.0.0.1:1"
+PRODUCTION = {
+    "SECRET_KEY": "a-secret-key-of-fifty-characters-and-more-0123456789",
+    "WEBHOOK_KEYS": "a-webhook-key-of-32-characters-01",
+    "PUBLIC_URL": "https://console.example",
+    "ALLOWED_HOSTS": "console.example",
+    "DATABASE_URL": f"postgres://metaaccess@{NOWHERE}/metaaccess",
+    "REDIS_URL": f"redis://{NOWHERE}/0",
+    "EMAIL_URL": f"smtp://{NOWHERE}",
+}
+ASK = """
+import json, logging, django
+logging.disable()
+django.setup()
+from django.test import Client
+from metaaccess.authentication import TokenAuthentication
+TokenAuthentication.authenticate = lambda *_: 1 / 0  # a defect of ours
+client = Client(raise_request_exception=False)
+https = {"host": "console.example", "x-forwarded-proto": "https"}
+answers = {
+    "plain": client.get("/console/", headers={"host": "console.example"}),
+    "probe": client.get("/healthz", headers={"host": "console.example"}),
+    "tls": client.get("/healthz", headers=https),
+    "missing": client.get("/no-such-page", headers=https),
+    "broken": client.get("/api/v1/devices", headers=https),
+    "other host": client.get("/healthz", headers=https | {"host": "evil.example"}),
+}
+print(json.dumps({
+    name: [a.status_code, dict(a.headers), a.content.decode()] for name, a in answers.items()
+}))
+"""
+
+
+def run(*arguments: str, root: Path = ROOT, **environment: str) -> str:
+    """What a program says in an environment of these variables alone."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=root,
+        env=kept | PRODUCTION | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_djangos_own_checks_for_a_deployment_find_nothing() -> None:
+    said = run("manage.py", "check", "--deploy", "--fail-level", "INFO")
+
+    assert said.startswith("System check identified no issues")
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, tuple[int, dict[str, str], str]]:
+    """Of the product without its database: status, headers, body."""
+    said = run("-c", ASK, DJANGO_SETTINGS_MODULE="settings.base")
+    found: dict[str, tuple[int, dict[str, str], str]] = json.loads(said.splitlines()[-1])
+    return found
+
+
+def test_plain_http_is_sent_to_https_and_a_probe_from_within_is_not(answers: dict) -> None:  # type: ignore[type-arg]
+    status, headers, _ = answers["plain"]
+
+    assert (status, headers["Location"]) == (301, "https://console.example/console/")
+    assert (answers["probe"][0], answers["probe"][2]) == (200, "ok\n")
+
+
+def test_browsers_are_told_to_keep_to_https_for_a_year(answers: dict) -> None:  # type: ignore[type-arg]
+    assert "Strict-Transport-Security" not in answers["probe"][1]
+    assert answers["tls"][1]["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
+
+
+def test_every_answer_says_what_it_is_and_may_be_framed_by_nobody(answers: dict) -> None:  # type: ignore[type-arg]
+    for name in ("tls", "missing", "broken"):
+        headers = answers[name][1]
+        assert headers["X-Content-Type-Options"] == "nosniff", name
+        assert headers["X-Frame-Options"] == "DENY", name
+        assert headers["Referrer-Policy"] == "same-origin", name
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"], name
+
+
+def test_an_error_tells_nothing_of_the_inside(answers: dict) -> None:  # type: ignore[type-arg]
+    assert [answers[name][0] for name in ("missing", "broken", "other host")] == [404, 500, 400]
+    for name in ("missing", "broken", "other host"):
+        text = answers[name][2]
+        assert not re.search(r"Traceback|DEBUG|ZeroDivision|lambda|\.py|urlconf", text, re.I), name
+
+
+# --- The image ---
+
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
+
+
+def test_the_image_runs_as_a_user_that_is_not_root() -> None:
+    assert re.findall(r"^USER (.*)$", DOCKERFILE, re.M) == ["10001:10001"]
+
+
+def test_the_image_has_all_that_the_product_needs(tmp_path: Path) -> None:
+    """There is no engine here to build it: its COPY lines are carried out by hand."""
+    for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE.partition("WORKDIR")[2], re.M):
+        *sources, target = line.split()
+        for source in sources:
+            assert f"!{source}" in (ROOT / ".dockerignore").read_text().splitlines()
+            place = tmp_path / target
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, place)
+            else:
+                place.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / source, place)
+
+    run("manage.py", "collectstatic", "--no-input", "-v", "0", root=tmp_path)
+    run("manage.py", "check", "--deploy", "--fail-level", "INFO", root=tmp_path)
+    said = run("-c", ASK, root=tmp_path, DJANGO_SETTINGS_MODULE="settings.base")
+
+    assert json.loads(said.splitlines()[-1])["probe"][0] == 200
+    assert (tmp_path / "staticfiles" / "console" / "console.css").exists()
+
+
+def test_the_image_starts_what_the_procfile_starts() -> None:
+    web = re.search(r"^web: (.*)$", (ROOT / "Procfile").read_text(), re.M)
+    command = re.search(r"^CMD (.*)$", DOCKERFILE, re.M)
+    assert web is not None
+    assert command is not None
+
+    started = " ".join(json.loads(command[1]))
+
+    assert started == web[1].replace("${BIND:-127.0.0.1}:${PORT:-8000}", "0.0.0.0:8000")
