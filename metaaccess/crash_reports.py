@@ -1,6 +1,7 @@
 """What a report of a crash may tell: where and what, and none of the values."""
 
 import re
+from collections.abc import ItemsView
 from types import FrameType
 from typing import Any
 
@@ -25,7 +26,7 @@ class HideValues(SafeExceptionReporterFilter):
 
     def get_traceback_frame_variables(
         self, request: HttpRequest | None, tb_frame: FrameType
-    ) -> list[tuple[str, Any]]:
+    ) -> ItemsView[str, Any]:
         if request is not None and not self.is_active(request):  # on a developer's machine
-            return list(super().get_traceback_frame_variables(request, tb_frame))
-        return [(name, self.cleansed_substitute) for name in tb_frame.f_locals]
+            return dict(super().get_traceback_frame_variables(request, tb_frame)).items()
+        return dict.fromkeys(tb_frame.f_locals, self.cleansed_substitute).items()

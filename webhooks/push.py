@@ -1,12 +1,16 @@
 """One claimed chunk, from claim to settled: build → send → outcome → settle."""
 
+import html
+import json
 import logging
 import queue
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from urllib.parse import quote, quote_plus
 
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
@@ -39,6 +43,7 @@ SETTLE_AGAIN_S = 0.5
 HIDDEN_KEY = "[API key]"
 # A shorter one stands in other words too, and would be given away by what is missing.
 SHORTEST_HIDDEN_KEY = 4
+_CUT = "\x00"  # no answer that was read has one
 ENDINGS = {
     State.DELIVERED: Ending.DELIVERED,
     State.RETRYING: Ending.RETRYING,
@@ -68,6 +73,7 @@ class Sender:
             "Authorization": chunk.webhook.api_key,
             "User-Agent": settings.WEBHOOK_USER_AGENT,
         }
+        self._written_keys = ways_to_write(self.headers["Authorization"])
         # The clock of the pipeline is the database's: the claim's time plus what has passed since.
         self._zero = time.monotonic()
         self._lanes = iter(chunk.lanes)
@@ -136,7 +142,7 @@ class Sender:
         result = http.post(
             self.chunk.webhook.url, headers, body, timeout_s=settings.WEBHOOK_TIMEOUT_S
         )
-        result = without_key(result, self.headers["Authorization"])
+        result = without_key(result, self._written_keys)
         return Attempt(push, body, began, self.now(), result)
 
 
@@ -257,9 +263,36 @@ def log_row(chunk: Chunk, attempt: Attempt) -> WebhookLog:
     )
 
 
-def without_key(result: http.AttemptResult, key: str) -> http.AttemptResult:
-    """A receiver may repeat our headers, and more people read the logs than know the key."""
+def ways_to_write(key: str) -> list[str]:
+    """A key as frameworks repeat it, in pages, JSON and URLs; the longest first."""
     if len(key) < SHORTEST_HIDDEN_KEY:
-        return result
-    detail, body = (text.replace(key, HIDDEN_KEY) for text in (result.detail, result.body))
-    return replace(result, detail=detail, body=body)
+        return []
+    ways = {
+        key, html.escape(key), json.dumps(key)[1:-1], quote(key), quote(key, safe=""),
+        quote_plus(key), b64encode(key.encode()).decode(),
+    }  # fmt: skip
+    return sorted(ways, key=len, reverse=True)
+
+
+def without_key(result: http.AttemptResult, written: list[str]) -> http.AttemptResult:
+    """A receiver may repeat our headers, and more people read the logs than know the key.
+
+    An answer is kept up to a length, and a redirect's address is shortened: that may have cut a
+    key in two.
+    """
+    body = result.body + (_CUT if len(result.body.encode()) >= http.KEPT_BODY_BYTES else "")
+    return replace(
+        result,
+        detail=_hidden(result.detail, written, "…"),
+        body=_hidden(body, written, _CUT).removesuffix(_CUT),
+    )
+
+
+def _hidden(text: str, written: list[str], cut: str) -> str:
+    for key in written:
+        text = text.replace(key, HIDDEN_KEY)
+    if cut in text:
+        for key in written:
+            for length in range(len(key) - 1, SHORTEST_HIDDEN_KEY - 1, -1):
+                text = text.replace(key[:length] + cut, HIDDEN_KEY + cut)
+    return text

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from django.db import connection
 
@@ -23,6 +23,8 @@ class Workers:
 
     def __init__(self) -> None:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.options: list[str] = []  # of the workers, beside those of the Procfile
+        self.output: IO[bytes] | None = None  # where they write; the test's own when not set
         self.directory = tempfile.TemporaryDirectory()
 
     def start(self, *names: str, **settings: str) -> None:
@@ -30,7 +32,7 @@ class Workers:
         for name in names:
             command = [
                 "worker", "--pool", "gevent", "--concurrency", "100", "--without-mingle",
-                "--without-gossip", "--hostname", f"{name}@{os.getpid()}",
+                "--without-gossip", "--hostname", f"{name}@{os.getpid()}", *self.options,
             ]  # fmt: skip
             self._celery(name, command, settings)
         until(f"{names} answer", lambda: self._answering() >= set(names))
@@ -55,9 +57,14 @@ class Workers:
             self.kill(name)
         self.directory.cleanup()
 
-    def _celery(self, name: str, command: list[str], settings: dict[str, str]) -> None:
+    def start_web(self, port: int, **settings: str) -> None:
+        bind = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "4"]
+        self._run("web", ["gunicorn", "settings.wsgi", *bind, "--no-control-socket"], settings)
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """Of a process of the product that works on the test's database and Redis."""
         database = os.environ["DATABASE_URL"].rpartition("/")[0]
-        environment = os.environ | {
+        return os.environ | {
             "DJANGO_SETTINGS_MODULE": "settings.base",
             "DATABASE_URL": f"{database}/{connection.settings_dict['NAME']}",
             "CELERY_BROKER_URL": os.environ["REDIS_URL"],
@@ -67,10 +74,17 @@ class Workers:
             "SECRET_KEY": "test",
             **settings,
         }
+
+    def _celery(self, name: str, command: list[str], settings: dict[str, str]) -> None:
+        self._run(name, ["celery", "--quiet", "-A", "settings", *command], settings)
+
+    def _run(self, name: str, module: list[str], settings: dict[str, str]) -> None:
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", "celery", "--quiet", "-A", "settings", *command],
+            [sys.executable, "-m", *module],
             cwd=ROOT,
-            env=environment,
+            env=self.environment(**settings),
+            stdout=self.output,
+            stderr=self.output,
         )
 
     def _answering(self) -> set[str]:

@@ -1,10 +1,13 @@
 """One push in this process, from claim to settled, against a receiver that is faked."""
 
+import html
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import pytest
@@ -36,6 +39,7 @@ from webhooks import (
     wake,
 )
 from webhooks.chunk import Chunk, Settlement
+from webhooks.http import AttemptResult
 from webhooks.models import Delivery, State, WebhookConfig
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -806,6 +810,50 @@ def test_an_answer_that_repeats_the_api_key_is_logged_without_it(
 
     assert WebhookLog.objects.get().status_code == status
     assert [value for value in logged_values() if API_KEY in value] == []
+
+
+SIGNS = 'a-key-with-signs&"<+>/$$$'
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        SIGNS,
+        html.escape(SIGNS),
+        json.dumps({"Authorization": SIGNS}),
+        quote(SIGNS),
+        quote(SIGNS, safe=""),
+        b64encode(SIGNS.encode()).decode(),
+    ],
+    ids=["as it is", "in HTML", "in JSON", "in a path", "in a query", "in base64"],
+)
+def test_a_key_is_hidden_however_an_answer_writes_it(told: str) -> None:
+    result = AttemptResult(500, "http_status", f"to {told}", f"<p>{told}</p>", 1)
+
+    shown = push.without_key(result, push.ways_to_write(SIGNS))
+
+    assert "[API key]" in shown.detail
+    assert "[API key]" in shown.body
+    for text in (shown.detail, shown.body):
+        assert told not in text
+
+
+@pytest.mark.parametrize("length", [4, 10, len(SIGNS) - 1])
+def test_a_key_that_was_cut_in_two_is_hidden(length: int) -> None:
+    cut = SIGNS[:length]
+    body = cut.rjust(http.KEPT_BODY_BYTES, "x")
+    result = AttemptResult(302, "redirect", f"redirects to https://x.example/{cut}…)", body, 1)
+
+    shown = push.without_key(result, push.ways_to_write(SIGNS))
+
+    assert shown.detail == "redirects to https://x.example/[API key]…)"
+    assert shown.body == body.removesuffix(cut) + "[API key]"
+
+
+def test_a_whole_answer_that_ends_like_the_key_begins_stays_as_it_is() -> None:
+    result = AttemptResult(500, "http_status", "HTTP 500", f"it ends with {SIGNS[:6]}", 1)
+
+    assert push.without_key(result, push.ways_to_write(SIGNS)) == result
 
 
 # --- What happens between claim and settle ---

@@ -5,7 +5,9 @@ In reading order: client.py (one POST, top to bottom) · result.py (what comes o
 deadline.py (the total limit) · errors.py (what went wrong, in words).
 """
 
-from webhooks.http.client import Client, close, post
+from webhooks.http.client import KEPT_BODY_BYTES, Client, close, post
 from webhooks.http.result import AttemptResult, ErrorKind, Validity
 
-__all__ = ["AttemptResult", "Client", "ErrorKind", "Validity", "close", "post"]
+__all__ = [
+    "KEPT_BODY_BYTES", "AttemptResult", "Client", "ErrorKind", "Validity", "close", "post",
+]  # fmt: skip
