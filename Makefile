@@ -5,7 +5,7 @@ READY := .venv/.ready
 
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run demo test test-faults test-browser screenshots bench lint format requirements clean help
+.PHONY: run demo test test-faults test-browser screenshots bench lint audit fuzz format requirements clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,13 @@ lint: $(READY)  ## ruff, mypy, import contracts, migrations, system checks, pins
 	DJANGO_SETTINGS_MODULE=settings.test $(BIN)/python -W ignore -m django makemigrations --check --dry-run
 	DJANGO_SETTINGS_MODULE=settings.test $(BIN)/python -m django check
 	$(BIN)/python -m pip check
+
+# The packages that a release installs; those of the development group serve nobody.
+audit: $(READY)  ## known weaknesses of the pinned packages; needs the internet
+	$(BIN)/uv tool run pip-audit --disable-pip --require-hashes -r requirements.txt
+
+fuzz: $(READY)  ## guided by coverage, so many seconds for each target (SECONDS=60)
+	$(BIN)/python -m tests.security.fuzz -max_total_time=$(or $(SECONDS),60)
 
 format: $(READY)  ## what ruff can mend
 	$(BIN)/ruff check --fix .
