@@ -46,6 +46,8 @@ _OTHER_SERVICES = frozenset(
     | {1433, 1521, 1723, 2049, 2181, 3306, 3389, 4045, 5060, 5061, 5432, 5672, 5900, 6000, 6379}
     | {6666, 6667, 6697, 9042, 9092, 11211, 27017}
 )
+# Set aside for local use, or used so by habit; nobody can register below them.
+_LOCAL_DOMAINS = (".localhost", ".localdomain", ".local", ".lan", ".internal", ".home.arpa")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
@@ -132,7 +134,7 @@ def is_port_allowed(port: int, allowed_ports: Collection[int] | None) -> bool:
 def is_local_name(host: str) -> bool:
     """Whether a host name can only mean something inside a network: no public name looks so."""
     name = host.rstrip(".")
-    return "." not in name or name.endswith((".localhost", ".local", ".internal", ".home.arpa"))
+    return "." not in name or name.endswith(_LOCAL_DOMAINS)
 
 
 def is_localhost(host: str) -> bool:

@@ -77,6 +77,8 @@ def test_a_list_of_ports_replaces_the_rule() -> None:
         ("printer.local", True),
         ("metadata.google.internal", True),
         ("nas.home.arpa", True),
+        ("localhost.localdomain", True),
+        ("nas.lan", True),
         ("a.localhost", True),
         ("example.com", False),
         ("local.example.com.", False),

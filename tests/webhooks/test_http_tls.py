@@ -54,6 +54,20 @@ def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
     return context
 
 
+def past() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+
+
+def old_protocols(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = serving(certificate)
+    context.set_ciphers("ALL:@SECLEVEL=0")  # else OpenSSL has no cipher for it at all
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    return context
+
+
 def self_signed(tmp_path: Path) -> ssl.SSLContext:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
@@ -145,8 +159,7 @@ def test_a_self_signed_certificate_is_refused(client: Client, tmp_path: Path) ->
 
 
 def test_an_expired_certificate_is_refused(client: Client, authority: trustme.CA) -> None:
-    past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
-    certificate = authority.issue_cert(HOST, not_after=past)
+    certificate = authority.issue_cert(HOST, not_after=past())
 
     assert refusal(client, serving(certificate)) == "The certificate is not valid: it has expired"
 
@@ -167,12 +180,7 @@ def test_a_certificate_of_an_unknown_issuer_is_refused(client: Client) -> None:
 
 
 def test_tls_before_1_2_is_refused(client: Client, authority: trustme.CA) -> None:
-    context = serving(authority.issue_cert(HOST))
-    context.set_ciphers("ALL:@SECLEVEL=0")  # else OpenSSL has no cipher for it at all
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        context.minimum_version = ssl.TLSVersion.TLSv1
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context = old_protocols(authority.issue_cert(HOST))
 
     assert refusal(client, context) == "The server does not offer TLS 1.2 or newer"
 

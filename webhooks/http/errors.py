@@ -66,7 +66,7 @@ def explain(problem: BaseException, timeout_s: float, expired: bool) -> tuple[Er
         return ErrorKind.TLS, _explain_tls(cause)
     if isinstance(cause, OSError):
         return _explain_network(cause)
-    if isinstance(cause, ValueError):  # UnicodeError, such as of a host name, is one
+    if isinstance(cause, UrlError | UnicodeError):  # such as of a host name
         words = str(cause) if isinstance(cause, UrlError) else "The request cannot be sent as it is"
         return ErrorKind.INVALID_REQUEST, words
     return ErrorKind.INVALID_RESPONSE, "The answer is not valid HTTP, or not complete"

@@ -1,0 +1,180 @@
+"""Each URL of the table is refused where it is entered; and what is in the database all the same
+is pushed nowhere by a real worker."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from django.db import DataError, transaction
+from django.test import Client
+
+from eventlog.models import WebhookLog
+from metaaccess.models import Account, Device, Status, User
+from tests.api.conftest import Program, ada, program  # noqa: F401  # fixtures
+from tests.conftest import API_KEY, MakeWebhook
+from tests.pipeline.conftest import workers  # noqa: F401  # a fixture
+from tests.pipeline.workers import Workers, until
+from tests.receivers import Receiver, answering
+from tests.security.inputs import NAMES, NOWHERE, TABLE, UNSTORABLE
+from tests.security.names import NameServer
+from webhooks.http import ErrorKind
+from webhooks.models import Delivery, State, WebhookConfig
+
+ADD = "/console/webhooks/webhookconfig/add/"
+EVERYTHING = [*TABLE, *UNSTORABLE]
+GOOD_HOST = "127.0.0.77"
+
+
+@pytest.fixture(autouse=True)
+def production(settings: Any) -> None:
+    settings.WEBHOOK_REQUIRE_HTTPS = True
+    settings.WEBHOOK_ALLOWED_NETWORKS = []
+    settings.WEBHOOK_ALLOWED_PORTS = None
+
+
+@pytest.fixture
+def no_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis alone is looked for, at its own port."""
+    real = socket.getaddrinfo
+
+    def look_up(host: str, port: int, *rest: Any, **options: Any) -> Any:
+        return (
+            pytest.fail(f"looked up {host}") if port == 443 else real(host, port, *rest, **options)
+        )
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+def filled_in(url: str, scheme: str = "https", port: int = 443) -> str:
+    return url.replace("{s}", scheme).replace("{p}", str(port))
+
+
+def test_the_table_is_as_long_as_it_was() -> None:
+    assert len(EVERYTHING) >= 140
+
+
+def test_the_form_refuses_each_and_says_why_beside_the_url(
+    account: Account, administrator: User, client: Client, no_look_up: None
+) -> None:
+    client.force_login(administrator)
+    kept: dict[str, Any] = {}
+
+    for template in EVERYTHING:
+        url = filled_in(template)
+        form = {"account": account.pk, "url": url, "api_key": API_KEY, "events": list(Status),
+                "events_per_push": "1", "enabled": "on"}  # fmt: skip
+        answer = client.post(ADD, form)
+        errors = answer.context["adminform"].form.errors if answer.status_code == 200 else {}
+        if set(errors) != {"url"}:
+            kept[url] = (answer.status_code, dict(errors))
+
+    assert kept == {}
+    assert WebhookConfig.objects.count() == 0
+
+
+def test_the_api_refuses_each_and_says_why(
+    ada: Program,  # noqa: F811
+    webhook: WebhookConfig,
+    no_look_up: None,
+) -> None:
+    kept: dict[str, Any] = {}
+
+    for template in [*EVERYTHING, "{s}://example.com\ud800:{p}/"]:
+        url = filled_in(template)
+        answers = [
+            ada.post("webhooks", {"url": url, "api_key": API_KEY}),
+            ada.patch(f"webhooks/{webhook.pk}", {"url": url, "api_key": API_KEY}),
+        ]
+        told = [(answer.status_code, list(answer.json().get("errors", {}))) for answer in answers]
+        if told != [(400, ["url"])] * 2:
+            kept[url] = told
+
+    assert kept == {}
+    assert WebhookConfig.objects.values_list("pk", "url").get() == (webhook.pk, webhook.url)
+
+
+@pytest.mark.parametrize("template", UNSTORABLE, ids=["NUL", "too long"])
+def test_the_database_stores_no_other(make_webhook: MakeWebhook, template: str) -> None:
+    with pytest.raises((DataError, ValueError)), transaction.atomic():
+        make_webhook(url=filled_in(template))
+
+    assert WebhookConfig.objects.count() == 0
+
+
+# --- A real worker ---
+
+
+@pytest.fixture
+def trap() -> Iterator[list[Receiver]]:
+    """Listeners on every spelling of the loopback, and of this machine, at one port."""
+    with ExitStack() as open_:
+        ipv4 = open_.enter_context(Receiver(answering(), host="0.0.0.0"))
+        ipv6 = open_.enter_context(Receiver(answering(), host="::", port=ipv4.port))
+        yield [ipv4, ipv6]
+
+
+def loopback(name: str, kind: str) -> list[str]:
+    """Whatever name is asked for."""
+    return ["127.0.0.1"] if kind == "A" else ["::1"]
+
+
+@pytest.mark.faults
+def test_a_worker_connects_to_none_of_them_and_goes_on(
+    workers: Workers,  # noqa: F811
+    trap: list[Receiver],
+    transactional_db: None,
+) -> None:
+    account = Account.objects.create(name="Acme", plan="enterprise")
+    expected: dict[int, ErrorKind] = {}
+    port = trap[0].port
+    names = {f"{{s}}://{name}:{{p}}/": ErrorKind.BLOCKED_ADDRESS for name in NAMES}
+
+    def add(url: str) -> WebhookConfig:
+        """Past every check of what is entered."""
+        webhook = WebhookConfig(account=account, url=url)
+        webhook.api_key = API_KEY
+        webhook.save()
+        return webhook
+
+    for template, error in {**TABLE, **names}.items():
+        expected[add(filled_in(template, "http", port)).pk] = error
+    with Receiver(answering(), host=GOOD_HOST) as good, NameServer(loopback) as dns:
+        good_webhook = add(good.url)
+        workers.start(
+            "worker",
+            WEBHOOK_ALLOWED_NETWORKS=f"{GOOD_HOST}/32",
+            WEBHOOK_REQUIRE_HTTPS="false",
+            WEBHOOK_RETRY_COUNTDOWNS="0,0",
+            WEBHOOK_TIMEOUT="5",
+            WEBHOOK_OUTAGE_RECEIVERS="0",
+            **dns.environment,
+        )
+        Device.objects.create(account=account)
+        failed = Delivery.objects.filter(state=State.FAILED, webhook__in=expected)
+        until("each has failed", lambda: failed.count() == len(expected))
+        Device.objects.create(account=account)
+        until("the good one has both", lambda: len(good.requests) == 2)
+
+    first = Delivery.objects.filter(webhook__in=expected).order_by("webhook_id", "pk")
+    pushes = {row.webhook_id: row.push_id for row in first.distinct("webhook_id")}
+    told: dict[int, list[tuple[int, str, str, int | None]]] = {}
+    for row in WebhookLog.objects.filter(push_id__in=pushes.values()).order_by("attempt"):
+        told.setdefault(row.webhook_id, []).append(
+            (row.attempt, row.error, row.detail, row.status_code)
+        )
+    wrong = {
+        WebhookConfig.objects.get(pk=pk).url: told.get(pk)
+        for pk, error in expected.items()
+        if [(attempt, kind, status) for attempt, kind, _, status in told.get(pk, [])]
+        != [(number, error, None) for number in (1, 2, 3)]
+    }
+    assert wrong == {}
+    assert [receiver.connections for receiver in trap] == [0, 0]
+    words = {detail for rows in told.values() for _, kind, detail, _ in rows
+             if kind == ErrorKind.BLOCKED_ADDRESS}  # fmt: skip
+    assert words == {"The address is not allowed"}
+    assert all(detail for rows in told.values() for _, _, detail, _ in rows)
+    assert WebhookConfig.objects.get(pk=good_webhook.pk).consecutive_failures == 0
+    assert NOWHERE in expected.values()

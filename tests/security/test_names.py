@@ -1,0 +1,183 @@
+"""Names whose owner answers as he likes: a real worker asks a real name server."""
+
+import itertools
+
+import pytest
+
+from eventlog.models import WebhookLog
+from metaaccess.models import Account, Device
+from tests.conftest import API_KEY
+from tests.pipeline.conftest import workers  # noqa: F401  # a fixture
+from tests.pipeline.workers import Workers, until
+from tests.receivers import OK, Receiver, answering, closing
+from tests.security.names import SERVFAIL, NameServer
+from webhooks.models import Delivery, State, WebhookConfig
+
+pytestmark = pytest.mark.faults
+
+# The one network that may be called plays the internet, the rest of the loopback our inside.
+PUBLIC, PRIVATE = "127.0.0.77", "127.0.0.1"
+BLOCKED = ("blocked_address", "The address is not allowed")
+UNKNOWN = ("dns", "The host name does not resolve")
+LATE = ("timeout", "No complete answer within 2 s")
+
+ADDRESSES: dict[str, list[str]] = {
+    "private.example": [PRIVATE],
+    "mixed.example": [PUBLIC, PRIVATE],
+    "mixed-too.example": [PRIVATE, PUBLIC],
+    "alias.example": ["-> inside.corp.example", PRIVATE],
+    "long-alias.example": ["-> a.example", "-> b.example", "-> c.example", "169.254.169.254"],
+    "forty.example": [PUBLIC] * 39 + [PRIVATE],
+    "nowhere.example": [],
+    "public.example": [PUBLIC],
+}
+IPV6 = {"six.example": ["::1"], "mapped.example": ["::ffff:127.0.0.1"], "both.example": ["::1"]}
+OUTCOMES = {
+    "private.example": BLOCKED,
+    "mixed.example": BLOCKED,
+    "mixed-too.example": BLOCKED,
+    "alias.example": BLOCKED,
+    "long-alias.example": BLOCKED,
+    "six.example": BLOCKED,
+    "both.example": BLOCKED,
+    "forty.example": BLOCKED,
+    "mapped.example": UNKNOWN,  # the resolver itself takes no such answer
+    "nowhere.example": UNKNOWN,
+    "public.example": ("", ""),
+}
+
+
+def answer(name: str, kind: str) -> list[str]:
+    if kind == "AAAA":
+        return IPV6.get(name, [])
+    return [PUBLIC] if name == "both.example" else ADDRESSES.get(name, [])
+
+
+def add(account: Account, url: str) -> WebhookConfig:
+    webhook = WebhookConfig(account=account, url=url)
+    webhook.api_key = API_KEY
+    webhook.save()
+    return webhook
+
+
+def start(workers: Workers, names: NameServer) -> None:  # noqa: F811
+    workers.start(
+        "worker",
+        WEBHOOK_ALLOWED_NETWORKS=f"{PUBLIC}/32",
+        WEBHOOK_REQUIRE_HTTPS="false",
+        WEBHOOK_RETRY_COUNTDOWNS="0,0",
+        WEBHOOK_TIMEOUT="2",
+        WEBHOOK_OUTAGE_RECEIVERS="0",
+        **names.environment,
+    )
+
+
+def attempts(webhook: WebhookConfig) -> list[tuple[str, str]]:
+    rows = WebhookLog.objects.filter(webhook_id=webhook.pk).order_by("pk")
+    return list(rows.values_list("error", "detail"))
+
+
+@pytest.fixture
+def account(transactional_db: None) -> Account:
+    return Account.objects.create(name="Acme", plan="enterprise")
+
+
+def test_no_name_leads_inside(workers: Workers, account: Account) -> None:  # noqa: F811
+    with (
+        Receiver(answering(), host=PUBLIC) as public,
+        Receiver(answering(), host=PRIVATE, port=public.port) as private,
+        Receiver(answering(), host="::1", port=public.port) as private_too,
+        NameServer(answer) as names,
+    ):
+        webhooks = {name: add(account, f"http://{name}:{public.port}/") for name in OUTCOMES}
+        start(workers, names)
+        Device.objects.create(account=account)
+        ended = Delivery.objects.filter(state__in=(State.DELIVERED, State.FAILED))
+        until("all have ended", lambda: ended.count() == len(OUTCOMES))
+
+    assert {name: attempts(webhook) for name, webhook in webhooks.items()} == {
+        name: [outcome] * (3 if outcome[0] else 1) for name, outcome in OUTCOMES.items()
+    }
+    assert (len(public.requests), private.connections, private_too.connections) == (1, 0, 0)
+    assert set(names.asked) >= set(OUTCOMES)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [["-> loop.example"], [PUBLIC] * 999 + [PRIVATE], SERVFAIL, None],
+    ids=["an alias of itself", "a thousand addresses", "an error", "silence"],
+)
+def test_a_name_server_that_fails_holds_nobody_up(
+    workers: Workers,  # noqa: F811
+    account: Account,
+    answers: list[str] | None,
+) -> None:
+    with (
+        Receiver(answering(), host=PUBLIC) as public,
+        NameServer(lambda name, kind: answers) as names,
+    ):
+        bad = add(account, f"http://loop.example:{public.port}/")
+        add(account, public.url)
+        start(workers, names)
+        Device.objects.create(account=account)
+        until("it has failed", lambda: len(attempts(bad)) == 3)
+        until("the other has arrived", lambda: len(public.requests) == 1)
+
+    # Whether the resolver gives up first, or we do, or an answer came.
+    assert set(attempts(bad)) <= {UNKNOWN, LATE, BLOCKED}
+    assert public.connections == 1
+    assert max(WebhookLog.objects.values_list("duration_ms", flat=True)) <= 2500
+
+
+def test_a_name_that_is_bound_again_leads_nowhere(
+    workers: Workers,  # noqa: F811
+    account: Account,
+) -> None:
+    """Public for the first look-up, private ever after."""
+    answers = itertools.chain([[PUBLIC]], itertools.repeat([PRIVATE]))
+
+    def rebinding(name: str, kind: str) -> list[str]:
+        return next(answers) if kind == "A" else []
+
+    with (
+        # Each answer ends its connection, so that each push looks the name up.
+        Receiver(closing(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")),
+                 host=PUBLIC) as public,
+        Receiver(answering(), host=PRIVATE, port=public.port) as private,
+        NameServer(rebinding) as names,
+    ):  # fmt: skip
+        webhook = add(account, f"http://rebound.example:{public.port}/")
+        start(workers, names)
+        Device.objects.create(account=account)
+        until("the first arrives", lambda: len(public.requests) == 1)
+        Device.objects.create(account=account)
+        until("the second fails", lambda: len(attempts(webhook)) == 4)
+
+    assert attempts(webhook) == [("", "")] + [BLOCKED] * 3
+    assert (public.connections, private.connections) == (1, 0)
+    assert names.asked == ["rebound.example"] * 4
+
+
+def test_a_kept_connection_stays_where_it_was_judged(
+    workers: Workers,  # noqa: F811
+    account: Account,
+) -> None:
+    answers = itertools.chain([[PUBLIC]], itertools.repeat([PRIVATE]))
+
+    def rebinding(name: str, kind: str) -> list[str]:
+        return next(answers) if kind == "A" else []
+
+    with (
+        Receiver(answering(), host=PUBLIC) as public,
+        Receiver(answering(), host=PRIVATE, port=public.port) as private,
+        NameServer(rebinding) as names,
+    ):
+        webhook = add(account, f"http://rebound.example:{public.port}/")
+        start(workers, names)
+        for number in (1, 2, 3):
+            Device.objects.create(account=account)
+            until("it arrives", lambda number=number: len(attempts(webhook)) == number)  # type: ignore[misc]
+
+    assert attempts(webhook) == [("", "")] * 3
+    assert (public.connections, private.connections) == (1, 0)
+    assert names.asked == ["rebound.example"]
