@@ -31,7 +31,6 @@ ADDRESSES: dict[str, list[str]] = {
     "nowhere.example": [],
     "public.example": [PUBLIC],
 }
-IPV6 = {"six.example": ["::1"], "mapped.example": ["::ffff:127.0.0.1"], "both.example": ["::1"]}
 OUTCOMES = {
     "private.example": BLOCKED,
     "mixed.example": BLOCKED,
@@ -41,7 +40,6 @@ OUTCOMES = {
     "six.example": BLOCKED,
     "both.example": BLOCKED,
     "forty.example": BLOCKED,
-    "mapped.example": UNKNOWN,  # the resolver itself takes no such answer
     "nowhere.example": UNKNOWN,
     "public.example": ("", ""),
 }
