@@ -1,3 +1,9 @@
 """Where Django's admin looks for pages: each module here registers its own."""
 
+from django.contrib import admin
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
 from console import accounts, devices, event_log, tokens, webhooks  # noqa: F401
+
+admin.site.unregister([TOTPDevice, StaticDevice])  # each person has a page for the own ones

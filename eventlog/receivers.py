@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from axes.signals import user_locked_out
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.dispatch import receiver
+from django.http import HttpRequest
 
 from eventlog import record
 from metaaccess.actor import acting_as
 from metaaccess.models import Account, User
+from metaaccess.sign_in import place
 from metaaccess.signals import StatusChange, administered, device_status_changed
 
 
@@ -24,9 +27,12 @@ def record_administration(
 
 
 @receiver(user_logged_in)
-def record_log_on(user: User, **kwargs: Any) -> None:
+def record_log_on(user: User, request: HttpRequest | None = None, **kwargs: Any) -> None:
+    """`signed_in_with` says what was used beside the password."""
+    used = getattr(request, "signed_in_with", "")
+    detail = ", ".join(part for part in (used and f"with {used}", _from(request)) if part)
     with acting_as(user.email):
-        record.administration(user.account, "logged on", user.email, "")
+        record.administration(user.account, "logged on", user.email, detail)
 
 
 @receiver(user_logged_out)
@@ -37,9 +43,36 @@ def record_log_off(user: User | None, **kwargs: Any) -> None:
 
 
 @receiver(user_login_failed)
-def record_failed_log_on(credentials: dict[str, Any], **kwargs: Any) -> None:
+def record_failed_log_on(
+    credentials: dict[str, Any], request: HttpRequest | None = None, why: str = "", **kwargs: Any
+) -> None:
+    """Who is locked out already adds no row, however often he tries."""
+    if getattr(request, "axes_locked_out", False) and not _did_it(request):
+        return
+    tried = str(credentials.get("username") or credentials.get("email") or "")
+    detail = ", ".join(part for part in (why, _from(request)) if part)
+    _record_of(tried, "failed authentication", detail)
+
+
+@receiver(user_locked_out)
+def record_lockout(request: Any, **kwargs: Any) -> None:
+    """Axes says so again at each try; once is enough."""
+    if _did_it(request):
+        _record_of(request.axes_credentials["username"], "locked out", _from(request))
+
+
+def _did_it(request: HttpRequest | None) -> bool:
+    """Whether axes counted this failure: those of who is locked out it does not."""
+    return getattr(request, "axes_failures_since_start", None) is not None
+
+
+def _record_of(tried: str, action: str, detail: str) -> None:
     """Kept for the account of the address that was tried; an unknown one is the operators'."""
-    tried = str(credentials.get("username") or credentials.get("email") or "")[:254]
-    user = User.objects.filter(email__iexact=tried).first()
+    user = User.objects.filter(email__iexact=tried[:254]).first()
     target = user.email if user else "unknown address"
-    record.administration(user.account if user else None, "failed authentication", target, "")
+    record.administration(user.account if user else None, action, target, detail)
+
+
+def _from(request: HttpRequest | None) -> str:
+    where = place(request) if request is not None else None
+    return f"from {where}" if where else ""

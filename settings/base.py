@@ -46,6 +46,11 @@ INSTALLED_APPS = [
     "eventlog",
     "webhooks",
     "api",
+    # Behind the event log, which tells a failed sign-in from one that was not even tried.
+    "axes",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "console",  # last: it puts its pages in the place of those of others
 ]
 MIDDLEWARE = [
@@ -60,6 +65,7 @@ MIDDLEWARE = [
     "console.time_zone.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last, as it asks for
 ]
 TEMPLATES = [
     {
@@ -85,17 +91,34 @@ LANGUAGE_CODE = "en-us"
 # --- People ---------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "metaaccess.User"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+_rules = "django.contrib.auth.password_validation"
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {"NAME": f"{_rules}.UserAttributeSimilarityValidator"},
+    {"NAME": f"{_rules}.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": f"{_rules}.CommonPasswordValidator"},
+    {"NAME": f"{_rules}.NumericPasswordValidator"},
 ]
+# metaaccess/sign_in.py says when somebody is locked out.
+AXES_HANDLER = "metaaccess.sign_in.Lockout"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "username", "ip_address"]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_CALLABLE = "metaaccess.sign_in.tried_address"
+AXES_CLIENT_IP_CALLABLE = "metaaccess.sign_in.place"
+AXES_LOCKOUT_CALLABLE = "metaaccess.sign_in.locked_out"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "code", "csrfmiddlewaretoken"]
+AXES_DISABLE_ACCESS_LOG = True  # the Admin log has it
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+OTP_TOTP_ISSUER = "MetaAccess"
 KNOX_TOKEN_MODEL = "metaaccess.ApiToken"  # noqa: S105 - a model's name
 # Its migrations would make the table that ours is in the place of.
 MIGRATION_MODULES = {"knox": None}
@@ -196,6 +219,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(hours=1),
         "options": {"expires": 600},
     },
+    "prune-sign-ins": {
+        "task": "metaaccess.tasks.prune",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 600},
+    },
     "prune-api": {
         "task": "api.tasks.prune",
         "schedule": timedelta(hours=1),
@@ -284,10 +312,14 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # no collectstatic step between a clone and a working console
+SESSION_COOKIE_AGE = 12 * 3600  # from the sign-in on, however busy
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 if PUBLIC_URL.startswith("https://"):  # then a proxy ends TLS, and sets this header itself
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # No other host, and no plain page, can set a cookie of these names.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
     SECURE_SSL_REDIRECT = True
     # Asked for from within, past the proxy.
     SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$", "^metrics$"]
@@ -360,5 +392,7 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {name: {"level": "INFO"} for name in ("metaaccess", "eventlog", "webhooks")},
+    "loggers": {name: {"level": "INFO"} for name in ("metaaccess", "eventlog", "webhooks")}
+    # It would tell each failure twice, with its address; the Admin log has them.
+    | {"axes": {"level": "ERROR"}},
 }

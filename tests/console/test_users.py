@@ -182,7 +182,8 @@ def test_a_user_is_added_who_can_sign_in(ada: Client, administrator: User) -> No
     )  # fmt: skip
 
     assert answer.headers["Location"] == LIST
-    assert Client().login(username="new@acme.example", password=PASSWORD)
+    words = {"username": "new@acme.example", "password": PASSWORD}
+    assert Client().post("/console/login/", words).status_code == 302
     assert PASSWORD not in str(list(AdminLog.objects.values()))
 
 

@@ -31,6 +31,7 @@ ADDRESSES: dict[str, list[str]] = {
     "nowhere.example": [],
     "public.example": [PUBLIC],
 }
+IPV6 = {"six.example": ["::1"], "both.example": ["::1"]}
 OUTCOMES = {
     "private.example": BLOCKED,
     "mixed.example": BLOCKED,
