@@ -3,10 +3,14 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm
 
@@ -14,6 +18,7 @@ from console import display
 from console.base import AccountAdmin, hide_account
 from console.display import Label
 from console.user_forms import NewUserForm, UserForm, why_not_remove
+from metaaccess import sign_in, two_factor
 from metaaccess.models import Account, Role, User
 from metaaccess.people import person
 
@@ -93,7 +98,7 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
     ordering = ("email",)
-    list_display = ("email", "role_name", "state", "last_log_in", "account")
+    list_display = ("email", "role_name", "state", "two_factor", "last_log_in", "account")
     list_filter = ("role", "is_active", "account")
     list_select_related = ("account",)
     search_fields = ("email",)
@@ -115,6 +120,17 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
     class Media:
         css = STYLES
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        rows: QuerySet[User] = super().get_queryset(request)
+        return rows.annotate(
+            has_two_factor=Exists(two_factor.devices().filter(user=OuterRef("pk")))
+        )
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.sign_in_view)
+        own = path("<path:object_id>/sign-in/", view, name="metaaccess_user_sign_in")
+        return [own, *super().get_urls()]
+
     # --- The list ---
 
     @admin.display(description="role", ordering="role")
@@ -123,8 +139,14 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
 
     @admin.display(description="state", ordering="is_active")
     def state(self, user: User) -> SafeString:
-        label = Label("Active", "success") if user.is_active else Label("Locked out", "neutral")
+        label = (
+            Label("Active", "success") if user.is_active else Label("May not sign in", "neutral")
+        )
         return display.badge(label)
+
+    @admin.display(description="two-factor", ordering="has_two_factor")
+    def two_factor(self, user: Any) -> str:
+        return "On" if user.has_two_factor else "Off"
 
     @admin.display(description="last log-in", ordering="last_login")
     def last_log_in(self, user: User) -> str:
@@ -153,6 +175,7 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
                 "role": self.role_name(user),
                 "may_change": self.has_change_permission(request, user),
                 "is_self": user.pk == request.user.pk,
+                "locked_until": sign_in.locked_until(user.email),
                 "show_delete": user.pk != request.user.pk,
             }
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
@@ -161,6 +184,38 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
     def response_add(self, request: HttpRequest, obj: Any, *args: Any) -> HttpResponse:
         messages.success(request, f"{obj} was added. Pass the password on by a safe way.")
         return HttpResponseRedirect(reverse("admin:metaaccess_user_changelist"))
+
+    # --- How a user signs in ---
+
+    def sign_in_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        user = self.get_object(request, unquote(object_id))
+        if user is None:
+            raise Http404
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        is_self = user.pk == person(request).pk
+        if request.method == "POST":
+            self._help(request, user, request.POST.get("do", ""), is_self)
+            return HttpResponseRedirect(request.path)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "media": self.media,
+            "title": f"{user}: sign-in",
+            "shown": user,
+            "is_self": is_self,
+            "locked_until": sign_in.locked_until(user.email),
+            "on_since": two_factor.on_since(user),
+        }
+        return TemplateResponse(request, "console/users/sign_in.html", context)
+
+    def _help(self, request: HttpRequest, user: User, wanted: str, is_self: bool) -> None:
+        if wanted == "lift" and sign_in.lift(user):
+            messages.success(request, f"{user} may try again.")
+        elif wanted == "two-factor-off" and is_self:
+            raise PermissionDenied  # the own page asks for the password
+        elif wanted == "two-factor-off" and two_factor.turn_off(user, two_factor.TAKEN_OFF):
+            messages.success(request, f"{user} signs in with the password alone now.")
 
     # --- Delete ---
 

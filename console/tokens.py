@@ -120,7 +120,7 @@ class TokensAdmin(AccountAdmin):
         if token.expiry is not None and token.expiry <= timezone.now():
             return display.badge(Label("Expired", "neutral"))
         if not token.user.is_active:
-            return display.badge(Label("Owner locked out", "neutral"))
+            return display.badge(Label("Owner may not sign in", "neutral"))
         return display.badge(Label("Active", "success"))
 
     @admin.display(description="created", ordering="created")

@@ -87,7 +87,8 @@ class NewUserForm(BaseUserCreationForm):  # type: ignore[type-arg]
         label="Password",
         strip=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="At least 12 characters, not only digits, not a common password, and not like the e-mail address.",
+        help_text="At least 12 characters, not only digits, not a common password, and not like "
+        "the e-mail address.",
     )
     password2 = forms.CharField(
         label="Password, again",

@@ -18,6 +18,9 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from metaaccess.models import User
+from metaaccess.signals import administered
+
 # Failures of an address from a place; of an address, or from a place, so many times as many.
 LIMIT, WIDER = settings.AXES_FAILURE_LIMIT, 10
 LOCKED_FOR: timedelta = settings.AXES_COOLOFF_TIME
@@ -85,10 +88,14 @@ def locked_until(email: str) -> datetime | None:
     return max(locked) + LOCKED_FOR if locked else None
 
 
-def lift(email: str) -> bool:
-    """Lets an address try again; False where it was not locked."""
-    was_locked = locked_until(email) is not None
-    AccessAttempt.objects.filter(username=_digest(email)).delete()
+def lift(user: User) -> bool:
+    """Lets a user try again; False where there was no lockout."""
+    was_locked = locked_until(user.email) is not None
+    AccessAttempt.objects.filter(username=_digest(user.email)).delete()
+    if was_locked:
+        administered.send(
+            User, account=user.account, action="lockout lifted", target=user.email, detail=""
+        )
     return was_locked
 
 

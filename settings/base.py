@@ -28,8 +28,8 @@ SECRET_KEY = _keys["SECRET_KEY"]
 # --- Applications ---------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "console.admin_config.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -371,6 +371,7 @@ UNFOLD = {
     ],
     "GLOBAL_CALLBACK": "console.navigation.global_context",
     "DASHBOARD_CALLBACK": "console.dashboard.context",
+    "ACCOUNT": {"navigation": "console.site.links"},
     "SIDEBAR": {"navigation": "console.navigation.sections"},
     "TABS": "console.navigation.tabs",
 }

@@ -222,7 +222,7 @@ def test_the_list_says_who_was_never_there(ada: Client, colleague: User) -> None
 
     shown = ada.get(LIST).content.decode()
 
-    for words in (">Read-only<", ">Locked out<", ">Never<", ">Administrator<", ">Active<"):
+    for words in (">Read-only<", ">May not sign in<", ">Never<", ">Administrator<", ">Active<"):
         assert words in shown
 
 

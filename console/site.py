@@ -1,0 +1,45 @@
+"""The console as a site: how people sign in, and the pages that are a person's own."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.cache import never_cache
+from unfold.sites import UnfoldAdminSite
+
+from console import own_sign_in, sign_in
+from metaaccess.models import User
+from metaaccess.people import person
+from metaaccess.signals import administered
+
+
+class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path("login/code/", never_cache(sign_in.code_page), name="second_step"),
+            path("sign-in/", self.admin_view(own_sign_in.page), name="own_sign_in"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if request.method == "GET" and self.has_permission(request):
+            answer: HttpResponse = super().login(request, extra_context)  # on to the dashboard
+            return answer
+        return never_cache(sign_in.password_page)(request)
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        answer: HttpResponse = super().password_change(request, extra_context)
+        if request.method == "POST" and answer.status_code == 302:
+            user = person(request)
+            administered.send(
+                User, account=user.account, action="password changed", target=user.email, detail=""
+            )
+        return answer
+
+
+def links(request: HttpRequest) -> list[dict[str, str]]:
+    """Of the person's menu."""
+    return [
+        {"title": "Your sign-in", "link": reverse("admin:own_sign_in")},
+        {"title": "Change password", "link": reverse("admin:password_change")},
+    ]

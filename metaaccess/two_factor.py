@@ -1,0 +1,110 @@
+"""The second factor of a person: an authenticator app, and recovery codes for the day it is lost.
+
+django-otp keeps both, lets a code be used once, and slows down who guesses.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import django_otp
+import segno
+from django.db import transaction
+from django.db.models import QuerySet
+from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from metaaccess.models import User
+from metaaccess.signals import administered
+
+RECOVERY_CODES = 10
+TURNED_OFF, TAKEN_OFF = "two-factor sign-in turned off", "two-factor sign-in taken off"
+APP, RECOVERY = "a code of the app", "a recovery code"
+
+
+def devices() -> QuerySet[Any]:
+    """The apps that are asked for a code: one for each person who has turned it on."""
+    found: QuerySet[Any] = TOTPDevice.objects.filter(confirmed=True)
+    return found
+
+
+def is_on(user: User) -> bool:
+    return devices().filter(user=user).exists()
+
+
+def on_since(user: User) -> datetime | None:
+    return devices().filter(user=user).values_list("created_at", flat=True).first()
+
+
+def codes_left(user: User) -> int:
+    return int(StaticToken.objects.filter(device__user=user).count())
+
+
+def begin(user: User) -> TOTPDevice:
+    """What the person's app is to be shown; it counts for nothing until `confirm`."""
+    TOTPDevice.objects.filter(user=user, confirmed=False).delete()
+    return TOTPDevice.objects.create(user=user, name="app", confirmed=False)
+
+
+def begun(user: User) -> TOTPDevice | None:
+    device: TOTPDevice | None = TOTPDevice.objects.filter(user=user, confirmed=False).first()
+    return device
+
+
+@transaction.atomic
+def confirm(user: User, code: str) -> list[str] | None:
+    """Turns it on if the code is the app's; the recovery codes, or None."""
+    device = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=False).first()
+    if device is None or not device.verify_token(code):
+        return None
+    devices().filter(user=user).delete()
+    device.confirmed = True
+    device.save()
+    codes = _new_codes(user)
+    _announce(user, "two-factor sign-in turned on")
+    return codes
+
+
+@transaction.atomic
+def renew_codes(user: User) -> list[str]:
+    """New recovery codes; the old ones are refused from now on."""
+    codes = _new_codes(user)
+    _announce(user, "recovery codes made")
+    return codes
+
+
+@transaction.atomic
+def turn_off(user: User, action: str = TURNED_OFF) -> bool:
+    """False where it was not on. `action` is TAKEN_OFF where somebody else does it."""
+    was_on = is_on(user)
+    TOTPDevice.objects.filter(user=user).delete()
+    StaticDevice.objects.filter(user=user).delete()
+    if was_on:
+        _announce(user, action)
+    return was_on
+
+
+def verify(user: User, code: str) -> str | None:
+    """Which of the two the code is: it is used up then. None: neither."""
+    written = "".join(code.split()).replace("-", "").lower()
+    device = django_otp.match_token(user, written)
+    if device is None:
+        return None
+    return RECOVERY if isinstance(device, StaticDevice) else APP
+
+
+def qr_code(device: TOTPDevice) -> str:
+    """What an app scans, as the address of an image that stands in the page itself."""
+    picture: str = segno.make(device.config_url, error="m").svg_data_uri(scale=5, border=2)
+    return picture
+
+
+def _new_codes(user: User) -> list[str]:
+    StaticDevice.objects.filter(user=user).delete()
+    device = StaticDevice.objects.create(user=user, name="recovery codes")
+    codes = [StaticToken.random_token() for _ in range(RECOVERY_CODES)]
+    StaticToken.objects.bulk_create(StaticToken(device=device, token=code) for code in codes)
+    return codes
+
+
+def _announce(user: User, action: str) -> None:
+    administered.send(User, account=user.account, action=action, target=user.email, detail="")
