@@ -22,7 +22,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from metaaccess import two_factor
 from metaaccess.models import User
-from metaaccess.sign_in import locked_out
+from metaaccess.sign_in import LOCKED_FOR
 
 WAITS_FOR_CODE = "waits_for_code"
 VALID_S = 5 * 60
@@ -99,6 +99,15 @@ def code_page(request: HttpRequest) -> HttpResponse:
         )
     context = {**admin.site.each_context(request), "title": "Enter the code", "form": form}
     return TemplateResponse(request, "console/sign_in/code.html", context)
+
+
+def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:
+    """The same page whether there is such a user or not, and whatever the password was."""
+    seconds = round(LOCKED_FOR.total_seconds())
+    context = {**admin.site.each_context(request), "minutes": seconds // 60}
+    answer = TemplateResponse(request, "console/sign_in/locked_out.html", context, status=429)
+    answer["Retry-After"] = str(seconds)
+    return answer.render()
 
 
 def _who_waits(request: HttpRequest) -> User | None:

@@ -13,8 +13,7 @@ from axes.handlers.database import AxesDatabaseHandler
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.db.models import Max, Sum
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -63,14 +62,6 @@ def place(request: HttpRequest) -> str | None:
         return str(ip_address(said))
     except ValueError:
         return None
-
-
-def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:
-    """The same page whether there is such a user or not, and whatever the password was."""
-    minutes = round(LOCKED_FOR.total_seconds() / 60)
-    answer = render(request, "console/sign_in/locked_out.html", {"minutes": minutes}, status=429)
-    answer["Retry-After"] = str(round(LOCKED_FOR.total_seconds()))
-    return answer
 
 
 def locked_until(email: str) -> datetime | None:
