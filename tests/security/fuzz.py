@@ -45,7 +45,7 @@ def main() -> int:
     wanted = [word for word in sys.argv[1:] if not word.startswith("-")]
     targets = [name for name in TARGETS if not wanted or any(word in name for word in wanted)]
     if not targets:
-        print(f"no target is named so; there are: {', '.join(TARGETS)}", file=sys.stderr)
+        print(f"no target is named so; there are: {', '.join(TARGETS)}", file=sys.stderr)  # noqa: T201
         return 2
     if len(targets) == 1:
         fuzz(targets[0], options)
