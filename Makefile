@@ -32,7 +32,7 @@ $(EXPRESS): docs/receivers/express/package-lock.json
 test: $(READY) $(EXPRESS)  ## the test-suite, in parallel, on real PostgreSQL and Redis
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not faults and not browser" tests
 
-test-faults: $(READY)  ## servers and workers killed in the middle of things
+test-faults: $(READY)  ## servers killed in the middle of things, and hostile receivers
 	$(BIN)/python -m pytest -m faults tests
 
 test-browser: $(READY)  ## the console in a real Chromium, which is installed where it may be
