@@ -8,7 +8,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import quote, quote_plus
 
@@ -30,12 +30,10 @@ from webhooks import (
 )
 from webhooks.chunk import Chunk, Push, Settlement
 from webhooks.health import Ended
-from webhooks.models import State
+from webhooks.states import State
 
 logger = logging.getLogger(__name__)
 
-# Requests under way at once for one chunk, so to one receiver.
-IN_FLIGHT = 16
 # Outcomes are written together, but none waits longer than this for company.
 SETTLE_ROWS = 500
 SETTLE_AFTER_S = 0.2
@@ -63,7 +61,10 @@ class Attempt:
 
 
 class Sender:
-    """Sends the pushes of a chunk, several lanes at a time, and hands out the attempts."""
+    """Sends the pushes of a chunk, all lanes at a time, and hands out the attempts.
+
+    What was claimed is under way: claims.py bounds how much that is.
+    """
 
     def __init__(self, chunk: Chunk) -> None:
         self.chunk = chunk
@@ -76,8 +77,6 @@ class Sender:
         self._written_keys = ways_to_write(self.headers["Authorization"])
         # The clock of the pipeline is the database's: the claim's time plus what has passed since.
         self._zero = time.monotonic()
-        self._lanes = iter(chunk.lanes)
-        self._lock = threading.Lock()
         self._abandoned = False
         self._done: queue.SimpleQueue[Attempt | Push | BaseException] = queue.SimpleQueue()
 
@@ -86,8 +85,8 @@ class Sender:
 
     def attempts(self) -> Iterator[list[Attempt | Push]]:
         """Batches of what was done: an Attempt, or a Push that was not begun in time."""
-        for _ in range(min(IN_FLIGHT, len(self.chunk.lanes))):
-            threading.Thread(target=self._work, daemon=True).start()
+        for lane in self.chunk.lanes:
+            threading.Thread(target=self._work, args=[lane], daemon=True).start()
         left = len(self.chunk.pushes)
         try:
             while left:
@@ -112,18 +111,13 @@ class Sender:
             until = until or time.monotonic() + SETTLE_AFTER_S
         return batch
 
-    def _work(self) -> None:
+    def _work(self, lane: list[Push]) -> None:
         try:
-            while True:
-                with self._lock:
-                    lane = next(self._lanes, None)
-                if lane is None:
+            for push in lane:
+                if self._abandoned:
                     return
-                for push in lane:
-                    if self._abandoned:
-                        return
-                    late = time.monotonic() - self._zero > claims.SLICE_S
-                    self._done.put(push if late else self._send(push))
+                late = time.monotonic() - self._zero > claims.SLICE_S
+                self._done.put(push if late else self._send(push))
         except BaseException as problem:
             self._done.put(problem)  # a defect of ours: raised where the chunk is settled
             raise
@@ -160,27 +154,41 @@ def settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
     """Writes what came of a batch; while PostgreSQL is away, tries for as long as a lease allows.
 
     What cannot be written then is sent again by whoever finds the lease over: better twice than
-    never.
+    never. Where only the answer to COMMIT was lost, nothing is written a second time.
     """
     give_up_at = time.monotonic() + claims.LEASE_MARGIN_S
+    written = _Written()
     while True:
         try:
-            return _settle(chunk, batch)
+            if written.transaction_id and outbox.was_committed(written.transaction_id):
+                return written.settlements
+            _settle(chunk, batch, written)
         except OperationalError:
             connection.close()
             if time.monotonic() > give_up_at:
                 raise
             logger.warning("PostgreSQL does not answer; outcomes of pushes wait", exc_info=True)
             time.sleep(SETTLE_AGAIN_S)
+        else:
+            return written.settlements
+
+
+@dataclass(slots=True)
+class _Written:
+    """What a transaction wrote, whether or not its COMMIT was answered."""
+
+    transaction_id: str = ""
+    settlements: list[Settlement] = field(default_factory=list)
 
 
 @transaction.atomic
-def _settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
+def _settle(chunk: Chunk, batch: list[Attempt | Push], written: _Written) -> None:
     """In one transaction: states, the log, the failure count, the tally. A push counts once."""
+    written.transaction_id = ""
     outbox.give_back(chunk, [done for done in batch if isinstance(done, Push)])
     attempts = [done for done in batch if isinstance(done, Attempt)]
     if not attempts:
-        return []
+        return
     attempts.sort(key=lambda attempt: attempt.ended)
     settlements = spared([decide(attempt) for attempt in attempts], attempts)
     if seen := next((a.result.certificate for a in attempts if a.result.certificate), None):
@@ -209,7 +217,8 @@ def _settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
             if attempt.push.push_id in settled and not attempt.push.is_test
         ],
     )
-    return settlements
+    written.settlements = settlements
+    written.transaction_id = outbox.transaction_id()
 
 
 def decide(attempt: Attempt) -> Settlement:

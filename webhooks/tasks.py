@@ -13,6 +13,7 @@ from webhooks import (
     certificates,
     claims,
     conservation,
+    held,
     mail,
     notices,
     outage,
@@ -41,10 +42,14 @@ def push_due(webhook_id: int) -> None:
     wake.clear(webhook_id)
     until = time.monotonic() + TURN_S
     while chunk := next_chunk(webhook_id):
+        left = len(chunk.pushes)
         for settlements in push.send(chunk):
             wake.later(
                 webhook_id, {s.countdown_s for s in settlements if s.countdown_s is not None}
             )
+            left -= len(settlements)
+            if chunk.is_full and left > 0:
+                wake.now([webhook_id])  # another task takes what there is room for now
         if time.monotonic() > until:
             wake.now([webhook_id])
             return
@@ -100,7 +105,7 @@ def check() -> None:
 @shared_task
 def prune() -> None:
     """Retention: held events, ended deliveries, notices, logs, replaced signing secrets."""
-    outbox.discard_held(settings.WEBHOOK_HELD_DAYS)
+    held.discard_old(settings.WEBHOOK_HELD_DAYS)
     outbox.prune(settings.EVENT_LOG_DAYS)
     notices.prune(settings.EVENT_LOG_DAYS)
     record.prune()

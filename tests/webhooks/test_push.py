@@ -41,6 +41,7 @@ from webhooks import (
 from webhooks.chunk import Chunk, Settlement
 from webhooks.http import AttemptResult
 from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.states import place
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -105,8 +106,8 @@ def push_with_retries(webhook: WebhookConfig) -> None:
 
 
 def states() -> list[tuple[str, int]]:
-    rows = Delivery.objects.order_by("pk")
-    return [(delivery.state_name, delivery.attempts) for delivery in rows]
+    rows = Delivery.objects.annotate(place=place()).order_by("pk")
+    return list(rows.values_list("place", "attempts"))
 
 
 def failures(webhook: WebhookConfig) -> int:
