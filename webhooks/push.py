@@ -157,12 +157,12 @@ def settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
     never. Where only the answer to COMMIT was lost, nothing is written a second time.
     """
     give_up_at = time.monotonic() + claims.LEASE_MARGIN_S
-    written = _Written()
+    written = Written()
     while True:
         try:
             if written.transaction_id and outbox.was_committed(written.transaction_id):
                 return written.settlements
-            _settle(chunk, batch, written)
+            settle_once(chunk, batch, written)
         except OperationalError:
             connection.close()
             if time.monotonic() > give_up_at:
@@ -174,7 +174,7 @@ def settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
 
 
 @dataclass(slots=True)
-class _Written:
+class Written:
     """What a transaction wrote, whether or not its COMMIT was answered."""
 
     transaction_id: str = ""
@@ -182,7 +182,7 @@ class _Written:
 
 
 @transaction.atomic
-def _settle(chunk: Chunk, batch: list[Attempt | Push], written: _Written) -> None:
+def settle_once(chunk: Chunk, batch: list[Attempt | Push], written: Written) -> None:
     """In one transaction: states, the log, the failure count, the tally. A push counts once."""
     written.transaction_id = ""
     outbox.give_back(chunk, [done for done in batch if isinstance(done, Push)])
