@@ -81,5 +81,16 @@ def session(lock_timeout_ms: int = 0) -> Iterator[Session]:
         opened.close()
 
 
-def is_lock_timeout(error: OperationalError) -> bool:
-    return getattr(error.__cause__, "sqlstate", "") == "55P03"
+class LockRefusedError(Exception):
+    """Somebody else has a lock, and it is not waited for."""
+
+
+@contextmanager
+def refused_locks() -> Iterator[None]:
+    """Tells what a lock timeout refuses from all else that may go wrong, a deadlock above all."""
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", "") == "55P03":
+            raise LockRefusedError from error
+        raise
