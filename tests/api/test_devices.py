@@ -98,6 +98,7 @@ def test_many_statuses_are_set_at_once(
         "changed": [device.device_id] * 2,
         "unchanged": [device.device_id],
         "unknown": ["U" * 16, foreign.device_id],
+        "stale": [],
     }
     assert [change.status for (changes) in heard for change in changes] == [
         "compliant", "non_compliant",
