@@ -31,9 +31,6 @@ from metaaccess.devices import SETTABLE, DeviceQuerySet, NewStatus, Outcome
 from metaaccess.models import Device, Status
 from metaaccess.timestamps import MOST_AHEAD_S, AheadOfClockError
 
-TOO_MANY = f"Send at most {MOST_AT_ONCE:,} at once."
-
-
 _SETTABLE = [(str(value), Status(value).label) for value in SETTABLE]
 
 
@@ -216,7 +213,7 @@ class DeviceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountVie
         is older than its device's last change is stale, and changes nothing.
         """
         if isinstance(request.data, list) and len(request.data) > MOST_AT_ONCE:
-            raise ValidationError(TOO_MANY)
+            raise ValidationError(f"Send at most {MOST_AT_ONCE:,} at once.")
         body = ReportedStatusSerializer(data=request.data, many=True)
         body.is_valid(raise_exception=True)
         outcome = self._change(
