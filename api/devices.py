@@ -1,6 +1,6 @@
 """Devices: their list, and what agents and gateways report."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, cast
 
 from django.db import IntegrityError, transaction
@@ -197,7 +197,7 @@ class DeviceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountVie
         body.is_valid(raise_exception=True)
         news = [NewStatus(device.device_id, **body.validated_data)]
         with transaction.atomic():
-            outcome = self._change(news, lambda problems: {"timestamp": [problems[0]]})
+            outcome = self._change(news, "timestamp")
             if outcome.unknown:  # deleted since it was looked up
                 raise Http404
             device.refresh_from_db(fields=["status", "status_changed_at"])
@@ -216,22 +216,18 @@ class DeviceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountVie
             raise ValidationError(f"Send at most {MOST_AT_ONCE:,} at once.")
         body = ReportedStatusSerializer(data=request.data, many=True)
         body.is_valid(raise_exception=True)
-        outcome = self._change(
-            (NewStatus(**news) for news in body.validated_data),
-            lambda problems: {f"{place}.timestamp": [why] for place, why in problems.items()},
-        )
+        news = [NewStatus(**report) for report in body.validated_data]
+        outcome = self._change(news, "{place}.timestamp")
         return Response(OutcomeSerializer(outcome).data)
 
-    def _change(
-        self,
-        news: Iterable[NewStatus],
-        errors: Callable[[dict[int, str]], dict[str, list[str]]],
-    ) -> Outcome:
-        """`errors` names the fields of what is wrong, which it gets by the report's place."""
+    def _change(self, news: Iterable[NewStatus], field: str) -> Outcome:
+        """`field` names a report's timestamp in an error; it may hold the report's `{place}`."""
         try:
             return self.get_queryset().change(news)
         except AheadOfClockError as ahead:
-            raise ValidationError(errors(ahead.problems)) from None
+            raise ValidationError(
+                {field.format(place=place): [why] for place, why in ahead.problems.items()}
+            ) from None
 
     @extend_schema(request=IdsSerializer, responses=DeletedSerializer)
     @action(detail=False, methods=["post"], url_path="delete", pagination_class=None)
