@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from devstack import DevstackError, locks
+from devstack import DevstackError, locks, runs
 from devstack.client import attach
 from devstack.environment import RUN_FILE, missing_urls, var_directory
 from devstack.ports import free_port, is_free
@@ -52,7 +52,7 @@ def run() -> int:
         os.chdir(_ROOT)
         var_dir.mkdir(parents=True, exist_ok=True)
         _set_defaults(port)
-        with _published(var_dir), _servers(var_dir):
+        with _published(var_dir), runs.registered(_ROOT, var_dir), _servers(var_dir):
             return _run_processes(var_dir, port)
     except KeyboardInterrupt:
         return 0

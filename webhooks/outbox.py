@@ -40,20 +40,25 @@ _PRUNE_ROWS = 10_000
 
 # --- Add ------------------------------------------------------------------------------------
 
+# Webhooks are locked once and by ID, after the devices: docs/adr/0023 has the order of all locks.
 # A webhook that is being deleted meanwhile is waited for, and then gets nothing.
 _ADD = f"""
-WITH added AS (INSERT INTO webhooks_delivery
+WITH changed AS (
+    SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::bigint[])
+        WITH ORDINALITY AS e(account_id, event_id, device_id, status, timestamp, place)),
+subscribed AS (
+    SELECT w.id, w.account_id, w.events, {ACTIVE_SQL} AS is_active FROM webhooks_webhookconfig w
+    JOIN metaaccess_account a ON a.id = w.account_id AND a.plan = %s
+    WHERE {EXISTS_SQL} AND w.account_id = ANY(%s) AND w.events && %s::varchar[]
+    ORDER BY w.id FOR KEY SHARE OF w),
+added AS (INSERT INTO webhooks_delivery
     (webhook_id, account_id, event_id, device_id, status, timestamp, kind, state, attempts)
 SELECT w.id, w.account_id, e.event_id, e.device_id, e.status, e.timestamp, %s, %s, 0
-FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::bigint[])
-    WITH ORDINALITY AS e(account_id, event_id, device_id, status, timestamp, place)
-JOIN webhooks_webhookconfig w ON w.account_id = e.account_id AND e.status = ANY(w.events)
-JOIN metaaccess_account a ON a.id = w.account_id AND a.plan = %s
-WHERE {EXISTS_SQL}
-ORDER BY e.place, w.id FOR KEY SHARE OF w
+FROM changed e JOIN subscribed w ON w.account_id = e.account_id AND e.status = ANY(w.events)
+ORDER BY e.place, w.id
 RETURNING webhook_id)
-SELECT DISTINCT webhook_id FROM added JOIN webhooks_webhookconfig w ON w.id = webhook_id
-JOIN metaaccess_account a ON a.id = w.account_id WHERE {ACTIVE_SQL}
+SELECT DISTINCT w.id FROM added JOIN subscribed w ON w.id = added.webhook_id
+WHERE w.is_active
 """
 
 
@@ -70,7 +75,13 @@ def add(changes: Sequence[StatusChange]) -> set[int]:
         [change.timestamp for change in changes],
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_ADD, [Kind.EVENT, State.PENDING, *columns, Plan.ENTERPRISE])
+        cursor.execute(
+            _ADD,
+            [
+                *columns, Plan.ENTERPRISE, list({change.account_id for change in changes}),
+                list({change.status for change in changes}), Kind.EVENT, State.PENDING,
+            ],
+        )  # fmt: skip
         return {webhook_id for (webhook_id,) in cursor}
 
 

@@ -8,9 +8,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from metaaccess.devices import NewStatus, milliseconds
+from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Status, User
 from metaaccess.signals import Cause, StatusChange, device_status_changed
+from metaaccess.timestamps import milliseconds
 
 
 @pytest.fixture

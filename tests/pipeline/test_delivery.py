@@ -10,7 +10,7 @@ import trustme
 from eventlog.models import WebhookLog
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
-from tests.conftest import API_KEY, MakeWebhook
+from tests.conftest import API_KEY, MakeWebhook, installed_in_2020
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
 from webhooks import http
@@ -21,7 +21,7 @@ DEVICE_ID = "6WXJURV8QAM0I7KC"
 
 
 def add_device(account: Account, device_id: str = DEVICE_ID) -> None:
-    Device.objects.create(account=account, device_id=device_id)
+    installed_in_2020(Device.objects.create(account=account, device_id=device_id))
 
 
 def change(device_id: str, status: str, timestamp: int | None = None) -> None:
