@@ -1,7 +1,7 @@
 """Any interleaving of people, workers, sweep and retention loses nothing and keeps the order."""
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.webhooks.outbox_machine import machine
@@ -15,7 +15,7 @@ def run(examples: int) -> None:
                 max_examples=examples,
                 stateful_step_count=50,
                 deadline=None,
-                suppress_health_check=list(HealthCheck),
+                suppress_health_check=list(HealthCheck),phases=[Phase.generate],
                 print_blob=True,
             ),
         )
