@@ -15,7 +15,8 @@ def run(examples: int) -> None:
                 max_examples=examples,
                 stateful_step_count=50,
                 deadline=None,
-                suppress_health_check=list(HealthCheck),phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+                phases=[Phase.generate],
                 print_blob=True,
             ),
         )

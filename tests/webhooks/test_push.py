@@ -3,9 +3,12 @@
 import html
 import json
 import re
+import threading
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from ipaddress import ip_network
+from itertools import count
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -23,7 +26,7 @@ from eventlog import tally
 from eventlog.models import AdminLog, Tally, WebhookLog
 from metaaccess import VERSION
 from metaaccess.devices import NewStatus
-from metaaccess.models import Device
+from metaaccess.models import Account, Device
 from tests.conftest import API_KEY, MakeWebhook
 from webhooks import (
     certificates,
@@ -40,6 +43,7 @@ from webhooks import (
 )
 from webhooks.chunk import Chunk, Settlement
 from webhooks.http import AttemptResult
+from webhooks.local_receiver import Behaviour, LocalReceiver
 from webhooks.models import Delivery, State, WebhookConfig
 from webhooks.states import place
 
@@ -1032,3 +1036,64 @@ def test_a_key_in_a_redirect_is_in_no_log_and_in_no_reason(
     ]
     assert all("https://other.example/[API key]" in text for text in written)
     assert API_KEY not in "".join(written)
+
+
+# --- In flight ---
+
+
+class Together(Behaviour):
+    """Answers nobody until `count` requests are there; then all."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._barrier = threading.Barrier(count)
+
+    def answer(self, headers: dict[str, str]) -> int:
+        self._barrier.wait(30)
+        return 200
+
+
+@pytest.fixture
+def local(settings: Any) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
+    settings.WEBHOOK_TIMEOUT_S = 60.0
+
+
+@pytest.mark.usefixtures("local")
+def test_what_was_claimed_is_in_flight(account: Account, make_webhook: MakeWebhook) -> None:
+    most = claims.MAX_PUSHES
+    with LocalReceiver(0, Together(most)) as receiver:
+        webhook = make_webhook(url=receiver.url)
+        Device.objects.bulk_create(Device(account=account) for _ in range(most))
+
+        tasks.push_due(webhook.pk)
+
+    assert states() == [("delivered", 1)] * most
+
+
+class FirstWaits(Behaviour):
+    def __init__(self, until: threading.Event) -> None:
+        super().__init__()
+        self._until, self._numbers = until, count()
+
+    def answer(self, headers: dict[str, str]) -> int:
+        if next(self._numbers) == 0:
+            self._until.wait(30)
+        return 200
+
+
+@pytest.mark.usefixtures("local")
+def test_room_that_is_made_is_filled_before_the_slowest_answer(
+    account: Account, make_webhook: MakeWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken = threading.Event()
+    monkeypatch.setattr(wake, "now", lambda webhook_ids: woken.set())
+    monkeypatch.setattr(claims, "MAX_PUSHES", 2)
+    with LocalReceiver(0, FirstWaits(woken)) as receiver:
+        webhook = make_webhook(url=receiver.url)
+        Device.objects.bulk_create(Device(account=account) for _ in range(2))
+
+        tasks.push_due(webhook.pk)
+
+    assert woken.is_set()
+    assert states() == [("delivered", 1)] * 2
