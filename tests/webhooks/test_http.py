@@ -21,7 +21,7 @@ from tests.receivers import (
     hanging,
 )
 from webhooks.http import AttemptResult, Client, ErrorKind
-from webhooks.http.connection import MAX_BODY_BYTES
+from webhooks.http.response import MAX_BODY_BYTES
 
 HEADERS = {
     "Content-Type": "application/json",

@@ -255,7 +255,7 @@ from django.conf import settings
 settings.configure(
     WEBHOOK_ALLOWED_NETWORKS=[ip_network("127.0.0.0/8")],
     WEBHOOK_ALLOWED_PORTS=None,
-    WEBHOOK_CA_FILE="",
+    WEBHOOK_CA_CERTIFICATES="",
 )
 from webhooks import http
 def post(port, timeout_s):

@@ -30,10 +30,8 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def client(authority: trustme.CA, tmp_path: Path, settings: Any) -> Iterator[Client]:
-    ca_file = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(ca_file))
-    settings.WEBHOOK_CA_FILE = str(ca_file)
+def client(authority: trustme.CA, settings: Any) -> Iterator[Client]:
+    settings.WEBHOOK_CA_CERTIFICATES = authority.cert_pem.bytes().decode()
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
     client = Client()
     yield client
