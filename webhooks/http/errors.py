@@ -59,6 +59,7 @@ _TLS = {
     "HTTP_REQUEST": _NOT_TLS,
     "RECORD_LAYER_FAILURE": _NOT_TLS,
 }
+CLOSED_EARLY = "The server closed the connection without a complete answer"
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EHOSTDOWN}
 
 
@@ -161,7 +162,7 @@ def _explain_network(problem: OSError) -> tuple[ErrorKind, str]:
     if isinstance(problem, ConnectionRefusedError):
         return ErrorKind.REFUSED, "Connection refused"
     if isinstance(problem, ConnectionError):
-        return ErrorKind.RESET, "The server closed the connection without a complete answer"
+        return ErrorKind.RESET, CLOSED_EARLY
     if problem.errno in _UNREACHABLE:
         return ErrorKind.CONNECTION, "The server cannot be reached"
     return ErrorKind.CONNECTION, "The connection could not be made, or it broke"

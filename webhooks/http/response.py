@@ -7,10 +7,12 @@ and to reuse the connection, so its size and its time are bounded tightly.
 import http.client
 import io
 import socket
+import ssl
 import time
 from http import HTTPStatus
 from typing import Any, cast
 
+from webhooks.http.errors import CLOSED_EARLY
 from webhooks.http.result import AttemptError, ErrorKind
 
 # Status line and headers, including the interim answers (1xx) before them. Without a limit, a
@@ -31,7 +33,7 @@ class _Bounded(io.RawIOBase):
         self._sock = sock
         self._left = MAX_HEAD_BYTES
         self._until: float | None = None  # for the head, the attempt's deadline is enough
-        self.ended = False
+        self.began = self.ended = False
 
     def begin_body(self) -> None:
         self._left = MAX_BODY_BYTES
@@ -45,7 +47,7 @@ class _Bounded(io.RawIOBase):
             self._sock.settimeout(_time_left_s(self._until))
         size = cast("int | None", self._raw.readinto(buffer))
         self._left -= size or 0
-        self.ended = size == 0
+        self.began, self.ended = self.began or bool(size), size == 0
         if self._left < 0:
             raise AttemptError(
                 ErrorKind.RESPONSE_TOO_LARGE,
@@ -67,7 +69,13 @@ class BoundedResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(self._bounded)
 
     def begin(self, *args: Any, **kwargs: Any) -> None:
-        super().begin(*args, **kwargs)
+        try:
+            super().begin(*args, **kwargs)
+        except (ConnectionError, ssl.SSLError) as problem:
+            if not self._bounded.began:
+                raise
+            # Not the error of a kept connection that was closed while idle: those are tried again.
+            raise AttemptError(ErrorKind.RESET, CLOSED_EARLY) from problem
         # http.client takes the end of the connection for the end of the headers.
         if self._bounded.ended:
             raise http.client.IncompleteRead(b"")
