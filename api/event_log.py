@@ -96,7 +96,9 @@ class AttemptSerializer(serializers.ModelSerializer[WebhookLog]):
 
 class WholeAttemptSerializer(AttemptSerializer):
     class Meta(AttemptSerializer.Meta):
-        fields = (*AttemptSerializer.Meta.fields, "request_body", "response_body")
+        fields = (
+            *AttemptSerializer.Meta.fields, "request_body", "response_body", "response_cut",
+        )  # fmt: skip
 
 
 class DeviceEventSerializer(serializers.ModelSerializer[DeviceLog]):

@@ -244,7 +244,7 @@ WEBHOOK_TIMEOUT_S = read_positive(
 WEBHOOK_REQUIRE_HTTPS = read(env.bool, "WEBHOOK_REQUIRE_HTTPS", True, "true or false")
 WEBHOOK_ALLOWED_NETWORKS = environment.read_networks("WEBHOOK_ALLOWED_NETWORKS")
 WEBHOOK_ALLOWED_PORTS: frozenset[int] | None = None
-WEBHOOK_CA_FILE = env.str("WEBHOOK_CA_FILE", "")
+WEBHOOK_CA_CERTIFICATES = environment.read_certificates("WEBHOOK_CA_FILE")
 # An outage of our own (docs/adr/0017): so many receivers stop answering within so many seconds,
 # and meanwhile of those that are heard of, so many of 100 do not answer.
 WEBHOOK_OUTAGE_RECEIVERS = read_whole(

@@ -9,6 +9,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from environs import Env, EnvError
 
 T = TypeVar("T")
@@ -68,6 +70,26 @@ def read_url(name: str, default: str | None, takes: str) -> str:
     if "://" not in value:
         stop(name, "has a wrong value", takes)
     return value
+
+
+def read_certificates(name: str) -> str:
+    """The certificates of a PEM file, and nothing else of it; '' where the variable is not set.
+
+    Read at the start, so that a file that is wrong or goes away later fails no push.
+    """
+    path = env.str(name, "")
+    if not path:
+        return ""
+    takes = "a file of certificates in PEM format, which are trusted beside the public authorities"
+    if Path(path).exists() and not Path(path).is_file():
+        stop(name, f"is {path!r}, which is not a file", takes)
+    try:
+        certificates = x509.load_pem_x509_certificates(Path(path).read_bytes())
+        return "".join(one.public_bytes(Encoding.PEM).decode() for one in certificates)
+    except OSError as problem:
+        stop(name, f"is {path!r}, which cannot be read ({problem.strerror})", takes)
+    except ValueError:
+        stop(name, f"is {path!r}, which holds no certificate, or a broken one", takes)
 
 
 def read_keys(var_dir: Path, development: bool) -> dict[str, str]:

@@ -41,7 +41,7 @@ SETTLE_AGAIN_S = 0.5
 HIDDEN_KEY = "[API key]"
 # A shorter one stands in other words too, and would be given away by what is missing.
 SHORTEST_HIDDEN_KEY = 4
-_CUT = "\x00"  # no answer that was read has one
+_CUT = "\x00"  # no body of a result has one
 ENDINGS = {
     State.DELIVERED: Ending.DELIVERED,
     State.RETRYING: Ending.RETRYING,
@@ -112,12 +112,15 @@ class Sender:
         return batch
 
     def _work(self, lane: list[Push]) -> None:
+        stuck = False  # a device's later events do not overtake one that we could not send
         try:
             for push in lane:
                 if self._abandoned:
                     return
                 late = time.monotonic() - self._zero > claims.SLICE_S
-                self._done.put(push if late else self._send(push))
+                done = push if late or stuck else self._send(push)
+                stuck = isinstance(done, Push) or done.result.ours
+                self._done.put(done)
         except BaseException as problem:
             self._done.put(problem)  # a defect of ours: raised where the chunk is settled
             raise
@@ -186,7 +189,8 @@ def settle_once(chunk: Chunk, batch: list[Attempt | Push], written: Written) -> 
     """In one transaction: states, the log, the failure count, the tally. A push counts once."""
     written.transaction_id = ""
     outbox.give_back(chunk, [done for done in batch if isinstance(done, Push)])
-    attempts = [done for done in batch if isinstance(done, Attempt)]
+    # A local fault is no attempt. Its push stays claimed, so that it waits until the lease is over.
+    attempts = [done for done in batch if isinstance(done, Attempt) and not done.result.ours]
     if not attempts:
         return
     attempts.sort(key=lambda attempt: attempt.ended)
@@ -229,6 +233,9 @@ def decide(attempt: Attempt) -> Settlement:
     countdown_s = retry.countdown_s(push.attempt, settings.WEBHOOK_RETRY_COUNTDOWNS)
     if countdown_s is None or push.is_test:
         return Settlement(push, State.FAILED, attempt.ended)
+    if asked := attempt.result.retry_after:
+        wait_s = retry.asked_wait_s(asked.values, asked.date, attempt.ended)
+        countdown_s = max(countdown_s, wait_s)
     return Settlement(push, State.RETRYING, attempt.ended, countdown_s)
 
 
@@ -269,6 +276,7 @@ def log_row(chunk: Chunk, attempt: Attempt) -> WebhookLog:
         statuses=list(dict.fromkeys(row.status for row in push.rows)),
         request_body=attempt.body.decode(),
         response_body=result.body,
+        response_cut=result.body_cut,
     )
 
 
@@ -289,7 +297,7 @@ def without_key(result: http.AttemptResult, written: list[str]) -> http.AttemptR
     An answer is kept up to a length, and a redirect's address is shortened: that may have cut a
     key in two.
     """
-    body = result.body + (_CUT if len(result.body.encode()) >= http.KEPT_BODY_BYTES else "")
+    body = result.body + (_CUT if result.body_cut else "")
     return replace(
         result,
         detail=_hidden(result.detail, written, "…"),

@@ -44,8 +44,11 @@ def push_due(webhook_id: int) -> None:
     while chunk := next_chunk(webhook_id):
         left = len(chunk.pushes)
         for settlements in push.send(chunk):
+            # A receiver may ask for any other wait. Those have no alarm, or their number would be
+            # the receiver's choice: the sweep finds them within two seconds.
+            countdowns_s = {0.0, *settings.WEBHOOK_RETRY_COUNTDOWNS}
             wake.later(
-                webhook_id, {s.countdown_s for s in settlements if s.countdown_s is not None}
+                webhook_id, {s.countdown_s for s in settlements if s.countdown_s in countdowns_s}
             )
             left -= len(settlements)
             if chunk.is_full and left > 0:

@@ -28,7 +28,7 @@ def test_an_attempt_is_shown_with_its_bodies(ada: Program, account: Account) -> 
     whole = ada.get(f"{LOG}/{row.pk}").json()
 
     assert listed.items() <= whole.items()
-    assert set(whole) - set(listed) == {"request_body", "response_body"}
+    assert set(whole) - set(listed) == {"request_body", "response_body", "response_cut"}
     assert (whole["time"], whole["response_body"]) == ("2026-11-23T12:00:00Z", "thanks")
     assert (whole["outcome"], whole["status_code"], whole["device_ids"]) == (
         "delivered", 200, [DEVICE_ID],

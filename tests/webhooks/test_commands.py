@@ -547,6 +547,7 @@ def test_webhook_test_delivered(
         "detail": "",
         "duration_ms": row.duration_ms,
         "response_body": "thanks",
+        "response_cut": False,
     }
     assert (row.kind, row.device_ids, row.attempt) == ("test", ["TEST000000000000"], 1)
     assert receiver.calls[0].request.headers["Webhook-Id"] == printed["push_id"]
