@@ -128,14 +128,14 @@ PROBLEMS = {"missing": _MISSING, "unexplained": _UNEXPLAINED, "stuck": _STUCK}
 _CASE = "webhook_id, event_id, device_id, status, timestamp"
 
 
-def check(since: datetime, until: datetime, timeout_s: float = TIMEOUT_S) -> Report:
+def check(since: datetime, until: datetime, timeout_s: float | None = None) -> Report:
     """What was recorded from `since` until before `until`, against the outbox; in one snapshot,
     so that what happens meanwhile is on both sides or on neither. Raises TooSlowError when one of
-    its queries takes longer than `timeout_s`: then nothing is known."""
+    its queries takes longer than `timeout_s` (TIMEOUT_S): then nothing is known."""
     with transaction.atomic(), connection.cursor() as cursor:
         if not connection.savepoint_ids:  # the transaction is ours, and begins here
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        with _limited(cursor, timeout_s):
+        with _limited(cursor, timeout_s or TIMEOUT_S):
             values = _values(cursor, since, until)
             cursor.execute(_STATES, values)
             found = dict(cursor.fetchall())

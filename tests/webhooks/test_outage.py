@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -94,17 +95,14 @@ def told() -> list[str]:
 def hours_later(hours: float) -> None:
     """Moves what is recorded into the past."""
     ago = timedelta(hours=hours)
-    for row in Outage.objects.all():
-        ended_at = row.ended_at and row.ended_at - ago
-        began_at, since = row.began_at - ago, row.silent_since - ago
-        Outage.objects.filter(pk=row.pk).update(
-            began_at=began_at, ended_at=ended_at, silent_since=since
-        )
-    for webhook in WebhookConfig.objects.filter(unreachable_since__isnull=False):
-        since = webhook.unreachable_since - ago  # type: ignore[operator]
-        WebhookConfig.objects.filter(pk=webhook.pk).update(unreachable_since=since)
-    for notice in Notice.objects.all():
-        Notice.objects.filter(pk=notice.pk).update(created_at=notice.created_at - ago)
+    Outage.objects.update(
+        began_at=F("began_at") - ago,
+        silent_since=F("silent_since") - ago,
+        ended_at=F("ended_at") - ago,
+    )
+    WebhookConfig.objects.update(unreachable_since=F("unreachable_since") - ago)
+    Notice.objects.update(created_at=F("created_at") - ago)
+    WebhookLog.objects.update(time=F("time") - ago)
 
 
 # --- Its beginning ---
