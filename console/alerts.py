@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db.models import Count, Min, Q, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 
 from console.display import plural
 from metaaccess.models import Plan, User
@@ -40,7 +42,7 @@ def alerts(request: HttpRequest) -> list[Alert]:
 
 def trouble(request: HttpRequest) -> dict[str, Any]:
     """How many of the person's webhooks need somebody, by kind, and the ID of one of each; since
-    when an outage of our own stands. One query for a request, however often it is asked."""
+    when a platform outage stands. One query for a request, however often it is asked."""
     known: dict[str, Any] | None = getattr(request, "trouble", None)
     if known is None:
         known = _count(person(request))
@@ -70,10 +72,11 @@ def _count(user: User) -> dict[str, Any]:
 
 
 def _outage(began_at: datetime) -> Alert:
+    since = date_format(timezone.localtime(began_at), "j M H:i")
     text = (
-        f"Since {began_at:%H:%M} UTC many receivers cannot be reached at once, so the fault is "
-        "probably on our side. Their pushes wait, failures do not count, and all is sent when it "
-        "is over."
+        f"Platform outage since {since}: many receivers are unreachable at once, so the fault is "
+        "probably on our side. Their pushes wait, failures do not count, and everything is sent "
+        "when it is over."
     )
     href = reverse("admin:eventlog_webhooklog_changelist") + "?outcome=failed"
     return Alert("danger", text, "See the attempts", href)

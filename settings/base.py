@@ -204,6 +204,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=30),
         "options": {"expires": 30},
     },
+    "count": {
+        "task": "webhooks.tasks.count",
+        "schedule": timedelta(seconds=15),
+        "options": {"expires": 15},
+    },
     "check": {
         "task": "webhooks.tasks.check",
         "schedule": timedelta(hours=1),
@@ -245,8 +250,8 @@ WEBHOOK_REQUIRE_HTTPS = read(env.bool, "WEBHOOK_REQUIRE_HTTPS", True, "true or f
 WEBHOOK_ALLOWED_NETWORKS = environment.read_networks("WEBHOOK_ALLOWED_NETWORKS")
 WEBHOOK_ALLOWED_PORTS: frozenset[int] | None = None
 WEBHOOK_CA_CERTIFICATES = environment.read_certificates("WEBHOOK_CA_FILE")
-# An outage of our own (docs/adr/0017): so many receivers stop answering within so many seconds,
-# and meanwhile of those that are heard of, so many of 100 do not answer.
+# A platform outage (docs/adr/0025): this many receivers become unreachable within this many
+# seconds, and they are at least this percentage of the receivers that are heard of meanwhile.
 WEBHOOK_OUTAGE_RECEIVERS = read_whole(
     "WEBHOOK_OUTAGE_RECEIVERS", 10, "a number of receivers, or 0 for never", least=0
 )
@@ -255,6 +260,12 @@ WEBHOOK_OUTAGE_WITHIN_S = read_positive(
 )
 WEBHOOK_OUTAGE_PERCENT = read_whole(
     "WEBHOOK_OUTAGE_PERCENT", 80, "a part of 100, from 1 to 100", most=100
+)
+WEBHOOK_OUTAGE_LONGEST_HOURS = read_positive(
+    "WEBHOOK_OUTAGE_LONGEST",
+    24,
+    "the hours after which an outage ends, more than 0, at most 8,760",
+    most=8_760,
 )
 WEBHOOK_HELD_DAYS = read_whole("WEBHOOK_HELD_DAYS", 7, "a number of days")
 EVENT_LOG_DAYS = read_whole("EVENT_LOG_DAYS", 90, "a number of days")

@@ -30,9 +30,9 @@ def read(parse: Callable[..., T], name: str, default: Any, takes: str, secret: b
         stop(name, shown, takes)
 
 
-def read_positive(name: str, default: float, takes: str) -> float:
+def read_positive(name: str, default: float, takes: str, most: float = 1e9) -> float:
     value = read(env.float, name, default, takes)
-    if not 0 < value < 1e9:
+    if not 0 < value <= most:
         stop(name, f"is {os.environ[name]!r}", takes)
     return value
 

@@ -1,9 +1,10 @@
 """The callbacks' certificates: what is seen of them by the way, and when people are warned."""
 
+import logging
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -11,6 +12,8 @@ from metaaccess.models import Plan
 from webhooks import notices
 from webhooks.http import Validity
 from webhooks.models import Notice, WebhookConfig
+
+logger = logging.getLogger(__name__)
 
 # Warned so long before the end, and no longer than that part of the certificate's life: one that
 # lives for six days is renewed two days before its end.
@@ -39,24 +42,35 @@ def level(seen: Validity, left: timedelta) -> Notice.Kind | None:
     return None
 
 
-@transaction.atomic
 def warn() -> None:
-    """Tells of each certificate that ends soon, once at each level."""
-    ending = (
-        WebhookConfig.objects.select_for_update(no_key=True, of=("self",), skip_locked=True)
-        .filter(
-            ENDS_SOON,
-            disabled_at=None,
-            account__plan=Plan.ENTERPRISE,
-            certificate_until__gt=Now(),
-        )
-        .order_by("pk")
+    """Tells of each certificate that ends soon, once at each level. One webhook whose turn fails
+    does not keep the others from being told."""
+    for webhook_id in list(_ending().order_by("pk").values_list("pk", flat=True)):
+        try:
+            _warn_of(webhook_id)
+        except Exception:
+            logger.exception("the certificate of webhook %s was not told of", webhook_id)
+
+
+def _ending() -> QuerySet[WebhookConfig]:
+    return WebhookConfig.objects.filter(
+        ENDS_SOON,
+        disabled_at=None,
+        account__plan=Plan.ENTERPRISE,
+        certificate_until__gt=Now(),
     )
-    for webhook in ending:
-        seen = validity(webhook)
-        kind = seen and level(seen, seen.ends_at - timezone.now())
-        if seen and kind and not _told(webhook, kind, seen):
-            notices.of_certificate(webhook, kind)
+
+
+@transaction.atomic
+def _warn_of(webhook_id: int) -> None:
+    locked = _ending().select_for_update(no_key=True, of=("self",), skip_locked=True)
+    webhook = locked.filter(pk=webhook_id).first()
+    seen = validity(webhook) if webhook else None
+    if webhook is None or seen is None:
+        return
+    kind = level(seen, seen.ends_at - timezone.now())
+    if kind and not _told(webhook, kind, seen):
+        notices.of_certificate(webhook, kind)
 
 
 def validity(webhook: WebhookConfig) -> Validity | None:

@@ -101,7 +101,7 @@ RETURNING statement_timestamp(), d.due_at
 def claim(webhook_id: int, as_probe: bool = False) -> Chunk | None:
     """Takes what is due for a webhook, with a lease; None where nothing is.
 
-    While an outage of our own stands, one whose receiver does not answer waits: then only a probe
+    While a platform outage stands, a webhook whose receiver is unreachable waits: only a probe
     takes something, and only one push.
 
     1. Lock the webhook: claims of one webhook happen one after the other.

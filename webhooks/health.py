@@ -81,6 +81,7 @@ def count(webhook: WebhookConfig, ended: Sequence[Ended]) -> Verdict | None:
         locked.unreachable_since = None
     elif locked.unreachable_since is None:
         locked.unreachable_since = ended[-1].at
+        locked.probe_due_at = None  # one that an earlier outage left says nothing of this one
     if verdict.fatal:
         _disable(locked, verdict.fatal)
     else:

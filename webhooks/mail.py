@@ -1,8 +1,4 @@
-"""Notices as mails: their words, and the way out.
-
-A mail goes out at least once: who finds that a worker died between sending and noting it sends it
-again, under the same Message-ID.
-"""
+"""Notices as mails: their words and their recipients. mailing.py sends them."""
 
 import logging
 from collections.abc import Sequence
@@ -12,27 +8,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives, get_connection
-from django.db.models import F
-from django.db.models.functions import Now
+from django.core.exceptions import ValidationError
+from django.core.mail import EmailMultiAlternatives
+from django.core.validators import validate_email
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
 from metaaccess.models import Role, User
-from webhooks.models import Notice, WebhookConfig
+from webhooks.models import Notice, Outage, WebhookConfig
 
 logger = logging.getLogger(__name__)
 
 Kind = Notice.Kind
-# Sent by one task, over one connection to the mail server.
-TOGETHER = 20
-# A worker that did not say within this time that a mail is out has died.
-LEASE = timedelta(minutes=10)
-FIRST_RETRY = timedelta(minutes=1)
-LONGEST_RETRY = timedelta(hours=1)
-# What nobody could be told for so long is seen in the console, or is over.
-GIVE_UP = timedelta(days=1)
 UTC_TIME = "%Y-%m-%d %H:%M UTC"
 
 
@@ -153,16 +141,24 @@ def _certificate(webhook: WebhookConfig, facts: dict[str, Any]) -> Words:
 
 
 def _outage(facts: dict[str, Any]) -> Words:
+    since = datetime.fromisoformat(facts["silent_since"])
     return Words(
-        "Many webhooks cannot be reached at once: look at this installation's network",
+        "Platform outage: many webhooks cannot be reached",
         "danger",
-        "Receivers that have nothing to do with each other stopped answering together, so the "
-        "fault is probably ours: DNS, proxy, firewall or uplink.",
-        [("What was seen", facts["evidence"])],
+        "Many unrelated receivers became unreachable at once, so the fault is probably ours: DNS, "
+        "proxy, firewall or uplink.",
         [
-            "Their pushes wait and their failures are not counted, so that none is disabled. "
-            "Receivers that answer get theirs as ever.",
-            "A few are tried every few seconds. When most of them answer, all go on by themselves.",
+            ("Unreachable", _many(facts["receivers"], "host")),
+            ("Of", _many(facts["accounts"], "account")),
+            ("Since", f"{since:{UTC_TIME}}"),
+            ("Hosts that answered since", f"{facts['answered']:,}"),
+        ],
+        [
+            "Pushes to unreachable receivers wait and their failures do not count, so no webhook "
+            "is disabled. Receivers that answer are pushed to as usual.",
+            "Each unreachable receiver is probed about every 30 seconds and goes on when it "
+            "answers. The outage ends by itself when enough of them do.",
+            "If the fault is not yours, end the outage: manage.py webhook_outage --end.",
         ],
         "See the attempts",
         settings.PUBLIC_URL + reverse("admin:eventlog_webhooklog_changelist") + "?outcome=failed",
@@ -170,11 +166,17 @@ def _outage(facts: dict[str, Any]) -> Words:
 
 
 def _outage_over(facts: dict[str, Any]) -> Words:
+    began = datetime.fromisoformat(facts["began_at"])
+    ended = datetime.fromisoformat(facts["ended_at"])
     return Words(
-        "Webhooks can be reached again",
+        "The platform outage is over",
         "success",
-        "What waited is being pushed now, and failures count again.",
-        [("What was seen", facts["evidence"]), ("It took", facts["took"])],
+        "Pushes that waited are being sent now, and failures count again.",
+        [
+            ("From", f"{began:{UTC_TIME}}"),
+            ("To", f"{ended:{UTC_TIME}}"),
+            ("It ended because", Outage.EndedBecause(facts["ended_because"]).label),
+        ],
         link_text="See the webhooks",
         link=settings.PUBLIC_URL + reverse("admin:webhooks_webhookconfig_changelist"),
     )
@@ -192,18 +194,32 @@ OPERATORS_WORDS = {Kind.OUTAGE: _outage, Kind.OUTAGE_OVER: _outage_over}
 
 
 def _days(number: int) -> str:
-    return f"{number:,} day{'' if number == 1 else 's'}"
+    return _many(number, "day")
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 # --- The mail ---------------------------------------------------------------------------------
 
 
 def recipients(notice: Notice) -> list[str]:
-    """The account's administrators; all operators where it is of no account."""
+    """The account's administrators; all operators where it concerns no account. An address that no
+    mail can go to is left out: a mail server may refuse the whole mail because of it."""
     people = User.objects.filter(account=notice.account_id, is_active=True).order_by("pk")
     if notice.account_id is not None:
         people = people.filter(role=Role.ADMINISTRATOR)
-    return [person.email for person in people]
+    return [person.email for person in people if _is_address(person)]
+
+
+def _is_address(person: User) -> bool:
+    try:
+        validate_email(person.email)
+    except ValidationError:
+        logger.error("user %s has no valid e-mail address, so no notice goes there", person.pk)
+        return False
+    return True
 
 
 def build(notice: Notice, to: Sequence[str]) -> EmailMultiAlternatives:
@@ -219,67 +235,3 @@ def build(notice: Notice, to: Sequence[str]) -> EmailMultiAlternatives:
     )
     mail.attach_alternative(render_to_string("webhooks/notice.html", context), "text/html")
     return mail
-
-
-def send_due() -> int:
-    """Sends what is due, a bounded number; how many it took."""
-    notices = take()
-    if not notices:
-        return 0
-    mail_server = get_connection()
-    try:
-        mail_server.open()
-    except OSError as error:  # smtplib's errors are such
-        logger.error("the mail server cannot be reached, so notices wait: %s", error)
-        for notice in notices:
-            _postpone(notice)
-        return 0
-    try:
-        for notice in notices:
-            _send(notice, mail_server)
-    finally:
-        mail_server.close()
-    return len(notices)
-
-
-def take() -> list[Notice]:
-    """Notices that are due, the oldest first, with a lease: a conditional UPDATE decides between
-    workers, and no lock is held while a mail server answers."""
-    due = Notice.objects.filter(due_at__lte=Now()).order_by("pk").values_list("pk", flat=True)
-    taken = [
-        pk
-        for pk in list(due[:TOGETHER])
-        if Notice.objects.filter(pk=pk, due_at__lte=Now()).update(
-            due_at=Now() + LEASE, attempts=F("attempts") + 1
-        )
-    ]
-    return list(
-        Notice.objects.filter(pk__in=taken).select_related("webhook__account").order_by("pk")
-    )
-
-
-def _send(notice: Notice, mail_server: Any) -> None:
-    to = recipients(notice)
-    if not to:
-        logger.warning("notice %s (%s) is for nobody: no administrator", notice.pk, notice.kind)
-        Notice.objects.filter(pk=notice.pk).update(due_at=None)
-        return
-    mail = build(notice, to)
-    mail.connection = mail_server
-    try:
-        mail.send()
-    except OSError as error:
-        logger.error("notice %s (%s) was not sent: %s", notice.pk, notice.kind, error)
-        _postpone(notice)
-    else:
-        Notice.objects.filter(pk=notice.pk).update(due_at=None, sent_at=Now())
-
-
-def _postpone(notice: Notice) -> None:
-    """Later each time; after a day it is given up."""
-    wait = min(FIRST_RETRY * 2 ** (notice.attempts - 1), LONGEST_RETRY)
-    given_up = Notice.objects.filter(pk=notice.pk, created_at__lt=Now() - GIVE_UP)
-    if given_up.update(due_at=None):
-        logger.error("notice %s (%s) was given up", notice.pk, notice.kind)
-        return
-    Notice.objects.filter(pk=notice.pk).update(due_at=Now() + wait)

@@ -1,64 +1,78 @@
-"""Figures for a monitoring system, read from the database when they are asked for."""
+"""Figures for a monitoring system, read from the database when they are asked for.
+
+What is still to be delivered is counted at each request only up to LIVE_ROWS. Where there is more,
+the last count that beat's task made is shown, with its age: whoever may read /metrics must not be
+able to make the database count a million rows.
+"""
 
 from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
 
 from django.db import connection
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from metaaccess.models import Plan
-from webhooks import conservation, outage
-from webhooks.models import State, WebhookConfig
+from webhooks import outage
+from webhooks.models import Snapshot, WebhookConfig
+from webhooks.states import EXISTS_SQL, HELD, OPEN, PLACE_SQL, STILL_TO_DO_SQL, TEST
 
-# What waits, by state; held is what waits for a webhook that is not active. All from the index of
-# what is still to do.
-_WAITING = """
-SELECT CASE WHEN d.state <> 1 AND d.kind <> 1 AND (w.disabled_at IS NOT NULL OR a.plan <> %s)
-        THEN -1 ELSE d.state END AS place,
-    count(*), extract(epoch FROM statement_timestamp() - min(d.created_at))
-FROM webhooks_delivery d JOIN webhooks_webhookconfig w ON w.id = d.webhook_id
-JOIN metaaccess_account a ON a.id = w.account_id
-WHERE d.state IN (0, 1, 2) GROUP BY place
+# About 10 ms of the database's time.
+LIVE_ROWS = 10_000
+# What waits, by state; held is what waits for a webhook that is not active. Rows that are done are
+# not in the index that this reads.
+_WAITING = f"""
+SELECT place, count(*), extract(epoch FROM min(created_at))::float FROM (
+    SELECT {PLACE_SQL} AS place, d.created_at
+    FROM webhooks_delivery d JOIN webhooks_webhookconfig w ON w.id = d.webhook_id
+    JOIN metaaccess_account a ON a.id = w.account_id
+    WHERE {EXISTS_SQL} AND {STILL_TO_DO_SQL} AND d.kind <> {TEST} LIMIT %s) AS waiting
+GROUP BY place
 """
-_WEBHOOKS = """
-SELECT CASE WHEN disabled_at IS NOT NULL THEN 'disabled' WHEN consecutive_failures > 0
+_WEBHOOKS = f"""
+SELECT CASE WHEN w.disabled_at IS NOT NULL THEN 'disabled' WHEN w.consecutive_failures > 0
     THEN 'failing' ELSE 'active' END AS state, count(*)
-FROM webhooks_webhookconfig GROUP BY state
+FROM webhooks_webhookconfig w WHERE {EXISTS_SQL} GROUP BY state
 """
-_HELD = -1
-_PLACES = {
-    State.PENDING: "pending", State.SENDING: "sending", State.RETRYING: "retrying", _HELD: "held",
-}  # fmt: skip
+_PLACES = (*(state.label for state in OPEN), HELD)
+
+# A state: how many events, and when the oldest was added, in Unix seconds.
+Waiting = dict[str, tuple[int, float]]
+
+
+def count_events() -> None:
+    """Counts what is still to be delivered, however much it is, for the requests to come."""
+    Snapshot.objects.update_or_create(
+        name=Snapshot.Name.EVENTS, defaults={"taken_at": Now(), "figures": _waiting(None)}
+    )
+
+
+def _waiting(limit: int | None) -> Waiting:
+    """Of `limit` deliveries at most; None: of all."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING, [limit])
+        return {place: (count, oldest) for place, count, oldest in cursor}
 
 
 class Pipeline(Collector):
     def collect(self) -> Iterator[Metric]:
         with connection.cursor() as cursor:
-            cursor.execute(_WAITING, [Plan.ENTERPRISE])
-            waiting = {place: (count, age) for place, count, age in cursor}
+            cursor.execute("SELECT statement_timestamp()")
+            (now,) = cursor.fetchone()
             cursor.execute(_WEBHOOKS)
             webhooks = dict(cursor.fetchall())
-        events = GaugeMetricFamily(
-            "metaaccess_events", "Events that are still to be delivered.", labels=["state"]
-        )
-        oldest = GaugeMetricFamily(
-            "metaaccess_oldest_event_seconds", "Age of the oldest of them.", labels=["state"]
-        )
-        for place, name in _PLACES.items():
-            count, age = waiting.get(place, (0, 0))
-            events.add_metric([name], count)
-            oldest.add_metric([name], float(age))
-        yield events
-        yield oldest
+        snapshots = {snapshot.name: snapshot for snapshot in Snapshot.objects.all()}
+        yield from _events(snapshots.get(Snapshot.Name.EVENTS), now)
         states = GaugeMetricFamily("metaaccess_webhooks", "Webhooks.", labels=["state"])
         for state in ("active", "failing", "disabled"):
             states.add_metric([state], webhooks.get(state, 0))
         yield states
         yield GaugeMetricFamily(
-            "metaaccess_outage", "1 while an outage of our own stands.", outage.stands()
+            "metaaccess_outage", "1 while a platform outage stands.", outage.stands()
         )
         silent = WebhookConfig.objects.filter(unreachable_since__isnull=False, disabled_at=None)
         yield GaugeMetricFamily(
@@ -66,12 +80,56 @@ class Pipeline(Collector):
             "Enabled webhooks whose receiver did not answer the last attempt.",
             silent.count(),
         )
+        if check := snapshots.get(Snapshot.Name.CHECK):
+            yield from _check(check, now)
+
+
+def _events(snapshot: Snapshot | None, now: datetime) -> Iterator[Metric]:
+    """None of them where there are too many to count now and none were counted yet."""
+    waiting: dict[str, Any] = _waiting(LIVE_ROWS + 1)
+    age_s = 0.0
+    if sum(count for count, _ in waiting.values()) > LIVE_ROWS:
+        if snapshot is None or snapshot.taken_at is None:
+            return
+        waiting = snapshot.figures
+        age_s = (now - snapshot.taken_at).total_seconds()
+    events = GaugeMetricFamily(
+        "metaaccess_events", "Events that are still to be delivered.", labels=["state"]
+    )
+    oldest = GaugeMetricFamily(
+        "metaaccess_oldest_event_seconds", "Age of the oldest of them.", labels=["state"]
+    )
+    for place in _PLACES:
+        count, created = waiting.get(place, (0, now.timestamp()))
+        events.add_metric([place], count)
+        oldest.add_metric([place], now.timestamp() - created)
+    yield events
+    yield oldest
+    yield GaugeMetricFamily(
+        "metaaccess_events_age_seconds", "How long ago the events were counted.", age_s
+    )
+
+
+def _check(check: Snapshot, now: datetime) -> Iterator[Metric]:
+    """Of an hourly check that did not finish there are no counts: nothing is known."""
+    yield GaugeMetricFamily(
+        "metaaccess_check_finished",
+        "0 if the last hourly webhook_check took too long to finish.",
+        bool(check.figures),
+    )
+    if check.taken_at:
+        yield GaugeMetricFamily(
+            "metaaccess_check_age_seconds",
+            "How long ago an hourly webhook_check last finished.",
+            (now - check.taken_at).total_seconds(),
+        )
+    if check.figures:
         wrong = GaugeMetricFamily(
             "metaaccess_unaccounted_events",
-            "What did not add up when webhook_check last ran by itself.",
+            "What did not add up in the last hourly webhook_check.",
             labels=["problem"],
         )
-        for problem, count in conservation.last_counts().items():
+        for problem, count in check.figures.items():
             wrong.add_metric([problem], count)
         yield wrong
 

@@ -23,8 +23,8 @@ from webhooks.validators import validate_api_key, validate_callback_url, validat
 
 # Written by webhooks/health.py and webhooks/recovery.py alone, under a lock of the row.
 HEALTH_FIELDS = (
-    "consecutive_failures", "failing_since", "told_of_trouble", "unreachable_since", "disabled_at",
-    "disabled_reason",
+    "consecutive_failures", "failing_since", "told_of_trouble", "unreachable_since", "probe_due_at",
+    "disabled_at", "disabled_reason",
 )  # fmt: skip
 SETTINGS_FIELDS = (
     "name", "url", "api_key_sealed", "api_key_hint", "signing_secret_sealed",
@@ -152,6 +152,11 @@ class WebhookConfig(models.Model):
         editable=False,
         help_text="Since when attempts found no server that answers; none: the last one did.",
     )
+    probe_due_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="In a platform outage: when an unreachable receiver is probed next; none: now.",
+    )
     certificate_from = models.DateTimeField(
         null=True, editable=False, help_text="When the certificate that was last seen begins."
     )
@@ -178,6 +183,14 @@ class WebhookConfig(models.Model):
     class Meta:
         verbose_name = "webhook"
         ordering = ("pk",)
+        indexes = (
+            # outage.watch, every two seconds: the few webhooks whose receiver is unreachable.
+            models.Index(
+                fields=["unreachable_since"],
+                condition=Q(unreachable_since__isnull=False, disabled_at=None),
+                name="silent_webhooks",
+            ),
+        )
         constraints = (
             models.CheckConstraint(
                 condition=Q(events_per_push__range=(1, 500)), name="a_push_carries_1_to_500_events"
@@ -447,8 +460,8 @@ class Notice(models.Model):
         RECOVERED = "recovered", "a push arrives again"
         CERTIFICATE = "certificate", "the certificate ends in 14 days"
         CERTIFICATE_LAST = "certificate_last", "the certificate ends in 3 days"
-        OUTAGE = "outage", "many receivers cannot be reached at once"
-        OUTAGE_OVER = "outage_over", "they can be reached again"
+        OUTAGE = "outage", "a platform outage began"
+        OUTAGE_OVER = "outage_over", "the platform outage is over"
 
     account = models.ForeignKey(
         Account, null=True, on_delete=models.CASCADE, help_text="Whose administrators; none: ours."
@@ -480,23 +493,54 @@ class Notice(models.Model):
 
 
 class Outage(models.Model):
-    """A time in which many receivers could not be reached at once, so that the fault was ours.
+    """A platform outage: a time in which many unrelated receivers were unreachable at once.
 
-    Only webhooks/outage.py writes it.
+    Only webhooks/outage.py writes it. The evidence is what was seen when it began.
     """
 
+    class EndedBecause(models.TextChoices):
+        OTHERS_ANSWER = "others_answer", "enough receivers answer"
+        FEW_SILENT = "few_silent", "too few receivers with something to push are unreachable"
+        LONGEST = "longest", "it stood for WEBHOOK_OUTAGE_LONGEST"
+        SWITCHED_OFF = "switched_off", "WEBHOOK_OUTAGE_RECEIVERS is 0"
+        PERSON = "person", "a person ended it"
+
     began_at = models.DateTimeField(db_default=Now())
+    silent_since = models.DateTimeField(help_text="When the first of the receivers fell silent.")
+    receivers = models.PositiveIntegerField(help_text="How many hosts had fallen silent.")
+    accounts = models.PositiveIntegerField(help_text="How many accounts they belong to.")
+    answered = models.PositiveIntegerField(help_text="How many other hosts answered meanwhile.")
+    told = models.BooleanField(default=False, help_text="Whether operators were mailed.")
     ended_at = models.DateTimeField(null=True, help_text="None: it stands.")
-    evidence = models.CharField(max_length=300, help_text="What was seen at its beginning.")
-    probed_at = models.DateTimeField(null=True, help_text="When some were last tried out.")
-    probed = ArrayField(models.BigIntegerField(), default=list, help_text="Those webhooks.")
+    ended_because = models.CharField(max_length=20, choices=EndedBecause, blank=True)
+    ended_by = models.CharField(max_length=254, blank=True, help_text="The person who ended it.")
 
     class Meta:
         constraints = (
             models.UniqueConstraint(
                 Value(1), condition=Q(ended_at=None), name="one_outage_at_a_time"
             ),
+            models.CheckConstraint(
+                condition=Q(ended_at=None, ended_because="")
+                | Q(ended_at__isnull=False) & ~Q(ended_because=""),
+                name="an_outage_that_ended_says_why",
+            ),
         )
 
     def __str__(self) -> str:
         return f"from {self.began_at}"
+
+
+class Snapshot(models.Model):
+    """Figures that are too expensive to count whenever /metrics is read."""
+
+    class Name(models.TextChoices):
+        EVENTS = "events", "what is still to be delivered"
+        CHECK = "check", "the hourly webhook_check"
+
+    name = models.CharField(max_length=20, primary_key=True, choices=Name)
+    taken_at = models.DateTimeField(null=True, help_text="When counting last succeeded.")
+    figures = models.JSONField(default=dict, help_text="Empty: the last attempt did not finish.")
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.taken_at}"

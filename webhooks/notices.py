@@ -35,7 +35,7 @@ def of_streak(webhook: WebhookConfig, before: int, last_failure: str) -> None:
         for kind, failures in levels(settings.WEBHOOK_DISABLE_AFTER).items()
         if before < failures <= webhook.consecutive_failures
     ]
-    if passed and not _told_lately(webhook, passed[-1]):
+    if passed and not told_lately(webhook, passed[-1]):
         _of_trouble(webhook, passed[-1], last_failure)
 
 
@@ -61,6 +61,12 @@ def to_operators(kind: Notice.Kind, **facts: Any) -> None:
     _write(kind, None, **facts)
 
 
+def told_lately(webhook: WebhookConfig | None, kind: Notice.Kind) -> bool:
+    """Whether the same kind was told of this webhook, or to operators, within the quiet time."""
+    lately = Now() - QUIET
+    return Notice.objects.filter(webhook=webhook, kind=kind, created_at__gt=lately).exists()
+
+
 def prune(days: int) -> int:
     """Removes notices that are older than `days`; how many."""
     old = Notice.objects.filter(created_at__lt=Now() - timedelta(days=days))
@@ -77,11 +83,6 @@ def _of_trouble(webhook: WebhookConfig, kind: Notice.Kind, last_failure: str) ->
         failing_since=webhook.failing_since.isoformat(),
         last_failure=last_failure,
     )
-
-
-def _told_lately(webhook: WebhookConfig, kind: Notice.Kind) -> bool:
-    lately = Now() - QUIET
-    return Notice.objects.filter(webhook=webhook, kind=kind, created_at__gt=lately).exists()
 
 
 def _write(kind: Notice.Kind, webhook: WebhookConfig | None, **facts: Any) -> None:

@@ -205,9 +205,12 @@ def add_replays(replay: Replay, limit: int) -> int:
 
 # --- Settle ---------------------------------------------------------------------------------
 
+# A push that a platform outage spares has more attempts than the countdowns give it. The next one's
+# number has to fit its smallint, too.
 _SETTLE = f"""
 UPDATE webhooks_delivery d
-SET state = done.state, due_at = COALESCE(done.retry_at, d.due_at), attempts = d.attempts + 1
+SET state = done.state, due_at = COALESCE(done.retry_at, d.due_at),
+    attempts = LEAST(d.attempts + 1, 32766)
 FROM unnest(%s::bigint[], %s::smallint[], %s::timestamptz[]) AS done(id, state, retry_at)
 WHERE d.id = done.id AND d.webhook_id = %s AND d.state = {SENDING} AND d.due_at = %s
 RETURNING d.push_id
@@ -319,7 +322,7 @@ WHERE {EXISTS_SQL} AND d.kind = {TEST} AND d.state IN {OPEN_SQL}
 def due_webhooks(unwoken_s: float) -> list[int]:
     """Webhooks with something due that no worker is busy with: a lease that ran out, a retry, or
     an event that has waited for `unwoken_s` seconds, so that its wake-up must have been lost.
-    What waits because of an outage of our own is left out."""
+    What waits because of a platform outage is left out."""
     with connection.cursor() as cursor:
         cursor.execute(_DUE_WEBHOOKS, [unwoken_s])
         return [webhook_id for (webhook_id,) in cursor]

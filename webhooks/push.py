@@ -240,7 +240,9 @@ def decide(attempt: Attempt) -> Settlement:
 
 
 def spared(settlements: list[Settlement], attempts: list[Attempt]) -> list[Settlement]:
-    """While an outage of our own stands, no push has failed because nobody answered: it waits."""
+    """While a platform outage stands, no push fails because its receiver is unreachable: it waits.
+
+    Not for no time at all, since a receiver may answer some requests and reset others."""
     lost = {
         index
         for index, (settlement, attempt) in enumerate(zip(settlements, attempts, strict=True))
@@ -251,7 +253,9 @@ def spared(settlements: list[Settlement], attempts: list[Attempt]) -> list[Settl
     if not lost or not outage.stands():
         return settlements
     return [
-        settlement._replace(state=State.RETRYING, countdown_s=0.0) if index in lost else settlement
+        settlement._replace(state=State.RETRYING, countdown_s=outage.LONGEST_PAUSE_S)
+        if index in lost
+        else settlement
         for index, settlement in enumerate(settlements)
     ]
 

@@ -2,7 +2,9 @@
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from celery import shared_task
 from django.conf import settings
@@ -14,7 +16,8 @@ from webhooks import (
     claims,
     conservation,
     held,
-    mail,
+    mailing,
+    metrics,
     notices,
     outage,
     outbox,
@@ -29,6 +32,8 @@ from webhooks.models import WebhookConfig
 TURN_S = 5.0
 # More than the time between two checks, so that none falls between them.
 CHECKED = timedelta(hours=3)
+# The hourly check gives up then: it must not grow into the next one, nor hold back VACUUM.
+CHECK_TIMEOUT_S = 300
 # An event that has waited this long was not woken for.
 UNWOKEN_S = 1.5
 
@@ -58,28 +63,56 @@ def push_due(webhook_id: int) -> None:
             return
 
 
-def next_chunk(webhook_id: int, as_probe: bool = False) -> Chunk | None:
+def next_chunk(webhook_id: int) -> Chunk | None:
     """None where nothing is due, and where another task of this process is about to look."""
     with turns.take(webhook_id) as is_mine:
-        return claims.claim(webhook_id, as_probe) if is_mine else None
+        return claims.claim(webhook_id) if is_mine else None
 
 
 @shared_task(name=wake.PROBE)
 def probe(webhook_id: int) -> None:
-    """Tries one push of a webhook that waits because of an outage of our own."""
-    if chunk := next_chunk(webhook_id, as_probe=True):
+    """Sends one push of a webhook that waits because of a platform outage.
+
+    It does not take turns: the other tasks of the webhook take nothing while it waits, so this
+    claim must not be left to them.
+    """
+    wake.clear_probe(webhook_id)
+    if not outage.waits(webhook_id):
+        return
+    outbox.retry_now([webhook_id])
+    if chunk := claims.claim(webhook_id, as_probe=True):
         for _ in push.send(chunk):
             pass
-        wake.now([webhook_id])
+        if not outage.waits(webhook_id):
+            wake.now([webhook_id])
 
 
 @shared_task
 def sweep() -> None:
-    """Wakes each webhook that has something due and that nobody woke; looks for an outage."""
-    orders = outage.watch()
-    outbox.retry_now([*orders.probe, *orders.go_on])
-    wake.for_probes(orders.probe)
+    """Wakes each webhook that has something due and that nobody woke; watches for an outage."""
+    each_step(watch_for_outage, wake_due)
+
+
+def watch_for_outage() -> None:
+    wake.for_probes(outage.watch())
+
+
+def wake_due() -> None:
     wake.now(outbox.due_webhooks(UNWOKEN_S))
+
+
+def each_step(*steps: Callable[[], object]) -> None:
+    """Runs all steps, also those after one that raises; then raises what the first of these
+    raised, so that the task shows as failed."""
+    problems: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except Exception as problem:
+            logger.exception("a step of a task failed: %s", step)
+            problems.append(problem)
+    if problems:
+        raise problems[0]
 
 
 @shared_task
@@ -91,15 +124,26 @@ def warn_of_certificates() -> None:
 @shared_task(name=wake.SEND_NOTICES)
 def send_notices() -> None:
     """Sends the mails that are due."""
-    while mail.send_due() == mail.TOGETHER:
+    while mailing.send_due() == mailing.TOGETHER:
         pass
 
 
 @shared_task
+def count() -> None:
+    """Counts what is still to be delivered, for /metrics."""
+    metrics.count_events()
+
+
+@shared_task
 def check() -> None:
-    """Whether all adds up that was recorded lately; /metrics shows the outcome."""
+    """Whether all that was recorded lately adds up; /metrics shows the outcome."""
     now = timezone.now()
-    report = conservation.check(now - CHECKED, now)
+    try:
+        report = conservation.check(now - CHECKED, now, timeout_s=CHECK_TIMEOUT_S)
+    except conservation.TooSlowError as problem:
+        logger.error("%s", problem)
+        conservation.note(None)
+        return
     conservation.note(report)
     if not report.adds_up:
         logger.error("deliveries do not add up: %s; see webhook_check", report.counts)
@@ -107,9 +151,20 @@ def check() -> None:
 
 @shared_task
 def prune() -> None:
-    """Retention: held events, ended deliveries, notices, logs, replaced signing secrets."""
-    held.discard_old(settings.WEBHOOK_HELD_DAYS)
-    outbox.prune(settings.EVENT_LOG_DAYS)
-    notices.prune(settings.EVENT_LOG_DAYS)
+    """Retention: held events, logs, ended deliveries, notices, outages, replaced signing secrets.
+
+    The Device log goes before the deliveries that webhook_check compares it with: it must never
+    have a status change whose deliveries were removed.
+    """
+    each_step(
+        partial(held.discard_old, settings.WEBHOOK_HELD_DAYS),
+        prune_logs_and_deliveries,
+        partial(notices.prune, settings.EVENT_LOG_DAYS),
+        partial(outage.prune, settings.EVENT_LOG_DAYS),
+        WebhookConfig.objects.forget_replaced_signing_secrets,
+    )
+
+
+def prune_logs_and_deliveries() -> None:
     record.prune()
-    WebhookConfig.objects.forget_replaced_signing_secrets()
+    outbox.prune(settings.EVENT_LOG_DAYS)

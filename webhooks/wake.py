@@ -24,6 +24,8 @@ SEND_NOTICES = "webhooks.tasks.send_notices"
 # A flag without a task (Redis froze between the two, a worker died) is gone after this time; a
 # second task for a webhook costs no more than an empty claim.
 FLAG_S = 5
+# A probe that is queued longer than this may be lost; until then it is not queued twice.
+PROBE_FLAG_S = 60
 # After a broker failed, nobody waits for it again for this time: the sweep wakes instead.
 QUIET_S = 2.0
 # The alarm rings a little after the retry is due, never before it.
@@ -47,6 +49,10 @@ def _redis() -> "redis.Redis":
 
 def _flag(webhook_id: int) -> str:
     return f"metaaccess:queued:{webhook_id}"
+
+
+def _probe_flag(webhook_id: int) -> str:
+    return f"metaaccess:probe:{webhook_id}"
 
 
 def on_commit(webhook_ids: Iterable[int]) -> None:
@@ -75,21 +81,30 @@ def now(webhook_ids: Iterable[int]) -> None:
 
 
 def for_probes(webhook_ids: Iterable[int]) -> None:
-    """Queues a `probe` for each webhook."""
+    """Queues one `probe` for each webhook that has none queued."""
 
     def send() -> None:
         for webhook_id in webhook_ids:
-            _send_once(f"metaaccess:probe:{webhook_id}", FLAG_S, PROBE, webhook_id)
+            _send_once(_probe_flag(webhook_id), PROBE_FLAG_S, PROBE, webhook_id)
 
-    _tell(send, "others are tried out later")
+    _tell(send, "the webhooks are probed later")
 
 
 def clear(webhook_id: int) -> None:
     """Before the claim: an event that comes later than it finds no flag, and queues a task."""
+    _clear(_flag(webhook_id))
+
+
+def clear_probe(webhook_id: int) -> None:
+    """When a probe begins: the next one may be queued."""
+    _clear(_probe_flag(webhook_id))
+
+
+def _clear(flag: str) -> None:
     try:
-        _redis().delete(_flag(webhook_id))
+        _redis().delete(flag)
     except redis.RedisError as error:
-        logger.error("the wake-up flag of webhook %s was not cleared: %s", webhook_id, error)
+        logger.error("the flag %s was not cleared: %s", flag, error)
 
 
 def later(webhook_id: int, countdowns_s: Iterable[float]) -> None:

@@ -1,6 +1,6 @@
 """What stands on top of each page, and for whom."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
@@ -86,10 +86,21 @@ def test_an_outage_of_ours_is_told_to_all_and_on_the_dashboard_too(
 ) -> None:
     make_webhook()
     make_webhook(account=outsider.account)
-    Outage.objects.create(evidence="10 receivers of 10 accounts stopped answering")
+    Outage.objects.create(
+        began_at=datetime(2026, 3, 1, 22, 30, tzinfo=UTC),
+        silent_since=datetime(2026, 3, 1, 22, 29, tzinfo=UTC),
+        receivers=10,
+        accounts=10,
+        answered=0,
+    )
 
     for user in (administrator, outsider):
-        assert "the fault is probably on our side" in shown(user, "admin:index")
+        assert "Platform outage since 1 Mar 22:30: many receivers" in shown(user, "admin:index")
+
+    client = Client()
+    client.force_login(administrator)
+    client.cookies["timezone"] = "Asia/Tokyo"
+    assert "Platform outage since 2 Mar 07:30:" in client.get(reverse(PAGE)).content.decode()
 
 
 def test_where_all_is_well_nothing_is_said(webhook: WebhookConfig, administrator: User) -> None:

@@ -303,7 +303,10 @@ class OutboxMachine(RuleBasedStateMachine):
 
         def discard() -> int:
             old = Delivery.objects.filter(device_id__in=devices, state__in=OPEN)
-            old.update(created_at=F("created_at") - timedelta(days=8))
+            week = timedelta(days=8)
+            old.update(created_at=F("created_at") - week)
+            logged = DeviceLog.objects.filter(event_id__in=old.values("event_id"))
+            logged.update(recorded_at=F("recorded_at") - week)
             return held.discard_old(days=7)
 
         self.act(session, transaction.atomic(discard), nothing)

@@ -15,8 +15,8 @@ from eventlog.models import AdminLog, DeviceLog
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import MakeWebhook, installed_in_2020
-from webhooks import tasks
-from webhooks.models import Delivery, Kind, State, WebhookConfig
+from webhooks import conservation, outbox, tasks
+from webhooks.models import Delivery, Kind, Snapshot, State, WebhookConfig
 
 AGO = timedelta(hours=1)
 
@@ -170,7 +170,123 @@ def test_beat_runs_it_and_metrics_show_it(
         'metaaccess_unaccounted_events{problem="missing"} 1.0'
         in client.get("/metrics").content.decode()
     )
+    assert "metaaccess_check_finished 1.0" in client.get("/metrics").content.decode()
     assert "do not add up" in caplog.text
+
+
+def forget(model: type[Any], column: str, days: float) -> None:
+    """Moves rows into the past."""
+    model.objects.update(**{column: Now() - timedelta(days=days)})
+
+
+def age_all(days: float) -> None:
+    forget(DeviceLog, "recorded_at", days)
+    forget(Delivery, "created_at", days)
+    Account.objects.update(plan_since=Now() - timedelta(days=days + 1))
+    WebhookConfig.objects.update(subscribed_at=Now() - timedelta(days=days + 1))
+
+
+LONG_AGO = ("--since", "2020-01-01")
+
+
+@pytest.mark.parametrize("removed_first", [Delivery, DeviceLog])
+def test_what_retention_is_removing_is_neither_missed_nor_queued_again(
+    devices: list[Device], capsys: Any, settings: Any, removed_first: type[Any]
+) -> None:
+    age_all(settings.EVENT_LOG_DAYS)
+    removed_first.objects.all().delete()
+
+    told = run(capsys, "--repair", *LONG_AGO)
+
+    assert (told["missing"], told["unexplained"], told["repaired"]) == (0, 0, 0)
+    assert Delivery.objects.filter(created_at__gt=Now() - AGO).count() == 0
+
+
+def test_what_is_not_yet_past_retention_is_missed(
+    devices: list[Device], capsys: Any, settings: Any
+) -> None:
+    age_all(settings.EVENT_LOG_DAYS - 1)
+    Delivery.objects.all()[0].delete()
+
+    assert run(capsys, *LONG_AGO)["missing"] == 1
+
+
+def test_the_device_log_is_pruned_before_the_deliveries(
+    devices: list[Device], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age_all(settings.EVENT_LOG_DAYS + 1)
+    left: list[int] = []
+    prune = outbox.prune
+    monkeypatch.setattr(
+        outbox, "prune", lambda days: (left.append(DeviceLog.objects.count()), prune(days))
+    )
+    Delivery.objects.update(state=State.DELIVERED)
+
+    tasks.prune()
+
+    assert (left, Delivery.objects.count()) == ([0], 0)
+
+
+def test_a_log_that_was_pruned_sooner_leaves_nothing_unexplained(
+    devices: list[Device], account: Account, capsys: Any
+) -> None:
+    age_all(10)
+    change(devices, "compliant")
+    call_command("eventlog_prune", "--days", "5")
+    capsys.readouterr()
+
+    told = run(capsys, *LONG_AGO)
+
+    assert (told["unexplained"], told["missing"]) == (0, 0)
+
+
+def test_what_was_repaired_is_as_old_as_its_event_and_stays_explained(
+    devices: list[Device], capsys: Any
+) -> None:
+    age_all(2)
+    Delivery.objects.all()[0].delete()
+    assert run(capsys, "--repair", *LONG_AGO)["repaired"] == 1
+
+    told = run(capsys)
+
+    assert (told["unexplained"], told["missing"]) == (0, 0)
+    queued = Delivery.objects.latest("pk")
+    assert queued.created_at == DeviceLog.objects.get(event_id=queued.event_id).recorded_at
+
+
+def stay_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comparison that takes longer than it may."""
+    monkeypatch.setitem(conservation.PROBLEMS, "missing", _SLOW)
+
+
+_SLOW = "SELECT 1, gen_random_uuid(), '', '', 1 FROM pg_sleep(60)"
+
+
+def test_a_check_that_takes_too_long_says_so_and_nothing_else(
+    devices: list[Device], client: Client, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks.check()
+    Snapshot.objects.update(taken_at=Now() - timedelta(hours=1))
+    stay_slow(monkeypatch)
+    monkeypatch.setattr(tasks, "CHECK_TIMEOUT_S", 0.2)
+
+    tasks.check()
+
+    assert "webhook_check did not finish within 0.2 s" in caplog.text
+    shown = client.get("/metrics").content.decode()
+    assert "metaaccess_check_finished 0.0" in shown
+    assert "metaaccess_check_age_seconds 36" in shown
+    assert "metaaccess_unaccounted_events{" not in shown
+
+
+def test_the_command_says_when_it_takes_too_long(
+    devices: list[Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stay_slow(monkeypatch)
+    monkeypatch.setattr(conservation, "TIMEOUT_S", 0.2)
+
+    with pytest.raises(CommandError, match=r"did not finish within 0\.2 s"):
+        call_command("webhook_check")
 
 
 def test_a_table_for_people(devices: list[Device], capsys: Any) -> None:

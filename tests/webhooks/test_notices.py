@@ -1,17 +1,22 @@
 """Who is told of what by mail, and how often."""
 
+import itertools
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from smtplib import SMTPException
+from smtplib import SMTPException, SMTPRecipientsRefused, SMTPServerDisconnected
+from typing import Any
 
 import pytest
 from django.core import mail as django_mail
 from django.core.mail.backends.locmem import EmailBackend
+from django.core.mail.message import BadHeaderError
 from django.core.management import CommandError, call_command
+from django.template import TemplateSyntaxError
 from django.utils import timezone
 
 from metaaccess.models import Account, Role, User
 from tests.conftest import MakeWebhook
-from webhooks import certificates, health, mail, notices, recovery, tasks
+from webhooks import certificates, health, mailing, notices, recovery, tasks
 from webhooks.health import Ended
 from webhooks.http import Validity
 from webhooks.models import Notice, WebhookConfig
@@ -164,11 +169,16 @@ def test_it_goes_to_the_accounts_administrators_alone(
 
 
 def test_what_is_of_no_account_goes_to_operators(administrator: User, operator: User) -> None:
-    notices.to_operators(Kind.OUTAGE, evidence="10 receivers of 10 accounts stopped answering")
+    since = "2026-03-01T12:00:00+00:00"
+    notices.to_operators(Kind.OUTAGE, receivers=12, accounts=11, answered=1, silent_since=since)
 
     tasks.send_notices()
 
-    assert [sent.to for sent in django_mail.outbox] == [[operator.email]]
+    (sent,) = django_mail.outbox
+    assert sent.to == [operator.email]
+    assert sent.subject.startswith("Platform outage")
+    for line in ("12 hosts", "11 accounts", "2026-03-01 12:00 UTC", "Hosts that answered since: 1"):
+        assert line in sent.body
 
 
 def test_names_of_customers_cannot_write_headers_or_html(
@@ -242,7 +252,7 @@ def test_a_worker_that_died_leaves_it_to_another(
     webhook: WebhookConfig, administrator: User
 ) -> None:
     write(webhook)
-    assert len(mail.take()) == 1
+    assert mailing.take() is not None
     tasks.send_notices()
     assert django_mail.outbox == [], "the lease of the first one holds"
 
@@ -250,6 +260,197 @@ def test_a_worker_that_died_leaves_it_to_another(
     tasks.send_notices()
 
     assert len(django_mail.outbox) == 1
+
+
+def write_many(make_webhook: MakeWebhook, count: int) -> list[Notice]:
+    facts = {"failures": 100, "failing_since": NOON.isoformat(), "last_failure": F}
+    webhooks = [make_webhook(name=f"SIEM {number}") for number in range(count)]
+    return [
+        Notice.objects.create(webhook=w, account=w.account, kind=Kind.DISABLED, facts=facts)
+        for w in webhooks
+    ]
+
+
+def sent_about() -> set[str]:
+    return {str(sent.subject).split("“")[1].split("”")[0] for sent in django_mail.outbox}
+
+
+class Picky(EmailBackend):
+    """Refuses the mails about one webhook, each in another way than the one before."""
+
+    problems: Iterator[Exception]
+
+    def send_messages(self, messages: Any) -> int:
+        if "SIEM 0" in messages[0].subject:
+            raise next(Picky.problems)
+        return super().send_messages(messages)
+
+
+PROBLEMS = [
+    SMTPRecipientsRefused({"ada@acme.example": (550, b"no such user")}),
+    SMTPServerDisconnected("gone"),
+    BadHeaderError("Header values can't contain newlines"),
+    UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range"),
+    TemplateSyntaxError("sesame-open"),
+    KeyError("sesame-open"),
+    RecursionError(),
+]
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: type(problem).__name__)
+def test_a_notice_that_fails_keeps_no_other_from_being_sent(
+    make_webhook: MakeWebhook,
+    administrator: User,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+    problem: Exception,
+) -> None:
+    bad, *_ = write_many(make_webhook, 3)
+    Picky.problems = iter([problem])
+    settings.EMAIL_BACKEND = f"{__name__}.Picky"
+
+    tasks.send_notices()
+
+    assert sent_about() == {"SIEM 1", "SIEM 2"}
+    bad.refresh_from_db()
+    assert (bad.sent_at, bad.attempts) == (None, 1)
+    assert bad.due_at is not None
+    assert bad.due_at > timezone.now()
+    assert f"notice {bad.pk} (disabled) was not sent: {type(problem).__name__}" in caplog.text
+    assert "sesame-open" not in caplog.text
+
+
+@pytest.mark.parametrize("facts", [{}, {"failures": "x", "failing_since": "y"}, []])
+def test_facts_that_its_words_are_not_made_for_fail_that_notice_alone(
+    make_webhook: MakeWebhook, administrator: User, facts: Any
+) -> None:
+    bad, *_ = write_many(make_webhook, 2)
+    Notice.objects.filter(pk=bad.pk).update(facts=facts)
+
+    tasks.send_notices()
+
+    assert sent_about() == {"SIEM 1"}
+
+
+def test_a_kind_that_this_release_does_not_know_fails_that_notice_alone(
+    make_webhook: MakeWebhook, administrator: User
+) -> None:
+    bad, *_ = write_many(make_webhook, 2)
+    Notice.objects.filter(pk=bad.pk).update(kind="of_next_year")
+
+    tasks.send_notices()
+
+    assert sent_about() == {"SIEM 1"}
+
+
+def test_one_that_always_fails_is_given_up_after_a_bounded_number_of_attempts(
+    make_webhook: MakeWebhook,
+    administrator: User,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad, *_ = write_many(make_webhook, 1)
+    Picky.problems = itertools.repeat(KeyError("x"))
+    settings.EMAIL_BACKEND = f"{__name__}.Picky"
+    monkeypatch.setattr(mailing, "MOST_ATTEMPTS", 3)
+
+    for _ in range(5):
+        Notice.objects.filter(due_at__isnull=False).update(due_at=timezone.now())
+        tasks.send_notices()
+
+    bad.refresh_from_db()
+    assert (bad.attempts, bad.due_at, bad.sent_at) == (3, None, None)
+    assert caplog.text.count("was given up") == 1
+
+
+def test_one_that_ends_its_worker_takes_no_other_with_it_and_is_given_up(
+    make_webhook: MakeWebhook, administrator: User, settings: Any
+) -> None:
+    bad, *_ = write_many(make_webhook, 3)
+    Picky.problems = itertools.repeat(SystemExit())  # type: ignore[arg-type]
+    settings.EMAIL_BACKEND = f"{__name__}.Picky"
+
+    with pytest.raises(SystemExit):
+        tasks.send_notices()
+    tasks.send_notices()
+
+    assert sent_about() == {"SIEM 1", "SIEM 2"}
+    Notice.objects.filter(pk=bad.pk).update(attempts=mailing.MOST_ATTEMPTS, due_at=timezone.now())
+    tasks.send_notices()
+    bad.refresh_from_db()
+    assert bad.due_at is None
+
+
+def test_a_new_notice_goes_before_those_that_failed(
+    make_webhook: MakeWebhook, administrator: User
+) -> None:
+    old, new = write_many(make_webhook, 2)
+    Notice.objects.filter(pk=old.pk).update(attempts=3)
+
+    assert mailing.take() == new
+    assert mailing.take() == old
+
+
+def test_a_mail_server_that_hangs_up_after_each_mail_gets_them_all(
+    make_webhook: MakeWebhook, administrator: User, settings: Any
+) -> None:
+    write_many(make_webhook, 3)
+    settings.EMAIL_BACKEND = f"{__name__}.HangsUp"
+
+    for _ in range(2):
+        Notice.objects.filter(due_at__isnull=False).update(due_at=timezone.now())
+        tasks.send_notices()
+
+    assert len(django_mail.outbox) == 3
+
+
+class HangsUp(EmailBackend):
+    """A connection takes one mail; the next one finds it broken."""
+
+    used = False
+
+    def send_messages(self, messages: Any) -> int:
+        if self.used:
+            raise SMTPServerDisconnected("gone")
+        self.used = True
+        return super().send_messages(messages)
+
+    def close(self) -> None:
+        self.used = False
+
+
+def test_an_address_that_no_mail_can_go_to_does_not_silence_the_others(
+    make_webhook: MakeWebhook, administrator: User
+) -> None:
+    account = administrator.account
+    for address in ("al", "al@acme.example\nBcc: eve@evil.example"):
+        User.objects.create(email=address, account=account, role=Role.ADMINISTRATOR)
+    write_many(make_webhook, 1)
+
+    tasks.send_notices()
+
+    assert [sent.to for sent in django_mail.outbox] == [[administrator.email]]
+
+
+def test_a_certificate_that_raises_keeps_no_other_from_being_told_of(
+    make_webhook: MakeWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now()
+    bad, good = make_webhook(), make_webhook()
+    WebhookConfig.objects.update(certificate_from=now - day(60), certificate_until=now + day(5))
+    of_certificate = notices.of_certificate
+
+    def picky(webhook: WebhookConfig, kind: Notice.Kind) -> None:
+        if webhook == bad:
+            raise OverflowError
+        of_certificate(webhook, kind)
+
+    monkeypatch.setattr(notices, "of_certificate", picky)
+
+    tasks.warn_of_certificates()
+
+    assert [notice.webhook for notice in Notice.objects.all()] == [good]
 
 
 # --- The preview ---

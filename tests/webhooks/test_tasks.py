@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from metaaccess.models import Account, Device
-from webhooks import push, tasks, wake
-from webhooks.models import Delivery, State, WebhookConfig
+from webhooks import outbox, push, tasks, wake
+from webhooks.models import Delivery, Notice, State, WebhookConfig
 
 
 @pytest.fixture
@@ -59,3 +59,17 @@ def test_pruning_keeps_what_is_still_to_do(account: Account, webhook: WebhookCon
     tasks.prune()
 
     assert [delivery.state for delivery in Delivery.objects.all()] == [State.PENDING]
+
+
+@pytest.mark.parametrize("broken", ["discard_held", "prune"])
+def test_a_step_of_pruning_that_raises_keeps_no_other_from_its_turn(
+    webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    Notice.objects.create(webhook=webhook, account=webhook.account, kind="disabled")
+    Notice.objects.update(created_at=timezone.now() - timedelta(days=365))
+    monkeypatch.setattr(outbox, broken, lambda days: 1 // 0)
+
+    with pytest.raises(ZeroDivisionError):
+        tasks.prune()
+
+    assert not Notice.objects.exists()

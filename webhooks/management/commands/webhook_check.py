@@ -34,13 +34,18 @@ class Command(ListingCommand):
         first = parse_time(since) if since else last - timedelta(days=1)
         if first >= last:
             raise CommandError(f"--since {since or first} is not before --until {until or 'now'}")
-        repaired = conservation.repair(first, last) if repair else 0
-        report = conservation.check(first, last)
+        try:
+            repaired = conservation.repair(first, last) if repair else 0
+            report = conservation.check(first, last)
+        except conservation.TooSlowError as problem:
+            raise CommandError(str(problem)) from None
         if json:
             cases = [case._asdict() for case in report.cases]
             told = {**report.fates, **report.counts, "repaired": repaired, "cases": cases}
             self.print_json(told)
         else:
+            if report.since > first:
+                self.stdout.write(f"From {report.since:%Y-%m-%d %H:%M} UTC: older rows expire.")
             self._tell(report, repaired)
         if not report.adds_up:
             raise SystemExit(1)

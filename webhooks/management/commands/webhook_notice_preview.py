@@ -13,8 +13,6 @@ from metaaccess.models import Account
 from webhooks import mail, notices
 from webhooks.models import Notice, WebhookConfig
 
-EXAMPLE = {"evidence": "12 receivers of 11 accounts stopped answering", "took": "4 minutes"}
-
 
 class Command(BaseCommand):
     help = "Shows the mail of a kind of notice, without sending it to anybody but --send-to."
@@ -68,7 +66,10 @@ def find(webhook_id: int | None) -> WebhookConfig:
 def example(kind: Notice.Kind, webhook: WebhookConfig) -> Notice:
     now = timezone.now()
     if kind in mail.OPERATORS_WORDS:
-        return Notice(kind=kind, facts=EXAMPLE)
+        began = (now - timedelta(minutes=4)).isoformat()
+        evidence = {"receivers": 12, "accounts": 11, "answered": 0, "silent_since": began}
+        course = {"began_at": began, "ended_at": now.isoformat(), "ended_because": "others_answer"}
+        return Notice(kind=kind, facts=evidence | course)
     limit = settings.WEBHOOK_DISABLE_AFTER
     facts = {
         "failures": notices.levels(limit).get(kind, limit),
