@@ -83,17 +83,22 @@ def is_away(error: BaseException | None) -> bool:
     """Whether PostgreSQL could not do this now and may be able to in a moment: it does not answer,
     is starting or stopping, read-only, out of connections or disk, or too slow. Neither a defect
     nor wrong input: ask again later. Takes Django's and psycopg's errors."""
+    chain = list(_causes(error))
+    states = [each.sqlstate for each in chain if isinstance(each, psycopg.Error) and each.sqlstate]
+    if states:
+        return states[0].startswith(_AWAY_CLASSES) or states[0] in _AWAY_STATES
+    return any(
+        # No word came from a server.
+        isinstance(each, OperationalError | psycopg.OperationalError)
+        or (isinstance(each, Error | psycopg.Error) and "connection is closed" in str(each))
+        for each in chain
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        if isinstance(error, psycopg.Error) and error.sqlstate is not None:
-            return error.sqlstate.startswith(_AWAY_CLASSES) or error.sqlstate in _AWAY_STATES
-        if isinstance(error, psycopg.OperationalError):  # no word came from a server
-            return True
-        if isinstance(error, Error | psycopg.Error) and "connection is closed" in str(error):
-            return True
-        if error.__cause__ is None:
-            return isinstance(error, OperationalError)
+        yield error
         error = error.__cause__
-    return False
 
 
 def has_lost_server(error: BaseException) -> bool:

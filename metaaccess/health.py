@@ -1,19 +1,21 @@
 """Whether the process is up, and whether it can work."""
 
 import threading
+import time
 from collections.abc import Callable
-from functools import cache
+from concurrent.futures import Future
 
 import redis
 from celery import current_app
 from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.http import require_safe
 
-# For the broker and Redis together, since both are asked at the same time.
-ANSWERS_WITHIN_S = 1.0
+# The broker and Redis are asked while PostgreSQL is, which has about as long.
+ANSWERS_WITHIN_S = 1.5
 _KEY = "metaaccess:readyz"
+_under_way: dict[Callable[[], None], Future[None]] = {}
+_lock = threading.Lock()
 # A real commit, which no standby and no demoted primary takes, and which no table grows by: an
 # UPDATE of nothing, and some bytes in the write-ahead log.
 _WRITE = """
@@ -22,22 +24,21 @@ SELECT pg_logical_emit_message(true, 'readyz', ''), count(*) FROM nothing
 """
 
 
-@require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """The process is up. Says nothing of PostgreSQL or Redis, so that they cannot restart it."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
-@require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
     """Whether PostgreSQL, the broker and Redis each take a write; an answer within two seconds.
 
     503 without PostgreSQL: nothing can be saved. Without the broker or Redis status changes are
     saved, and pushed a little later: that is told, and no reason to send requests elsewhere.
     """
-    others = [_Question(_write_to_broker), _Question(_write_to_redis)]
+    until = time.monotonic() + ANSWERS_WITHIN_S
+    asked = [_ask(_write_to_broker), _ask(_write_to_redis)]
     database = _postgresql_takes_a_write()
-    broker, flags = (question.was_answered() for question in others)
+    broker, flags = (_was_answered(answer, until) for answer in asked)
     body = {
         "ready": database,
         "postgresql": _word(database),
@@ -58,6 +59,35 @@ def _postgresql_takes_a_write() -> bool:
     except Error:
         return False
     return True
+
+
+def _ask(write: Callable[[], None]) -> Future[None]:
+    """In a thread of its own, so that nobody waits for longer than he wants; one thread at a time,
+    however many ask and however long it hangs."""
+    with _lock:
+        if write in _under_way:
+            return _under_way[write]
+        answer = _under_way[write] = Future()
+    threading.Thread(target=_run, args=[write, answer], daemon=True).start()
+    return answer
+
+
+def _run(write: Callable[[], None], answer: Future[None]) -> None:
+    try:
+        write()
+        answer.set_result(None)
+    except Exception as error:
+        answer.set_exception(error)
+    finally:
+        with _lock:
+            del _under_way[write]
+
+
+def _was_answered(answer: Future[None], until: float) -> bool:
+    try:
+        return answer.exception(max(until - time.monotonic(), 0)) is None
+    except TimeoutError:
+        return False
 
 
 def _write_to_broker() -> None:
@@ -81,30 +111,3 @@ def _redis() -> "redis.Redis":
         socket_timeout=settings.REDIS_TIMEOUT_S,
         socket_connect_timeout=settings.REDIS_TIMEOUT_S,
     )
-
-
-class _Question:
-    """Asked in a thread of its own, so that it ends in time whatever the other side does. One that
-    hangs is not asked again before it ends."""
-
-    def __init__(self, ask: Callable[[], None]) -> None:
-        self._answered = threading.Event()
-        if _turn(ask).acquire(blocking=False):
-            threading.Thread(target=self._run, args=[ask], daemon=True).start()
-
-    def was_answered(self) -> bool:
-        return self._answered.wait(ANSWERS_WITHIN_S)
-
-    def _run(self, ask: Callable[[], None]) -> None:
-        try:
-            ask()
-        except Exception:
-            return
-        finally:
-            _turn(ask).release()
-        self._answered.set()
-
-
-@cache
-def _turn(ask: Callable[[], None]) -> threading.Lock:
-    return threading.Lock()

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.signals import got_request_exception
 from django.dispatch import receiver
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import render
 from django.urls import resolve
 
@@ -26,6 +26,8 @@ class ProbeMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info not in PROBES:
             return self.get_response(request)
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
         answer: HttpResponseBase = resolve(request.path_info).func(request)
         return answer
 
