@@ -72,8 +72,7 @@ def longer(statement_s: float) -> Iterator[None]:
     with transaction.atomic():
         if limits.statement_s:
             with connection.cursor() as cursor:
-                value = f"{statement_s * 1000:.0f}"
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [value])
+                cursor.execute(f"SET LOCAL statement_timeout = {statement_s * 1000:.0f}")
         patience = getattr(connection.connection, "patience", nullcontext)
         with patience(statement_s) if limits.statement_s else nullcontext():
             yield

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from redis import RedisError
 
 from eventlog import record
+from metaaccess import database
 from metaaccess.models import Plan
 from webhooks import wake
 from webhooks.models import Kind, State, WebhookConfig
@@ -24,6 +25,7 @@ MARGIN_S = 60
 # What an active webhook has had due for longer was forgotten by all workers and by the sweep.
 STUCK_S = 300
 LISTED = 1_000
+CHECK_LONGEST_S = 300
 
 # Whose subscriptions are known to have been these, for as long as the window lasts.
 _EXPECTED = """
@@ -115,7 +117,7 @@ def check(since: datetime, until: datetime) -> Report:
     """What was recorded from `since` until before `until`, against the outbox; in one snapshot,
     so that what happens meanwhile is on both sides or on neither."""
     values = _values(since, until)
-    with transaction.atomic(), connection.cursor() as cursor:
+    with database.longer(CHECK_LONGEST_S), connection.cursor() as cursor:
         if not connection.savepoint_ids:  # the transaction is ours, and begins here
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute(_STATES, values)

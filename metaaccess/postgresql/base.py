@@ -144,13 +144,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
     ) -> None:
         super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
         if not autocommit and not getattr(self.connection, "is_direct", True):
-            limits = database.limits.settings()
+            limits = database.limits.settings().items()
             with self.cursor() as cursor:
-                cursor.execute(
-                    "SELECT set_config(name, value, true) "
-                    "FROM unnest(%s::text[], %s::text[]) AS of(name, value)",
-                    [list(limits), list(limits.values())],
-                )
+                # Not a query: after one, the transaction's isolation could not be chosen.
+                cursor.execute("; ".join(f"SET LOCAL {name} = {value}" for name, value in limits))
 
 
 def _watch_where_limited(conn_params: dict[str, Any]) -> None:
