@@ -87,8 +87,13 @@ def var_directory(root: Path) -> Path:
 
 
 def missing_urls() -> list[str]:
-    """Those of DATABASE_URL and REDIS_URL that are not set."""
-    return [name for name in _NOWHERE if not os.environ.get(name)]
+    """Those of DATABASE_URL and REDIS_URL that are not set, nor named by a file."""
+    return [name for name in _NOWHERE if not is_given(name)]
+
+
+def is_given(name: str) -> bool:
+    """Whether a setting is in the environment, or in a file that NAME_FILE names there."""
+    return bool(os.environ.get(name) or os.environ.get(f"{name}_FILE"))
 
 
 def _command(arguments: Sequence[str]) -> str:
@@ -124,7 +129,8 @@ def _take_over(run_file: Path) -> None:
         # It has the lock and has not written yet: it is only just starting.
         return
     for name, value in settings.items():
-        os.environ.setdefault(name, value)
+        if not is_given(name.removesuffix("_FILE")):
+            os.environ.setdefault(name, value)
 
 
 def _attach(var_dir: Path, missing: Sequence[str]) -> None:

@@ -80,7 +80,8 @@ def _set_defaults(port: int) -> None:
         "DJANGO_SETTINGS_MODULE": "settings.base",
     }
     for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+        if f"{name}_FILE" not in os.environ:
+            os.environ.setdefault(name, value)
     os.environ["PORT"] = str(port)
     programs = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
@@ -96,7 +97,7 @@ def _published(var_dir: Path) -> Iterator[None]:
     settings = {
         name: value
         for name, value in os.environ.items()
-        if name in _PUBLISHED or name.startswith("WEBHOOK_")
+        if name.removesuffix("_FILE") in _PUBLISHED or name.startswith("WEBHOOK_")
     }
     with locks.held(run_file, timeout_s=1) as descriptor:
         os.ftruncate(descriptor, 0)

@@ -11,8 +11,11 @@ from django.db.models import QuerySet
 
 from eventlog import pages
 from eventlog.models import AdminLog, DeviceLog, WebhookLog
+from metaaccess import database
 
 PORTION_ROWS = 2_000
+# A filter may match few of many rows; nobody waits for a page.
+PORTION_LONGEST_S = 60
 # What a spreadsheet would take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -82,10 +85,20 @@ def lines(rows: QuerySet[Any], with_account: bool = False) -> Iterator[str]:
     if rows.model is WebhookLog:
         rows = rows.defer(*_BODIES)
     yield _written([[column.title for column in columns]])
-    for portion in pages.portions(rows, PORTION_ROWS):
+    for portion in _portions(rows):
         if not connection.in_atomic_block:
             connection.close()  # back to the pool: a slow reader must not hold one
         yield _written([cell(column.value(row)) for column in columns] for row in portion)
+
+
+def _portions(rows: QuerySet[Any]) -> Iterator[list[Any]]:
+    portions = pages.portions(rows, PORTION_ROWS)
+    while True:
+        with database.longer(PORTION_LONGEST_S):
+            portion = next(portions, None)
+        if portion is None:
+            return
+        yield portion
 
 
 def cell(value: Any) -> Any:

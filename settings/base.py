@@ -4,23 +4,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
-from dj_database_url import UnknownSchemeError
+from celery.schedules import crontab
 from django.templatetags.static import static
-from environs import EnvError
 
 from metaaccess import VERSION
-from settings import environment
+from settings import addresses, environment
 from settings.environment import env, read, read_positive, read_url, read_whole
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(env.str("VAR_DIR", str(BASE_DIR / "var"))).absolute()
 
 DEBUG = read(env.bool, "DEBUG", False, "true or false")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-PUBLIC_URL = read_url(
-    "PUBLIC_URL", "http://localhost:8000", "the console's address, such as https://console.example"
-).rstrip("/")
+PUBLIC_URL = addresses.read_public_url("PUBLIC_URL", "http://localhost:8000")
+ALLOWED_HOSTS = addresses.read_hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS += [addresses.host_of(PUBLIC_URL)]  # its own name never answers 400
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 _keys = environment.read_keys(VAR_DIR, development=DEBUG)
 SECRET_KEY = _keys["SECRET_KEY"]
@@ -54,8 +51,12 @@ INSTALLED_APPS = [
     "console",  # last: it puts its pages in the place of those of others
 ]
 MIDDLEWARE = [
+    # These three only add headers, whatever the request.
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "settings.middleware.UnavailableMiddleware",
+    "settings.middleware.ProbeMiddleware",  # before all that looks at the host or a session
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -64,7 +65,6 @@ MIDDLEWARE = [
     "metaaccess.actor.ActorMiddleware",
     "console.time_zone.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",  # last, as it asks for
 ]
 TEMPLATES = [
@@ -126,20 +126,17 @@ REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
 
 # --- Database and Redis ---------------------------------------------------------------------
 
-_postgresql = "a PostgreSQL address such as postgres://user:password@host:5432/name"
-_database_url = read_url("DATABASE_URL", None, _postgresql)
-try:
-    _database: dict[str, Any] = dict(dj_database_url.parse(_database_url))
-except (UnknownSchemeError, ValueError):
-    environment.stop("DATABASE_URL", "has a wrong value", _postgresql)
-if "postgresql" not in _database["ENGINE"]:
-    environment.stop("DATABASE_URL", "is not PostgreSQL", _postgresql)
+_database = addresses.read_database("DATABASE_URL")
 # The pool keeps the number of connections per process small however many tasks run in it;
 # nobody holds one while a request to a customer is under way.
-DATABASE_POOL_SIZE = read_whole("DATABASE_POOL_SIZE", 8, "how many connections a process may hold")
-_database["OPTIONS"] = _database.get("OPTIONS", {}) | {
-    "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}
-}
+DATABASE_POOL_SIZE = read_whole(
+    "DATABASE_POOL_SIZE", 8, "how many connections a process may hold", most=1_000
+)
+# Whoever needs a connection asks for it (metaaccess/postgresql): the pool itself does not go on
+# trying with pauses that grow to minutes.
+_database["OPTIONS"]["pool"] = {
+    "min_size": 1, "max_size": DATABASE_POOL_SIZE, "reconnect_timeout": 0,
+}  # fmt: skip
 # After a restart of PostgreSQL nobody gets a connection that died with it.
 _database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
@@ -191,7 +188,9 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "metaaccess"
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat-schedule")
+# In memory: a file would need a folder that it may write to. What is due hourly is due at a
+# minute of the clock, so that a beat which restarts more often than hourly still sends it.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 SWEEP_INTERVAL_S = 2.0
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
@@ -211,34 +210,34 @@ CELERY_BEAT_SCHEDULE = {
     },
     "check": {
         "task": "webhooks.tasks.check",
-        "schedule": timedelta(hours=1),
+        "schedule": crontab(minute="5"),
         "options": {"expires": 600},
     },
     "warn-of-certificates": {
         "task": "webhooks.tasks.warn_of_certificates",
-        "schedule": timedelta(hours=1),
+        "schedule": crontab(minute="15"),
         "options": {"expires": 600},
     },
     "prune": {
         "task": "webhooks.tasks.prune",
-        "schedule": timedelta(hours=1),
+        "schedule": crontab(minute="25"),
         "options": {"expires": 600},
     },
     "prune-sign-ins": {
         "task": "metaaccess.tasks.prune",
-        "schedule": timedelta(hours=1),
+        "schedule": crontab(minute="35"),
         "options": {"expires": 600},
     },
     "prune-api": {
         "task": "api.tasks.prune",
-        "schedule": timedelta(hours=1),
+        "schedule": crontab(minute="45"),
         "options": {"expires": 600},
     },
 }
 
 # --- Webhooks -------------------------------------------------------------------------------
 
-WEBHOOK_KEYS: list[str] = [key for key in _keys["WEBHOOK_KEYS"].split(",") if key]
+WEBHOOK_KEYS: list[str] = _keys["WEBHOOK_KEYS"].split(",")
 WEBHOOK_RETRY_COUNTDOWNS = environment.read_countdowns("WEBHOOK_RETRY_COUNTDOWNS", "4,60")
 WEBHOOK_DISABLE_AFTER = read_whole(
     "WEBHOOK_DISABLE_AFTER", 100, "how many failed pushes in a row disable a webhook"
@@ -326,6 +325,13 @@ WHITENOISE_USE_FINDERS = True  # no collectstatic step between a clone and a wor
 SESSION_COOKIE_AGE = 12 * 3600  # from the sign-in on, however busy
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# How many proxies add to X-Forwarded-For; None: not said. See metaaccess/client_address.py.
+TRUSTED_PROXIES = (
+    read_whole("TRUSTED_PROXIES", 1, "how many proxies add to X-Forwarded-For, 0 for none",
+               least=0, most=100)
+    if environment.given("TRUSTED_PROXIES") is not None
+    else None
+)  # fmt: skip
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 if PUBLIC_URL.startswith("https://"):  # then a proxy ends TLS, and sets this header itself
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -386,17 +392,11 @@ UNFOLD = {
     "SIDEBAR": {"navigation": "console.navigation.sections"},
     "TABS": "console.navigation.tabs",
 }
-_mail_server = "a mail server such as smtp://user:password@host:25"
-try:
-    _email = env.dj_email_url("EMAIL_URL", "console://" if DEBUG else "smtp://localhost:25")
-except (EnvError, KeyError, ValueError):
-    environment.stop("EMAIL_URL", "has a wrong value", _mail_server)
-if not _email.get("EMAIL_BACKEND"):
-    environment.stop("EMAIL_URL", "has a wrong value", _mail_server)
-globals().update(_email)
 # Seconds for each step: a silent mail server must not keep a worker's slot.
-EMAIL_TIMEOUT = _email["EMAIL_TIMEOUT"] or 10
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "MetaAccess <no-reply@localhost>")
+globals().update(
+    addresses.read_mail("EMAIL_URL", "console://" if DEBUG else "smtp://localhost:25", timeout_s=10)
+)
+DEFAULT_FROM_EMAIL = addresses.read_sender("DEFAULT_FROM_EMAIL", "MetaAccess <no-reply@localhost>")
 
 LOGGING = {
     "version": 1,
@@ -406,5 +406,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {name: {"level": "INFO"} for name in ("metaaccess", "eventlog", "webhooks")}
     # It would tell each failure twice, with its address; the Admin log has them.
-    | {"axes": {"level": "ERROR"}},
+    | {"axes": {"level": "ERROR"}}
+    # Of each connection that it cannot make; the watch (metaaccess/postgresql) tells it once.
+    | {"psycopg.pool": {"level": "ERROR"}},
 }

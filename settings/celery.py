@@ -9,6 +9,8 @@ from celery.signals import worker_init
 from gevent import get_hub
 from gevent.monkey import is_module_patched
 
+from metaaccess import database
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
 
 # gevent looks names up in threads: as many as there may be silent name servers at a time.
@@ -19,6 +21,11 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 # "Current" is per thread in Celery; the web's threads publish too.
 app.set_default()
+
+
+@worker_init.connect
+def limit_database(**kwargs: Any) -> None:
+    database.limit(database.WORKER)
 
 
 @worker_init.connect

@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 from urllib.parse import quote, quote_plus
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import Error, connection, transaction
 
 from eventlog import record, tally
 from eventlog.models import Ending, Outcome, WebhookLog
+from metaaccess.database import is_away
 from webhooks import (
     certificates,
     claims,
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 SETTLE_ROWS = 500
 SETTLE_AFTER_S = 0.2
 SETTLE_AGAIN_S = 0.5
+SETTLE_FOR_S = 120.0
 HIDDEN_KEY = "[API key]"
 # A shorter one stands in other words too, and would be given away by what is missing.
 SHORTEST_HIDDEN_KEY = 4
@@ -154,22 +156,23 @@ def send(chunk: Chunk) -> Iterator[list[Settlement]]:
 
 
 def settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
-    """Writes what came of a batch; while PostgreSQL is away, tries for as long as a lease allows.
+    """Writes what came of a batch; while PostgreSQL is away, tries again for two minutes.
 
-    What cannot be written then is sent again by whoever finds the lease over: better twice than
-    never. Where only the answer to COMMIT was lost, nothing is written a second time.
+    That may be longer than the lease: while nobody can settle, nobody can claim either. What
+    cannot be written is sent again by whoever finds the lease over: better twice than never. Where
+    only the answer to COMMIT was lost, nothing is written a second time.
     """
-    give_up_at = time.monotonic() + claims.LEASE_MARGIN_S
+    give_up_at = time.monotonic() + SETTLE_FOR_S
     written = Written()
     while True:
         try:
             if written.transaction_id and outbox.was_committed(written.transaction_id):
                 return written.settlements
             settle_once(chunk, batch, written)
-        except OperationalError:
-            connection.close()
-            if time.monotonic() > give_up_at:
+        except Error as error:
+            if not is_away(error) or time.monotonic() > give_up_at:
                 raise
+            connection.close()
             logger.warning("PostgreSQL does not answer; outcomes of pushes wait", exc_info=True)
             time.sleep(SETTLE_AGAIN_S)
         else:

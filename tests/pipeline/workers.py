@@ -16,6 +16,12 @@ from settings import celery_app
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 T = TypeVar("T")
+# The web opens no secret that the tests have sealed.
+PRODUCTION = {
+    "DEBUG": "false",
+    "SECRET_KEY": "a-secret-key-of-fifty-characters-and-more-0123456789",
+    "WEBHOOK_KEYS": "a-webhook-key-of-32-characters-01",
+}
 
 
 class Workers:
@@ -38,8 +44,7 @@ class Workers:
         until(f"{names} answer", lambda: self._answering() >= set(names))
 
     def start_beat(self, **settings: str) -> None:
-        schedule = str(Path(self.directory.name) / "beat")
-        self._celery("beat", ["beat", "--schedule", schedule], settings)
+        self._celery("beat", ["beat"], settings)
 
     def kill(self, name: str) -> None:
         process = self.processes.pop(name)
@@ -58,8 +63,9 @@ class Workers:
         self.directory.cleanup()
 
     def start_web(self, port: int, **settings: str) -> None:
-        bind = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "4"]
-        self._run("web", ["gunicorn", "settings.wsgi", *bind, "--no-control-socket"], settings)
+        """As in production; gunicorn.conf.py has the rest."""
+        bind = ["--bind", f"127.0.0.1:{port}"]
+        self._run("web", ["gunicorn", "settings.wsgi", *bind], PRODUCTION | settings)
 
     def environment(self, **settings: str) -> dict[str, str]:
         """Of a process of the product that works on the test's database and Redis."""
