@@ -1,9 +1,10 @@
 """Whether the process is up, and whether it can work."""
 
 import redis
-from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from metaaccess import redis_client
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -33,13 +34,8 @@ def _answers_postgresql() -> bool:
 
 
 def _answers_redis() -> bool:
-    client = redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=settings.REDIS_TIMEOUT_S,
-        socket_connect_timeout=settings.REDIS_TIMEOUT_S,
-    )
     try:
-        with client:
+        with redis_client.connect() as client:
             return bool(client.ping())
     except redis.RedisError:
         return False

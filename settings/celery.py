@@ -9,6 +9,8 @@ from celery.signals import worker_init
 from gevent import get_hub
 from gevent.monkey import is_module_patched
 
+from settings import watchdog
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
 
 # gevent looks names up in threads: as many as there may be silent name servers at a time.
@@ -17,6 +19,7 @@ LOOKUP_THREADS = 500
 app = Celery("metaaccess")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+watchdog.install(app)
 # "Current" is per thread in Celery; the web's threads publish too.
 app.set_default()
 

@@ -24,6 +24,7 @@ class Workers:
     def __init__(self) -> None:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.options: list[str] = []  # of the workers, beside those of the Procfile
+        self.application = "settings"
         self.output: IO[bytes] | None = None  # where they write; the test's own when not set
         self.directory = tempfile.TemporaryDirectory()
 
@@ -38,8 +39,7 @@ class Workers:
         until(f"{names} answer", lambda: self._answering() >= set(names))
 
     def start_beat(self, **settings: str) -> None:
-        schedule = str(Path(self.directory.name) / "beat")
-        self._celery("beat", ["beat", "--schedule", schedule], settings)
+        self._celery("beat", ["beat"], settings)
 
     def kill(self, name: str) -> None:
         process = self.processes.pop(name)
@@ -76,7 +76,7 @@ class Workers:
         }
 
     def _celery(self, name: str, command: list[str], settings: dict[str, str]) -> None:
-        self._run(name, ["celery", "--quiet", "-A", "settings", *command], settings)
+        self._run(name, ["celery", "--quiet", "-A", self.application, *command], settings)
 
     def _run(self, name: str, module: list[str], settings: dict[str, str]) -> None:
         self.processes[name] = subprocess.Popen(
