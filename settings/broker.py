@@ -129,7 +129,7 @@ def _as_kombu_writes_it(url: str, given: Sentinels) -> str:
 
 def _tls(url: str) -> dict[str, Any]:
     """By default kombu checks no certificate of Redis."""
-    parts = urlsplit(url.split(";")[0])
+    parts = urlsplit(url.partition(";")[0])
     files = dict(parse_qsl(parts.query))
     if parts.scheme == "rediss":
         return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True} | files

@@ -55,19 +55,26 @@ class Watchdog(bootsteps.StartStopStep):
         self.unheard = 0
 
     def _watch(self, consumer: Any) -> None:
-        while state.should_stop in (None, False):
-            if len(state.active_requests) < consumer.pool.limit and self._ping(consumer.app):
-                self.unheard += 1
-            else:
-                self.unheard = 0
+        while not self.is_deaf(consumer):
             time.sleep(LOOK_S)
-            if self.unheard >= UNHEARD and state.should_stop in (None, False):
-                logger.error(
-                    "%s ends: the broker took %s messages to it in %g s, and none came. "
-                    "Its supervisor starts it again",
-                    consumer.hostname, self.unheard, self.unheard * LOOK_S,
-                )  # fmt: skip
-                os._exit(1)
+        logger.error(
+            "%s ends: the broker took %s messages to it in %g s, and none came. "
+            "Its supervisor starts it again",
+            consumer.hostname, UNHEARD, UNHEARD * LOOK_S,
+        )  # fmt: skip
+        os._exit(1)
+
+    def is_deaf(self, consumer: Any) -> bool:
+        """Looks whether something came since the last look, and sends the next message."""
+        if state.should_stop not in (None, False):
+            self.unheard = 0  # it hears nothing because it ends
+        elif self.unheard >= UNHEARD:
+            return True
+        elif len(state.active_requests) < consumer.pool.limit and self._ping(consumer.app):
+            self.unheard += 1
+        else:
+            self.unheard = 0
+        return False
 
     def _ping(self, app: Celery) -> bool:
         """Whether the broker took the message."""
