@@ -153,6 +153,7 @@ def _processes(demo: dict[str, str], receiver_port: int) -> list[Process]:
         Process("devices", f"{devices} --account {shlex.quote(demo['account'])}"),
         Process("beat", commands["beat"]),
         Process("web", commands["web"], essential=True),
+        Process("control", commands["control"]),
         *(
             Process(name, commands["worker"], {"WORKER_NAME": name})
             for name in ("worker1", "worker2")

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-import redis
 from celery import current_app
-from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from metaaccess import redis_client
 
 # The broker and Redis are asked while PostgreSQL is, which has about as long.
 ANSWERS_WITHIN_S = 1.5
@@ -102,12 +102,5 @@ def _write_to_broker() -> None:
 
 
 def _write_to_redis() -> None:
-    _redis().set(_KEY, 1, ex=60)
-
-
-def _redis() -> "redis.Redis":
-    return redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=settings.REDIS_TIMEOUT_S,
-        socket_connect_timeout=settings.REDIS_TIMEOUT_S,
-    )
+    with redis_client.connect() as client:
+        client.set(_KEY, 1, ex=60)

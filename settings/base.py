@@ -4,12 +4,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from celery.schedules import crontab
 from django.templatetags.static import static
 
 from metaaccess import VERSION
-from settings import addresses, environment
-from settings.environment import env, read, read_positive, read_url, read_whole
+from settings import addresses, broker, environment
+from settings.environment import env, read, read_positive, read_whole
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(env.str("VAR_DIR", str(BASE_DIR / "var"))).absolute()
@@ -141,42 +140,46 @@ _database["OPTIONS"]["pool"] = {
 _database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
 
-_redis = "a Redis address such as redis://:password@host:6379/0"
-REDIS_URL = read_url("REDIS_URL", None, _redis)
+REDIS_URL = broker.read_redis_url()
 # A frozen Redis must not hold a web request: the sweep finds what could not be announced.
 REDIS_TIMEOUT_S = 1.0
 
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": [REDIS_URL],  # as a text it would be split at commas
         "KEY_PREFIX": "metaaccess",
-        "OPTIONS": {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S},
+        "OPTIONS": {
+            "pool_class": "metaaccess.redis_client.CachePool",
+            "socket_timeout": REDIS_TIMEOUT_S,
+            "socket_connect_timeout": REDIS_TIMEOUT_S,
+        },
     }
 }
 
-# --- Celery (docs/adr/0005 gives the reason for each) ----------------------------------------
+# --- Celery (docs/adr/0005 and 0021 give the reason for each) ---------------------------------
 
-CELERY_BROKER_URL = read_url("CELERY_BROKER_URL", REDIS_URL, _redis + " or amqp://…")
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
-    {
-        "visibility_timeout": 300,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        "socket_timeout": 5,
-        "socket_connect_timeout": 2,
-        "socket_keepalive": True,
-    }
-    if CELERY_BROKER_URL.startswith("redis")
-    else {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5}
-)
+_broker_url = broker.read_broker_url(REDIS_URL)
+RABBITMQ_QUEUE_TYPE = broker.read_queue_type(_broker_url)
+# The wake-up flags are in REDIS_URL. If that is the broker, too, both are away together.
+FLAGS_ARE_IN_BROKER = _broker_url == REDIS_URL
+# A retry that is due later than this has no message that waits for it: the sweep is exact enough.
+LONGEST_ALARM_S = 300
+# A message that was given out is given out anew after this time, by the clocks of two workers: so
+# that much longer than it may wait in the first.
+globals().update(broker.celery_options(_broker_url, visibility_timeout_s=12 * LONGEST_ALARM_S))
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A Redis that became a replica answers, and refuses.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
+CELERY_WORKER_CONSUMER = "settings.consumer.Consumer"
+CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "max_retries": 1,
     "interval_start": 0,
     "interval_step": 0.2,
     "interval_max": 0.2,
+    "errback": broker.retry_no_timeout,
 }
 CELERY_TASK_IGNORE_RESULT = True
 # One (absent) result backend for all tasks. By default each new greenlet looks for one among all
@@ -186,53 +189,29 @@ CELERY_TASK_ACKS_LATE = False  # the lease in the database recovers what a crash
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_TASK_DEFAULT_QUEUE = "metaaccess"
+CELERY_TASK_QUEUES = broker.queues(_broker_url, RABBITMQ_QUEUE_TYPE)
+CELERY_TASK_DEFAULT_QUEUE = broker.CONTROL
+CELERY_TASK_ROUTES = {"webhooks.tasks.push_due": {"queue": broker.PUSHES}}
 CELERY_TIMEZONE = "UTC"
-# In memory: a file would need a folder that it may write to. What is due hourly is due at a
-# minute of the clock, so that a beat which restarts more often than hourly still sends it.
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_BEAT_SCHEDULER = "settings.beat.Scheduler"
 SWEEP_INTERVAL_S = 2.0
+
+
+def _every(seconds: float, task: str, queue: str = broker.CONTROL) -> dict[str, Any]:
+    """An entry of the schedule. Without `expires`: it compares the clocks of two hosts."""
+    return {"task": task, "schedule": seconds, "options": {"queue": queue, **broker.IN_TIME}}
+
+
+_hourly = 3600.0
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {
-        "task": "webhooks.tasks.sweep",
-        "schedule": SWEEP_INTERVAL_S,
-        "options": {"expires": 10},
-    },
-    "send-notices": {
-        "task": "webhooks.tasks.send_notices",
-        "schedule": timedelta(seconds=30),
-        "options": {"expires": 30},
-    },
-    "count": {
-        "task": "webhooks.tasks.count",
-        "schedule": timedelta(seconds=15),
-        "options": {"expires": 15},
-    },
-    "check": {
-        "task": "webhooks.tasks.check",
-        "schedule": crontab(minute="5"),
-        "options": {"expires": 600},
-    },
-    "warn-of-certificates": {
-        "task": "webhooks.tasks.warn_of_certificates",
-        "schedule": crontab(minute="15"),
-        "options": {"expires": 600},
-    },
-    "prune": {
-        "task": "webhooks.tasks.prune",
-        "schedule": crontab(minute="25"),
-        "options": {"expires": 600},
-    },
-    "prune-sign-ins": {
-        "task": "metaaccess.tasks.prune",
-        "schedule": crontab(minute="35"),
-        "options": {"expires": 600},
-    },
-    "prune-api": {
-        "task": "api.tasks.prune",
-        "schedule": crontab(minute="45"),
-        "options": {"expires": 600},
-    },
+    "sweep": _every(SWEEP_INTERVAL_S, "webhooks.tasks.sweep", broker.SWEEP),
+    "send-notices": _every(30.0, "webhooks.tasks.send_notices"),
+    "count": _every(15.0, "webhooks.tasks.count"),
+    "check": _every(_hourly, "webhooks.tasks.check"),
+    "warn-of-certificates": _every(_hourly, "webhooks.tasks.warn_of_certificates"),
+    "prune": _every(_hourly, "webhooks.tasks.prune"),
+    "prune-sign-ins": _every(_hourly, "metaaccess.tasks.prune"),
+    "prune-api": _every(_hourly, "api.tasks.prune"),
 }
 
 # --- Webhooks -------------------------------------------------------------------------------

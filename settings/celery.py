@@ -10,6 +10,7 @@ from gevent import get_hub
 from gevent.monkey import is_module_patched
 
 from metaaccess import database
+from settings import watchdog
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
 
@@ -19,6 +20,7 @@ LOOKUP_THREADS = 500
 app = Celery("metaaccess")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+watchdog.install(app)
 # "Current" is per thread in Celery; the web's threads publish too.
 app.set_default()
 

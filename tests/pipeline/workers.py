@@ -30,6 +30,9 @@ class Workers:
     def __init__(self) -> None:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.options: list[str] = []  # of the workers, beside those of the Procfile
+        self.application = "settings"
+        self.app = celery_app  # on the broker of the workers
+        self.settings: dict[str, str] = {}  # of all processes
         self.output: IO[bytes] | None = None  # where they write; the test's own when not set
         self.directory = tempfile.TemporaryDirectory()
 
@@ -78,11 +81,12 @@ class Workers:
             "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
             "WEBHOOK_KEYS": "test",
             "SECRET_KEY": "test",
+            **self.settings,
             **settings,
         }
 
     def _celery(self, name: str, command: list[str], settings: dict[str, str]) -> None:
-        self._run(name, ["celery", "--quiet", "-A", "settings", *command], settings)
+        self._run(name, ["celery", "--quiet", "-A", self.application, *command], settings)
 
     def _run(self, name: str, module: list[str], settings: dict[str, str]) -> None:
         self.processes[name] = subprocess.Popen(
@@ -95,8 +99,8 @@ class Workers:
 
     def _answering(self) -> set[str]:
         # A connection of its own: the kept one may be to a Redis that has been stopped since.
-        with celery_app.connection_for_write() as broker:
-            answers = celery_app.control.ping(timeout=0.3, connection=broker) or []
+        with self.app.connection_for_write() as broker:
+            answers = self.app.control.ping(timeout=0.3, connection=broker) or []
         return {name.partition("@")[0] for answer in answers for name in answer}
 
 
