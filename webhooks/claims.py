@@ -84,10 +84,11 @@ _TESTS = _LOCK.format(
     ORDER BY id LIMIT %(limit)s""",
     order="id",
 )
+# In two steps, or PostgreSQL may walk through all that was ever delivered in the order of IDs.
 _OLDEST_BEGUN = f"""
-SELECT push_id, due_at <= statement_timestamp() FROM webhooks_delivery
-WHERE webhook_id = %(webhook)s AND state IN ({SENDING}, {RETRYING}) AND kind <> {TEST}
-ORDER BY id LIMIT 1
+WITH begun AS MATERIALIZED (SELECT id, push_id, due_at FROM webhooks_delivery
+    WHERE webhook_id = %(webhook)s AND state IN ({SENDING}, {RETRYING}) AND kind <> {TEST})
+SELECT push_id, due_at <= statement_timestamp() FROM begun ORDER BY id LIMIT 1
 """
 _TAKE = f"""
 UPDATE webhooks_delivery d SET state = {SENDING}, push_id = taken.push_id,

@@ -26,12 +26,13 @@ LIVE_ROWS = 10_000
 # What waits, by state; held is what waits for a webhook that is not active. Rows that are done are
 # not in the index that this reads.
 _WAITING = f"""
-SELECT place, count(*), extract(epoch FROM min(created_at))::float FROM (
-    SELECT {PLACE_SQL} AS place, d.created_at
-    FROM webhooks_delivery d JOIN webhooks_webhookconfig w ON w.id = d.webhook_id
-    JOIN metaaccess_account a ON a.id = w.account_id
-    WHERE {EXISTS_SQL} AND {STILL_TO_DO_SQL} AND d.kind <> {TEST} LIMIT %s) AS waiting
-GROUP BY place
+WITH waiting AS MATERIALIZED (
+    SELECT webhook_id, state, kind, due_at, created_at FROM webhooks_delivery d
+    WHERE {STILL_TO_DO_SQL} AND d.kind <> {TEST} LIMIT %s)
+SELECT {PLACE_SQL} AS place, count(*), extract(epoch FROM min(d.created_at))::float
+FROM waiting d JOIN webhooks_webhookconfig w ON w.id = d.webhook_id
+JOIN metaaccess_account a ON a.id = w.account_id
+WHERE {EXISTS_SQL} GROUP BY place
 """
 _WEBHOOKS = f"""
 SELECT CASE WHEN w.disabled_at IS NOT NULL THEN 'disabled' WHEN w.consecutive_failures > 0
