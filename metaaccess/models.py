@@ -4,12 +4,11 @@ from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower, Now
 from knox.models import AbstractAuthToken
 
-from metaaccess import saving
+from metaaccess import device_ids, saving
 from metaaccess.accounts import AccountQuerySet
 from metaaccess.devices import DeviceQuerySet, Status, new_device_id
 from metaaccess.removed import RemovedDevice
@@ -210,14 +209,7 @@ class Device(RemembersStatusRead):
         max_length=16,
         unique=True,
         default=new_device_id,
-        validators=[
-            RegexValidator(
-                r"\A[A-Z0-9]{16}\Z",
-                "%(value)r is not a device ID: it takes 16 characters from A–Z and 0–9, "
-                "such as 6WXJURV8QAM0I7KC.",
-                code="invalid_device_id",
-            )
-        ],
+        validators=device_ids.VALIDATORS,
         help_text="16 characters from A–Z and 0–9; made up when not given.",
     )
     name = models.CharField(max_length=200, blank=True, help_text="What people call it.")

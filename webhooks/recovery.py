@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from eventlog import record
 from eventlog.models import WebhookLog
 from metaaccess.actor import current_actor
+from metaaccess.device_ids import TEST_DEVICE_ID
 from webhooks import held as waiting
 from webhooks import outbox, payload, wake
 from webhooks.models import Delivery, WebhookConfig
@@ -25,8 +26,6 @@ REPLAYED = "events sent again"
 # More than one call may queue at once; what is left can be asked for again.
 MOST_AT_ONCE = 100_000
 REDELIVERED = "event sent again"
-# A device that no account has: receivers can tell a test by it.
-TEST_DEVICE_ID = "TEST000000000000"
 
 
 class Held(models.TextChoices):

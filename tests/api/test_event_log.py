@@ -94,6 +94,21 @@ def test_the_export_has_what_the_filter_shows(ada: Program, account: Account) ->
     assert row[titles.index("Detail")] == "'=cmd()"
 
 
+def test_a_log_is_exported_for_excel(ada: Program, account: Account) -> None:
+    make_attempt(account)
+
+    plain, excel = (ada.get(f"{LOG}?format={form}").getvalue() for form in ("csv", "csv-excel"))
+
+    assert excel == b"\xef\xbb\xbf" + plain
+
+
+def test_another_format_is_refused(ada: Program) -> None:
+    answer = ada.get(f"{LOG}?format=xlsx")
+
+    assert problem(answer) == (400, "invalid")
+    assert answer.json()["errors"] == {"format": ["'xlsx' is not json, csv, csv-excel."]}
+
+
 def test_the_device_log(ada: Program, device: Device) -> None:
     device.delete()
 

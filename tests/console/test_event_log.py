@@ -315,6 +315,16 @@ def test_export_is_what_the_filter_shows_and_all_of_it(
 
 
 @pytest.mark.parametrize("url", [WEBHOOK_LOG, DEVICE_LOG, ADMIN_LOG])
+def test_a_log_is_exported_for_excel(ada: Client, url: str) -> None:
+    page = ada.get(url)
+
+    answer = ada.get(f"{url}?{page.context['excel_query']}")
+
+    assert b"".join(answer.streaming_content).startswith(b"\xef\xbb\xbfTime (UTC),")  # type: ignore[attr-defined]
+    assert "CSV for Excel" in text(page)
+
+
+@pytest.mark.parametrize("url", [WEBHOOK_LOG, DEVICE_LOG, ADMIN_LOG])
 def test_operators_export_whose_a_row_is(url: str, operator: User, account: Account) -> None:
     make_attempt(account)
     make_device_event(account)

@@ -633,6 +633,8 @@ def test_webhook_test_refuses(webhook: WebhookConfig, arguments: list[str], word
         (["--fail-first", "1.5"], "--fail-first: invalid int value: '1.5'"),
         (["--port", "65536"], "cannot listen on port 65536"),
         (["--port", "http"], "--port: invalid int value: 'http'"),
+        (["--api-key", ""], "Enter the API key"),
+        (["--api-key", "schlüssel"], "character that cannot be sent"),
     ],
 )
 def test_webhook_receiver_refuses(db: None, arguments: list[str], words: str) -> None:
