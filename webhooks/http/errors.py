@@ -70,10 +70,10 @@ class LocalError(Exception):
 def explain(problem: Exception, timeout_s: float, expired: bool) -> tuple[ErrorKind, str]:
     """The kind and the words for whatever sending raised before an answer's headers were read."""
     cause = _root(problem)
-    if isinstance(cause, AttemptError):
-        return cause.kind, cause.detail
     if expired or isinstance(cause, TimeoutError):
         return ErrorKind.TIMEOUT, f"No complete answer within {timeout_s:g} s"
+    if isinstance(cause, AttemptError):
+        return cause.kind, cause.detail
     if is_ours(cause):
         return ErrorKind.OURS, describe(cause)
     if isinstance(cause, OSError):
