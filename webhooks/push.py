@@ -119,7 +119,7 @@ class Sender:
                     lane = next(self._lanes, None)
                 if lane is None:
                     return
-                stuck = False  # a device's later events do not overtake one that we could not send
+                stuck = False  # later events of a device must not overtake one that was not sent
                 for push in lane:
                     if self._abandoned:
                         return
@@ -181,7 +181,7 @@ def settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
 def _settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
     """In one transaction: states, the log, the failure count, the tally. A push counts once."""
     outbox.give_back(chunk, [done for done in batch if isinstance(done, Push)])
-    # A local fault is no attempt. Its push stays claimed, so that it waits until the lease is over.
+    # A local fault is not an attempt: the push stays claimed and is sent when its lease ends.
     attempts = [done for done in batch if isinstance(done, Attempt) and not done.result.ours]
     if not attempts:
         return []

@@ -28,9 +28,7 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _MEDIA = re.compile(r"(?:image/(?!svg)|audio/|video/|font/)", re.IGNORECASE)
-
-
-# PostgreSQL refuses NUL and surrogates; the other controls are no text that a page can show.
+# PostgreSQL refuses NUL and surrogates; a page cannot show the other control characters.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
