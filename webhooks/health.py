@@ -88,7 +88,7 @@ def count(webhook: WebhookConfig, ended: Sequence[Ended]) -> Verdict | None:
         if any(not one.failure for one in counted):
             before = 0
             notices.of_recovery(locked)
-        if verdict.failures:
+        if counted and verdict.failures:
             notices.of_streak(locked, before, counted[-1].failure)
     locked.save(update_fields=HEALTH_FIELDS)
     return verdict

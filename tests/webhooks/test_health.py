@@ -200,6 +200,19 @@ def test_no_push_that_ended_changes_nothing(make_webhook: MakeWebhook) -> None:
     assert counted(webhook) == (99, EARLIER, True)
 
 
+@pytest.mark.parametrize("unreachable", [True, False])
+def test_an_attempt_that_does_not_end_its_push_leaves_the_count(
+    webhook: WebhookConfig, unreachable: bool
+) -> None:
+    """It only says whether the receiver answers."""
+    health.count(webhook, [Ended(at(0), F, unreachable=not unreachable)])
+
+    health.count(webhook, [Ended(at(1), F, counts=False, unreachable=unreachable)])
+
+    assert counted(webhook) == (1, at(0), True)
+    assert webhook.unreachable_since == (at(1) if unreachable else None)
+
+
 def test_another_webhook_counts_for_itself(make_webhook: MakeWebhook) -> None:
     webhook, other = make_webhook(), make_webhook()
 
