@@ -24,15 +24,15 @@ from webhooks.models import Snapshot, State, WebhookConfig
 # About 10 ms of the database's time.
 LIVE_ROWS = 10_000
 # What waits, by state; held is what waits for a webhook that is not active. Rows that are done are
-# not in the index that this reads.
+# not in the index that this reads in its order, which is what makes the limit a bound.
 _WAITING = """
-SELECT place, count(*), extract(epoch FROM min(created_at))::float FROM (
-    SELECT CASE WHEN d.state <> 1 AND d.kind <> 1
-            AND (w.disabled_at IS NOT NULL OR a.plan <> %(plan)s)
-        THEN 'held' ELSE d.state::text END AS place, d.created_at
-    FROM webhooks_delivery d JOIN webhooks_webhookconfig w ON w.id = d.webhook_id
-    JOIN metaaccess_account a ON a.id = w.account_id
-    WHERE d.state IN (0, 1, 2) LIMIT %(limit)s) AS waiting
+SELECT CASE WHEN d.state <> 1 AND d.kind <> 1 AND (w.disabled_at IS NOT NULL OR a.plan <> %(plan)s)
+        THEN 'held' ELSE d.state::text END AS place,
+    count(*), extract(epoch FROM min(d.created_at))::float
+FROM (SELECT webhook_id, state, kind, created_at FROM webhooks_delivery
+    WHERE state IN (0, 1, 2) ORDER BY webhook_id LIMIT %(limit)s) d
+JOIN webhooks_webhookconfig w ON w.id = d.webhook_id
+JOIN metaaccess_account a ON a.id = w.account_id
 GROUP BY place
 """
 _WEBHOOKS = """
