@@ -3,6 +3,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import DEFAULT_DB_ALIAS
 
 from metaaccess import removed, sign_in
+from metaaccess.steps import run_each
 from metaaccess.timestamps import clock
 
 
@@ -10,6 +11,8 @@ from metaaccess.timestamps import clock
 def prune() -> None:
     """Failed sign-ins that lock nobody out any more, sessions that are over, and what is known of
     devices that were removed long ago."""
-    sign_in.prune()
-    removed.prune(DEFAULT_DB_ALIAS, clock(DEFAULT_DB_ALIAS))
-    SessionStore.clear_expired()
+    run_each(
+        sign_in.prune,
+        lambda: removed.prune(DEFAULT_DB_ALIAS, clock(DEFAULT_DB_ALIAS)),
+        SessionStore.clear_expired,
+    )

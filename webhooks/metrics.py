@@ -19,16 +19,19 @@ from prometheus_client.registry import Collector
 
 from webhooks import outage
 from webhooks.models import Snapshot, WebhookConfig
-from webhooks.states import EXISTS_SQL, HELD, OPEN, PLACE_SQL, STILL_TO_DO_SQL, TEST
+from webhooks.states import BEGUN_SQL, EXISTS_SQL, HELD, OPEN, PENDING, PLACE_SQL, TEST
 
 # About 10 ms of the database's time.
 LIVE_ROWS = 10_000
 # What waits, by state; held is what waits for a webhook that is not active. Rows that are done are
-# not in the index that this reads.
+# not in the indexes that this reads in their order, which is what makes the limit a bound.
 _WAITING = f"""
 WITH waiting AS MATERIALIZED (
-    SELECT webhook_id, state, kind, due_at, created_at FROM webhooks_delivery d
-    WHERE {STILL_TO_DO_SQL} AND d.kind <> {TEST} LIMIT %s)
+    (SELECT webhook_id, state, kind, due_at, created_at FROM webhooks_delivery
+     WHERE state = {PENDING} AND kind <> {TEST} ORDER BY webhook_id, id LIMIT %(limit)s)
+    UNION ALL
+    (SELECT webhook_id, state, kind, due_at, created_at FROM webhooks_delivery
+     WHERE state IN {BEGUN_SQL} AND kind <> {TEST} ORDER BY webhook_id, state LIMIT %(limit)s))
 SELECT {PLACE_SQL} AS place, count(*), extract(epoch FROM min(d.created_at))::float
 FROM waiting d JOIN webhooks_webhookconfig w ON w.id = d.webhook_id
 JOIN metaaccess_account a ON a.id = w.account_id
@@ -55,7 +58,7 @@ def count_events() -> None:
 def _waiting(limit: int | None) -> Waiting:
     """Of `limit` deliveries at most; None: of all."""
     with connection.cursor() as cursor:
-        cursor.execute(_WAITING, [limit])
+        cursor.execute(_WAITING, {"limit": limit})
         return {place: (count, oldest) for place, count, oldest in cursor}
 
 

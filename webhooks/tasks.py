@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -11,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from eventlog import record
+from metaaccess.steps import run_each
 from webhooks import (
     certificates,
     claims,
@@ -90,7 +90,7 @@ def probe(webhook_id: int) -> None:
 @shared_task
 def sweep() -> None:
     """Wakes each webhook that has something due and that nobody woke; watches for an outage."""
-    each_step(watch_for_outage, wake_due)
+    run_each(watch_for_outage, wake_due)
 
 
 def watch_for_outage() -> None:
@@ -99,20 +99,6 @@ def watch_for_outage() -> None:
 
 def wake_due() -> None:
     wake.now(outbox.due_webhooks(UNWOKEN_S))
-
-
-def each_step(*steps: Callable[[], object]) -> None:
-    """Runs all steps, also those after one that raises; then raises what the first of these
-    raised, so that the task shows as failed."""
-    problems: list[Exception] = []
-    for step in steps:
-        try:
-            step()
-        except Exception as problem:
-            logger.exception("a step of a task failed: %s", step)
-            problems.append(problem)
-    if problems:
-        raise problems[0]
 
 
 @shared_task
@@ -153,18 +139,14 @@ def check() -> None:
 def prune() -> None:
     """Retention: held events, logs, ended deliveries, notices, outages, replaced signing secrets.
 
-    The Device log goes before the deliveries that webhook_check compares it with: it must never
-    have a status change whose deliveries were removed.
+    The Device log goes before the deliveries that webhook_check compares it with: a status change
+    without its deliveries would look as if they were lost.
     """
-    each_step(
+    run_each(
         partial(held.discard_old, settings.WEBHOOK_HELD_DAYS),
-        prune_logs_and_deliveries,
+        record.prune,
+        partial(outbox.prune, settings.EVENT_LOG_DAYS),
         partial(notices.prune, settings.EVENT_LOG_DAYS),
         partial(outage.prune, settings.EVENT_LOG_DAYS),
         WebhookConfig.objects.forget_replaced_signing_secrets,
     )
-
-
-def prune_logs_and_deliveries() -> None:
-    record.prune()
-    outbox.prune(settings.EVENT_LOG_DAYS)

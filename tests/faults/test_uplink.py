@@ -1,8 +1,11 @@
-"""Our own uplink is cut: a hundred receivers of a hundred customers are silent at once."""
+"""Platform outages with real workers: many receivers of many customers are silent at once."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+from django.db.models import F
+from django.db.models.functions import Now
 
 from eventlog.models import WebhookLog
 from metaaccess.models import Account, Device, Plan
@@ -17,10 +20,10 @@ RECEIVERS = 100
 
 
 class Uplink:
-    """A hundred hosts behind one wire; what is cut off gets no answer."""
+    """Hosts behind one wire; what is cut off gets no answer."""
 
-    def __init__(self) -> None:
-        self.hosts = [f"127.0.1.{number}" for number in range(1, RECEIVERS + 1)]
+    def __init__(self, receivers: int) -> None:
+        self.hosts = [f"127.0.1.{number}" for number in range(1, receivers + 1)]
         self.cut: set[str] = set()
         self.pushes = 0
 
@@ -35,8 +38,8 @@ class Uplink:
 
 
 @pytest.fixture
-def uplink() -> Uplink:
-    return Uplink()
+def uplink(request: pytest.FixtureRequest) -> Uplink:
+    return Uplink(getattr(request, "param", RECEIVERS))
 
 
 @pytest.fixture
@@ -81,10 +84,10 @@ def test_none_is_disabled_and_all_is_delivered_when_it_heals(
     add_event_for_each(accounts)
     until("the outage", lambda: Outage.objects.filter(ended_at=None).exists())
     add_event_for_each(accounts)
-    # Far longer than the retries of a push last: five are tried out about every four seconds.
+    # Longer than the retries of a push last.
     failed = WebhookLog.objects.filter(outcome="failed")
     attempts = failed.count()
-    until("some rounds of probes", lambda: failed.count() >= attempts + 25)
+    until("more than one round of probes", lambda: failed.count() > attempts + RECEIVERS)
     assert not WebhookConfig.objects.filter(consecutive_failures__gt=0).exists()
     assert not Delivery.objects.filter(state=State.FAILED).exists()
 
@@ -112,3 +115,46 @@ def test_one_dead_receiver_among_a_hundred_is_disabled_as_ever(
     assert Delivery.objects.filter(state=State.DELIVERED).count() == RECEIVERS - 1
     assert not Outage.objects.exists()
     assert list(Notice.objects.values_list("kind", flat=True)) == ["disabled"]
+
+
+@pytest.mark.parametrize("uplink", [200], indirect=True)
+def test_one_of_200_that_recovers_is_pushed_to_within_a_minute_however_long_it_stands(
+    workers: Workers, accounts: list[Account], uplink: Uplink
+) -> None:
+    start(workers)
+    uplink.cut = set(uplink.hosts)
+    add_event_for_each(accounts)
+    until("the outage", lambda: Outage.objects.filter(ended_at=None).exists())
+    until("all are silent", lambda: not WebhookConfig.objects.filter(unreachable_since=None))
+    # Five hours have passed: the pauses between probes are as long as they get.
+    ago = timedelta(hours=5)
+    Outage.objects.update(began_at=F("began_at") - ago)
+    WebhookConfig.objects.update(unreachable_since=F("unreachable_since") - ago)
+    probed = WebhookConfig.objects.filter(probe_due_at__gt=Now() + timedelta(seconds=20))
+    until("long pauses", lambda: probed.count() > 100)
+
+    uplink.cut.remove(uplink.hosts[141])
+    delivered = Delivery.objects.filter(state=State.DELIVERED)
+    until("its push", delivered.exists, timeout_s=60)
+
+    assert [delivery.account.name for delivery in delivered] == [uplink.hosts[141]]
+    assert Outage.objects.get().ended_at is None
+    assert not WebhookConfig.objects.filter(consecutive_failures__gt=0).exists()
+
+
+def test_ten_that_are_dead_for_good_are_disabled_when_the_others_have_answered(
+    workers: Workers, accounts: list[Account], uplink: Uplink
+) -> None:
+    dead, well = accounts[:10], accounts[10:]
+    uplink.cut = {account.name for account in dead}
+    start(workers)
+    add_event_for_each(dead)
+    until("the outage", lambda: Outage.objects.filter(ended_at=None).exists())
+
+    add_event_for_each(well)
+
+    until("the disabling", lambda: WebhookConfig.objects.exclude(disabled_at=None).count() == 10)
+    assert Delivery.objects.filter(state=State.DELIVERED).count() == len(well)
+    assert Outage.objects.get().ended_because == "others_answer"
+    disabled = WebhookConfig.objects.exclude(disabled_at=None)
+    assert {webhook.account.name for webhook in disabled} == uplink.cut

@@ -86,9 +86,7 @@ def test_a_request_reads_a_bounded_number_of_rows_however_much_is_held(
     add(webhook, 50)
     tasks.count()
 
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         client.get("/metrics")
 
     reading = [query["sql"] for query in queries if "webhooks_delivery" in query["sql"]]
