@@ -2,14 +2,14 @@
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from io import StringIO
 from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import QuerySet
 
-from eventlog import pages
+from eventlog import pages, words
 from eventlog.models import AdminLog, DeviceLog, WebhookLog
 
 PORTION_ROWS = 2_000
@@ -62,7 +62,7 @@ ADMIN_LOG = (
     column("By", "actor"),
     column("What was done", "action"),
     column("To what", "target"),
-    column("Detail", "detail"),
+    Column("Detail", lambda row: words.in_utc(words.detail(row))),
 )
 COLUMNS = {WebhookLog: WEBHOOK_LOG, DeviceLog: DEVICE_LOG, AdminLog: ADMIN_LOG}
 _BODIES = ("request_body", "response_body")
@@ -70,7 +70,7 @@ _BODIES = ("request_body", "response_body")
 
 def utc(moment: datetime) -> str:
     """In ISO 8601, to the millisecond."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return words.utc(moment, "milliseconds")
 
 
 def lines(rows: QuerySet[Any], with_account: bool = False) -> Iterator[str]:

@@ -11,9 +11,12 @@ from knox.models import AbstractAuthToken
 
 from metaaccess import devices
 from metaaccess.devices import DeviceQuerySet, Status, new_device_id
+from metaaccess.idempotency import IdempotencyKey
 from metaaccess.signals import Cause
 
-__all__ = ["Account", "ApiToken", "Device", "Plan", "Role", "Status", "User"]
+__all__ = [
+    "Account", "ApiToken", "Device", "IdempotencyKey", "Plan", "Role", "Status", "User",
+]  # fmt: skip
 
 
 class Plan(models.TextChoices):

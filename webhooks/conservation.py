@@ -12,11 +12,11 @@ from django.db import connection, transaction
 from redis import RedisError
 
 from eventlog import record
+from metaaccess.actions import Action
 from metaaccess.models import Plan
 from webhooks import wake
 from webhooks.models import Kind, State, WebhookConfig
 
-REPAIRED = "events queued by webhook_check"
 LAST_CHECK = "webhook-check"
 # A webhook, its events or its account's plan may be saved beside a status change that is under
 # way, which does not see it: what was recorded so soon after is not expected.
@@ -141,7 +141,13 @@ def repair(since: datetime, until: datetime) -> int:
         stuck = {webhook_id for (webhook_id,) in cursor}
     for webhook in WebhookConfig.objects.filter(pk__in=set(queued)):
         count = queued.count(webhook.pk)
-        record.administration(webhook.account_id, REPAIRED, webhook.described, f"{count:,} events")
+        record.administration(
+            webhook.account_id,
+            Action.EVENTS_REPAIRED,
+            webhook.described,
+            f"{count:,} events",
+            of=webhook,
+        )
     wake.on_commit(set(queued) | stuck)
     return len(queued)
 

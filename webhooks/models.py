@@ -19,9 +19,13 @@ from webhooks import secrets
 from webhooks.validators import validate_api_key, validate_callback_url, validate_signing_secret
 
 # Written by webhooks/health.py and webhooks/recovery.py alone, under a lock of the row.
+DISABLED_FIELDS = (
+    "disabled_at", "disabled_by", "disabled_because", "disabled_note", "disabled_failures",
+    "disabled_failing_since", "disabled_last_failure",
+)  # fmt: skip
 HEALTH_FIELDS = (
-    "consecutive_failures", "failing_since", "told_of_trouble", "unreachable_since", "disabled_at",
-    "disabled_reason",
+    "consecutive_failures", "failing_since", "told_of_trouble", "unreachable_since",
+    *DISABLED_FIELDS,
 )  # fmt: skip
 SETTINGS_FIELDS = (
     "name", "url", "api_key_sealed", "api_key_hint", "signing_secret_sealed",
@@ -44,6 +48,13 @@ def every_status() -> list[str]:
 def _hint(secret: str) -> str:
     """By what a person knows a secret again; nothing of one that is short."""
     return secret[-4:] if len(secret) >= 12 else ""
+
+
+class DisabledBecause(models.TextChoices):
+    """What disabled a webhook; webhooks/reasons.py has the words."""
+
+    FAILURES = "failures", "Too many failed pushes in a row"
+    ADMINISTRATOR = "administrator", "An administrator disabled it"
 
 
 class WebhookQuerySet(models.QuerySet["WebhookConfig"]):
@@ -155,7 +166,25 @@ class WebhookConfig(models.Model):
     disabled_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="When it was disabled; none: enabled."
     )
-    disabled_reason = models.TextField(blank=True, editable=False, help_text="Why.")
+    disabled_by = models.CharField(
+        max_length=254, blank=True, editable=False, help_text="Who or what disabled it."
+    )
+    disabled_because = models.CharField(
+        max_length=20, choices=DisabledBecause, blank=True, editable=False, help_text="Why."
+    )
+    disabled_note = models.TextField(
+        blank=True, editable=False, help_text="The reason that the person gave."
+    )
+    # The streak that disabled it: another URL resets the count beside it, and this stays true.
+    disabled_failures = models.PositiveIntegerField(
+        null=True, editable=False, help_text="How many failed pushes in a row disabled it."
+    )
+    disabled_failing_since = models.DateTimeField(
+        null=True, editable=False, help_text="When the first of them failed."
+    )
+    disabled_last_failure = models.TextField(
+        blank=True, editable=False, help_text="How the last of them failed."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     # What webhook_check may expect: from then on the events were these.
     subscribed_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -173,9 +202,22 @@ class WebhookConfig(models.Model):
                 condition=Q(events__len__gt=0), name="a_webhook_subscribes_to_some_status"
             ),
             models.CheckConstraint(
-                condition=Q(disabled_at=None, disabled_reason="")
-                | Q(disabled_at__isnull=False) & ~Q(disabled_reason=""),
-                name="a_disabled_webhook_says_why",
+                condition=Q(disabled_at=None, disabled_by="", disabled_because="", disabled_note="")
+                | Q(disabled_at__isnull=False, disabled_because__in=DisabledBecause.values)
+                & ~Q(disabled_by=""),
+                name="a_disabled_webhook_says_who_and_why",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    disabled_because=DisabledBecause.FAILURES,
+                    disabled_failures__gt=0,
+                    disabled_failing_since__isnull=False,
+                    disabled_note="",
+                )
+                & ~Q(disabled_last_failure="")
+                | ~Q(disabled_because=DisabledBecause.FAILURES)
+                & Q(disabled_failures=None, disabled_failing_since=None, disabled_last_failure=""),
+                name="failures_that_disabled_a_webhook_are_told",
             ),
             models.CheckConstraint(
                 condition=Q(consecutive_failures=0, failing_since=None)
