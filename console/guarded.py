@@ -82,7 +82,8 @@ class GuardedForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         field = self.fields[name]
         if name in self.secrets or name in self._logged_as:
             return words.change(self._logged_as.get(name, name))
-        new = field.prepare_value(self.cleaned_data[name])
+        saved = forms.model_to_dict(self.instance, [name])
+        new = field.prepare_value(saved.get(name, self.cleaned_data[name]))
         return words.change(name, self._named(name, self.now[name]), self._named(name, new))
 
     def _named(self, name: str, value: Any) -> Any:

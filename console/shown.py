@@ -11,7 +11,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
-FIELD = "shown"
+FIELD = "showed"
 Values = Mapping[str, Any]
 
 

@@ -1,13 +1,40 @@
 """What all tests start from: one enterprise account, and the people who are always the same."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from metaaccess.models import Account, Device, Plan, Role, User
-from webhooks.models import WebhookConfig
+from webhooks.models import DisabledBecause, WebhookConfig
 
 API_KEY = "test-api-key-0123456789"
+
+
+def disabled(at: Any = None, by: str = "ada@acme.example", note: str = "moved") -> dict[str, Any]:
+    """The columns of a webhook that a person disabled."""
+    return {
+        "disabled_at": at or timezone.now(),
+        "disabled_by": by,
+        "disabled_because": DisabledBecause.ADMINISTRATOR,
+        "disabled_note": note,
+    }
+
+
+def disabled_by_failures(
+    at: Any = None, failures: int = 100, since: Any = None, last: str = "HTTP 500"
+) -> dict[str, Any]:
+    """The columns of a webhook that was disabled automatically."""
+    at = at or timezone.now()
+    return {
+        "disabled_at": at,
+        "disabled_by": "system",
+        "disabled_because": DisabledBecause.FAILURES,
+        "disabled_failures": failures,
+        "disabled_failing_since": since or at,
+        "disabled_last_failure": last,
+    }
 
 
 @pytest.fixture
