@@ -22,7 +22,7 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils.crypto import salted_hmac
 from django.utils.safestring import SafeString, mark_safe
 
@@ -124,4 +124,6 @@ def _again(request: HttpRequest, known: IdempotencyKey, value: str) -> HttpRespo
         sessions = import_module(settings.SESSION_ENGINE)
         request.session = sessions.SessionStore(kept["session"])
         request.session.modified = True
+    if 300 <= known.status_code < 400:
+        return HttpResponseRedirect(kept["headers"]["Location"])
     return HttpResponse(kept["page"], status=known.status_code, headers=kept["headers"])

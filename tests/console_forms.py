@@ -63,6 +63,8 @@ class _Reader(HTMLParser):
             return
         if kind != "hidden":
             form.kinds[name] = kind
+        if kind in ("checkbox", "radio"):
+            form.options.setdefault(name, []).append(given.get("value", "on"))
         if kind not in ("checkbox", "radio"):
             form.values[name] = [given.get("value", "")]
         elif "checked" in given:

@@ -1,6 +1,7 @@
 """The webhooks' settings and the one table of the pipeline."""
 
 from collections.abc import Iterable
+from copy import copy
 from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Any
@@ -237,17 +238,55 @@ class WebhookConfig(models.Model):
         return self.name or self.url
 
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
-        """Settings are saved without the health, which workers change meanwhile.
+        """Writes the settings that were changed on this object, and no others: it may be older than
+        its row, in which somebody else changed others, and workers the health.
 
         Another URL or key begins a new epoch: failures of the old one say nothing of it. A signing
         secret that is replaced goes on signing for a while; one that is removed does not.
         """
         if self._state.adding or update_fields is not None:
             super().save(*args, update_fields=update_fields, **kwargs)
-            return
-        with transaction.atomic():
-            same = Q(url=self.url, api_key_sealed=self.api_key_sealed)
-            WebhookConfig.objects.filter(~same, pk=self.pk).update(
+            self._note_loaded(update_fields or SETTINGS_FIELDS)
+        elif changed := self._changed_settings():
+            with transaction.atomic():
+                self._begin_anew(changed)
+                super().save(update_fields=changed)
+            self._note_loaded(changed)
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> "WebhookConfig":
+        row = super().from_db(*args, **kwargs)
+        row._note_loaded(SETTINGS_FIELDS)
+        return row
+
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Any] | None = None,
+    ) -> None:
+        names = None if fields is None else list(fields)
+        super().refresh_from_db(using, names, from_queryset)
+        self._note_loaded(SETTINGS_FIELDS if names is None else names)
+
+    def _note_loaded(self, names: Iterable[str]) -> None:
+        """What the row had of the settings, to know later which were changed here."""
+        loaded = vars(self).setdefault("_loaded", {})
+        known = vars(self).keys() & set(names) & set(SETTINGS_FIELDS)
+        loaded.update({name: copy(getattr(self, name)) for name in known})
+
+    def _changed_settings(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = vars(self)["_loaded"]
+        now = {name: vars(self)[name] for name in SETTINGS_FIELDS if name in vars(self)}
+        missing = object()
+        return {name: value for name, value in now.items() if loaded.get(name, missing) != value}
+
+    def _begin_anew(self, changed: dict[str, Any]) -> None:
+        """What another URL, another key, other events and another secret bring with them."""
+        row = WebhookConfig.objects.filter(pk=self.pk)
+        receiver = {name: changed[name] for name in ("url", "api_key_sealed") if name in changed}
+        if receiver:
+            row.filter(~Q(**receiver)).update(
                 epoch=F("epoch") + 1,
                 consecutive_failures=0,
                 failing_since=None,
@@ -255,11 +294,10 @@ class WebhookConfig(models.Model):
                 certificate_from=None,
                 certificate_until=None,
             )
-            WebhookConfig.objects.filter(~Q(events=self.events), pk=self.pk).update(
-                subscribed_at=Now()
-            )
+        if "events" in changed:
+            row.filter(~Q(events=self.events)).update(subscribed_at=Now())
+        if "signing_secret_sealed" in changed:
             self._keep_replaced_signing_secret()
-            super().save(update_fields=SETTINGS_FIELDS)
 
     def _keep_replaced_signing_secret(self) -> None:
         """What the row has now, not what this object was loaded with, is what pushes are signed

@@ -84,6 +84,11 @@ def another(form: Form, name: str, text: str) -> list[str] | None:
     return [f"{text}@acme.example" if kind == "email" or name == "email" else text]
 
 
+def form_with(name: str, answer: Any) -> Form:
+    (found,) = (form for form in forms_of(answer) if name in form.values)
+    return found
+
+
 # --- Each change form ---
 
 
@@ -143,9 +148,7 @@ def test_what_was_changed_since_the_question_is_not_deleted(
     model: type[models.Model], rows: Rows, olga: Client, boris: Client
 ) -> None:
     row = rows[model]
-    (question,) = (
-        form for form in forms_of(boris.get(page_of(row, "delete"))) if "post" in form.values
-    )
+    question = form_with("post", boris.get(page_of(row, "delete")))
     form = settings_form(olga.get(page_of(row)))
     name = fields_of(form)[0]
     olga.post(page_of(row), form.edited(**{name: another(form, name, "hers")}))
@@ -155,7 +158,7 @@ def test_what_was_changed_since_the_question_is_not_deleted(
     assert asked_again.status_code == 200
     assert CHANGED in asked_again.content.decode()
     assert model._base_manager.filter(pk=row.pk).exists()
-    (question,) = (form for form in forms_of(asked_again) if "post" in form.values)
+    question = form_with("post", asked_again)
     assert boris.post(page_of(row, "delete"), question.edited()).status_code == 302
     assert not model._base_manager.filter(pk=row.pk).exists()
 
@@ -267,9 +270,8 @@ def test_a_new_status_hinders_nobody_who_renames_the_device(boris: Client, devic
 def test_a_status_that_was_not_shown_is_not_changed(
     boris: Client, device: Device, webhook: WebhookConfig
 ) -> None:
-    (buttons,) = (
-        f for f in forms_of(boris.get(page_of(device))) if ("_status", "compliant") in f.buttons
-    )
+    shown = forms_of(boris.get(page_of(device)))
+    (buttons,) = (form for form in shown if ("_status", "compliant") in form.buttons)
     Device.objects.change([NewStatus(device.device_id, "non_compliant")])
     before = Delivery.objects.count()
 
@@ -287,9 +289,7 @@ def test_a_password_that_was_set_meanwhile_is_kept(
     olga: Client, boris: Client, colleague: User
 ) -> None:
     page = reverse("admin:auth_user_password_change", args=[colleague.pk])
-    forms = [
-        next(f for f in forms_of(c.get(page)) if "password1" in f.values) for c in (olga, boris)
-    ]
+    forms = [form_with("password1", client.get(page)) for client in (olga, boris)]
     hers, his = ({"password1": [word], "password2": [word]}
                  for word in ("a-long-and-rare-word", "another-rare-word"))  # fmt: skip
     assert olga.post(page, forms[0].edited(**hers)).status_code == 302

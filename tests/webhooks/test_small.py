@@ -206,6 +206,25 @@ def test_save_of_a_stale_webhook_leaves_its_health_alone(webhook: WebhookConfig)
     assert saved(webhook) == (100, True, 3)
 
 
+def test_save_of_a_stale_webhook_keeps_what_others_set(
+    webhook: WebhookConfig,
+) -> None:
+    """Two that were read at once; each was changed in another field."""
+    first, second = WebhookConfig.objects.get(), WebhookConfig.objects.get()
+    first.name, first.url = "hers", "https://receiver.example/new"
+    first.events.remove("deleted")
+    first.api_key = "another-key-0123456789"
+    first.save()
+
+    second.events_per_push = 10
+    second.save()
+
+    row = WebhookConfig.objects.get()
+    assert (row.name, row.url, row.events_per_push) == ("hers", first.url, 10)
+    assert (row.events, row.api_key) == (first.events, "another-key-0123456789")
+    assert row.epoch == 2
+
+
 def test_save_does_not_disable_again_what_was_enabled_meanwhile(
     make_webhook: MakeWebhook,
 ) -> None:
