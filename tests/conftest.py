@@ -1,9 +1,11 @@
 """What all tests start from: one enterprise account, and the people who are always the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from metaaccess.models import Account, Device, Plan, Role, User
@@ -94,3 +96,33 @@ def make_webhook(account: Account) -> MakeWebhook:
 @pytest.fixture
 def webhook(make_webhook: MakeWebhook) -> WebhookConfig:
     return make_webhook()
+
+
+# --- Several at once ---
+
+Act = Callable[[], Any]
+AtOnce = Callable[..., list[Any]]
+
+
+def waiting() -> int:
+    """How many wait for a lock in PostgreSQL."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+@pytest.fixture
+def at_once(transactional_db: None) -> Iterator[AtOnce]:
+    """Runs acts in threads, each with a connection of its own; what they return, in order."""
+
+    def run(act: Act) -> Any:
+        try:
+            return act()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        yield lambda *acts: [
+            future.result() for future in [threads.submit(run, act) for act in acts]
+        ]

@@ -3,14 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.apps import apps
 from django.contrib import admin
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.test import Client
 from django.urls import reverse
 
@@ -19,7 +18,7 @@ from eventlog.models import AdminLog, DeviceLog, WebhookLog
 from metaaccess import idempotency
 from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, User
 from metaaccess.signals import administered
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, AtOnce, waiting
 from tests.console_forms import Form, forms_of
 from tests.console_walk import MODELS, ROUTES, Route, paths
 from tests.eventlog.attempts import NOON
@@ -224,29 +223,6 @@ def test_signing_out_is_done(olga: Client) -> None:
 
 # --- Two at once ---
 
-Act = Callable[[], Any]
-
-
-@pytest.fixture
-def at_once(transactional_db: None) -> Iterator[Callable[[Act, Act], list[Any]]]:
-    def run(act: Act) -> Any:
-        try:
-            return act()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(2) as threads:
-        yield lambda *acts: [
-            future.result() for future in [threads.submit(run, act) for act in acts]
-        ]
-
-
-def somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        (waits,) = cursor.fetchone()
-    return bool(waits)
-
 
 @pytest.fixture
 def first_one() -> Iterator[Callable[[bool], None]]:
@@ -261,9 +237,9 @@ def first_one() -> Iterator[Callable[[bool], None]]:
             if not is_first.acquire(blocking=False):
                 return
             until = time.monotonic() + 30
-            while not somebody_waits() and time.monotonic() < until:
+            while not waiting() and time.monotonic() < until:
                 time.sleep(0.01)
-            assert somebody_waits(), "the second did not wait for the first"
+            assert waiting(), "the second did not wait for the first"
             if fails:
                 raise ZeroDivisionError
 
@@ -278,7 +254,7 @@ def first_one() -> Iterator[Callable[[bool], None]]:
 @pytest.mark.parametrize("fails", [False, True], ids=["done", "rolled back"])
 def test_of_two_clicks_at_once_one_acts(
     fails: bool,
-    at_once: Callable[..., list[Any]],
+    at_once: AtOnce,
     first_one: Callable[[bool], None],
     operator: User,
     account: Account,
@@ -301,7 +277,7 @@ def test_of_two_clicks_at_once_one_acts(
 
 
 def test_of_two_sessions_one_sends_the_events_again(
-    at_once: Callable[..., list[Any]], operator: User, webhook: WebhookConfig, device: Device
+    at_once: AtOnce, operator: User, webhook: WebhookConfig, device: Device
 ) -> None:
     """Two pages, so two values: the second finds what the first queued."""
     Delivery.objects.update(state=State.FAILED, push_id=UUID(int=1))
