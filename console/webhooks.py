@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 
 from console import (
     display,
+    shown,
     webhook_enable,
     webhook_incident,
     webhook_list,
@@ -27,6 +28,7 @@ from console import (
 from console.base import AccountAdmin, hide_account
 from console.webhook_enable import IN_THE_CONSOLE
 from console.webhook_form import WebhookForm
+from metaaccess.actions import Action
 from metaaccess.models import Account, Plan
 from metaaccess.people import person
 from webhooks import recovery
@@ -44,6 +46,9 @@ PAGES: dict[str, Page] = {
 
 @admin.register(WebhookConfig)
 class WebhooksAdmin(AccountAdmin):
+    action_added = Action.WEBHOOK_CREATED
+    action_changed = Action.WEBHOOK_CHANGED
+    action_deleted = Action.WEBHOOK_DELETED
     form = WebhookForm
     change_list_template = "console/webhooks/list.html"
     change_form_template = add_form_template = "console/webhooks/form.html"
@@ -153,6 +158,9 @@ class WebhooksAdmin(AccountAdmin):
 
     # --- The form ---
 
+    def state_of(self, row: Any) -> shown.Values:
+        return webhook_pages.state_of(row)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         account = person(request).account
         allowed: bool = super().has_add_permission(request)
@@ -168,9 +176,11 @@ class WebhooksAdmin(AccountAdmin):
         kwargs["queryset"] = Account.objects.filter(plan=Plan.ENTERPRISE)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
         """Operators choose the account; the others' is their own."""
-        form = super().get_form(request, obj, **kwargs)
+        form = super().get_form(request, obj, change=change, **kwargs)
         if "account" in form.base_fields:
             field = form.base_fields["account"]
             field.widget = field.widget.widget  # without links to add and change accounts
@@ -182,6 +192,8 @@ class WebhooksAdmin(AccountAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         webhook = context["original"]
+        if webhook and context["errors"]:  # the form wrote into it what was refused
+            webhook = self.get_object(request, str(webhook.pk))
         context |= {
             "title": "Webhook settings" if webhook else "Add webhook",
             "retries": " and then ".join(f"{s:g} s" for s in settings.WEBHOOK_RETRY_COUNTDOWNS),
@@ -190,8 +202,6 @@ class WebhooksAdmin(AccountAdmin):
             "show_save_and_add_another": False,
         }
         if webhook:
-            if context["errors"]:  # the form wrote into it what was refused
-                webhook = self.get_object(request, str(webhook.pk))
             context |= webhook_pages.frame(self, request, webhook, "settings")
             context["signed_twice_until"] = webhook.signed_twice_until(timezone.now())
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)

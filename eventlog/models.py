@@ -5,9 +5,11 @@ They hold copies, not references, of what they tell of: a log outlives its webho
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex, GinIndex
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
 
+from metaaccess.actions import Action
 from metaaccess.models import Account, Status
 
 
@@ -151,9 +153,19 @@ class AdminLog(models.Model):
     )
     time = models.DateTimeField(db_default=Now(), help_text="When.")
     actor = models.CharField("by", max_length=254, help_text="Who or what did it.")
-    action = models.CharField(max_length=60, help_text="What was done.")
+    action = models.CharField(max_length=60, help_text="An Action.")
     target = models.CharField(max_length=300, help_text="To what.")
-    detail = models.TextField(blank=True, help_text="The change, or the reason. Never a secret.")
+    object_type = models.CharField(
+        max_length=60, blank=True, db_default="", help_text="The target's model; none: no row."
+    )
+    object_id = models.BigIntegerField(null=True, help_text="The target's ID.")
+    detail = models.TextField(blank=True, help_text="The reason given. Never a secret.")
+    facts = models.JSONField(
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        encoder=DjangoJSONEncoder,
+        help_text="What words.py makes words of: numbers, times, old and new values. No secrets.",
+    )
 
     class Meta:
         verbose_name = "admin event"
@@ -166,6 +178,11 @@ class AdminLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action}: {self.target}"
+
+    @property
+    def category(self) -> str:
+        """What it is filed under; empty for an action that no longer exists."""
+        return Action.category_of(self.action)
 
 
 class Ending(models.TextChoices):

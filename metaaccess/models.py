@@ -11,11 +11,15 @@ from knox.models import AbstractAuthToken
 from metaaccess import device_ids, saving
 from metaaccess.accounts import AccountQuerySet
 from metaaccess.devices import DeviceQuerySet, Status, new_device_id
+from metaaccess.idempotency import IdempotencyKey
 from metaaccess.removed import RemovedDevice
 from metaaccess.saving import RemembersStatusRead
 from metaaccess.signals import Cause
 
-__all__ = ["Account", "ApiToken", "Device", "Plan", "RemovedDevice", "Role", "Status", "User"]
+__all__ = [
+    "Account", "ApiToken", "Device", "IdempotencyKey", "Plan", "RemovedDevice", "Role", "Status",
+    "User",
+]  # fmt: skip
 
 
 class Plan(models.TextChoices):

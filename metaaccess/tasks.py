@@ -2,17 +2,18 @@ from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import DEFAULT_DB_ALIAS
 
-from metaaccess import removed, sign_in
+from metaaccess import idempotency, removed, sign_in
 from metaaccess.steps import run_each
 from metaaccess.timestamps import clock
 
 
 @shared_task
 def prune() -> None:
-    """Failed sign-ins that lock nobody out any more, sessions that are over, and what is known of
-    devices that were removed long ago."""
+    """Failed sign-ins that lock nobody out any more, sessions that are over, answers that are kept
+    for requests sent twice, and what is known of devices that were removed long ago."""
     run_each(
         sign_in.prune,
+        idempotency.prune,
         lambda: removed.prune(DEFAULT_DB_ALIAS, clock(DEFAULT_DB_ALIAS)),
         SessionStore.clear_expired,
     )

@@ -76,7 +76,9 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
+            # Its csrf_token is in the place of Django's: each form acts once.
+            "builtins": ["console.templatetags.console_forms"],
         },
     }
 ]
@@ -211,7 +213,6 @@ CELERY_BEAT_SCHEDULE = {
     "warn-of-certificates": _every(_hourly, "webhooks.tasks.warn_of_certificates"),
     "prune": _every(_hourly, "webhooks.tasks.prune"),
     "prune-sign-ins": _every(_hourly, "metaaccess.tasks.prune"),
-    "prune-api": _every(_hourly, "api.tasks.prune"),
 }
 
 # --- Webhooks -------------------------------------------------------------------------------

@@ -16,12 +16,12 @@ from django.db.models.functions import Now
 from psycopg.errors import QueryCanceled
 
 from eventlog import record
+from metaaccess.actions import Action
 from metaaccess.models import Plan
 from webhooks import wake
 from webhooks.models import Snapshot, WebhookConfig
 from webhooks.states import ACTIVE_SQL, EVENT, EXISTS_SQL, PENDING, PLACE_SQL, STILL_TO_DO_SQL
 
-REPAIRED = "events queued by webhook_check"
 # A webhook, its events or its account's plan may be saved beside a status change that is under
 # way, which does not see it: what was recorded so soon after is not expected.
 MARGIN_S = 60
@@ -167,8 +167,13 @@ def repair(since: datetime, until: datetime) -> int:
         cursor.execute(f"SELECT DISTINCT webhook_id FROM ({_STUCK}) AS q", values)
         stuck = {webhook_id for (webhook_id,) in cursor}
     for webhook in WebhookConfig.objects.filter(pk__in=queued):
-        detail = f"{queued[webhook.pk]:,} events"
-        record.administration(webhook.account_id, REPAIRED, webhook.described, detail)
+        record.administration(
+            webhook.account_id,
+            Action.EVENTS_REPAIRED,
+            webhook.described,
+            f"{queued[webhook.pk]:,} events",
+            of=webhook,
+        )
     wake.on_commit(queued.keys() | stuck)
     return queued.total()
 

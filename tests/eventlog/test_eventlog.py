@@ -263,7 +263,7 @@ def test_the_actor_of_a_webhook_action_in_the_console_is_the_person(
     )
 
     webhook.refresh_from_db()
-    assert webhook.disabled_reason == "by ada@acme.example: in the console"
+    assert webhook.disabled_note == "in the console"
     assert [entry[1:3] for entry in admin_log()] == [
         ("ada@acme.example", "logged on"),
         ("ada@acme.example", "webhook disabled"),
