@@ -19,6 +19,7 @@ from rest_framework.response import Response
 
 from api.models import IdempotencyKey
 from api.problems import KeyUsedBefore
+from metaaccess import portions
 from metaaccess.people import person
 
 KEPT = timedelta(hours=24)
@@ -83,5 +84,4 @@ def _fingerprint(request: Request) -> str:
 
 def prune() -> int:
     """Forgets what is older than a day; how many."""
-    deleted, _ = IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT).delete()
-    return deleted
+    return portions.delete(IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT))

@@ -9,7 +9,10 @@ from metaaccess.models import User
 class IdempotencyKey(models.Model):
     """The answer to a request with an `Idempotency-Key`, for a day."""
 
-    user = models.ForeignKey(User, on_delete=models.CASCADE, help_text="Who sent it.")
+    # A busy program has millions: they outlive their user, for a day at most.
+    user = models.ForeignKey(
+        User, on_delete=models.DO_NOTHING, db_constraint=False, help_text="Who sent it."
+    )
     key = models.CharField(max_length=255, help_text="The header's value.")
     fingerprint = models.CharField(
         max_length=64, help_text="Of method, path and body, so that another request is told."

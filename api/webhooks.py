@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError as FieldError
 from django.db import transaction
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -254,10 +255,8 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
     @extend_schema(parameters=[IF_MATCH])
     @transaction.atomic
     def destroy(self, request: Request, pk: str) -> Response:
-        """Deletes the webhook with the events that wait for it. The event log stays."""
-        webhook = self._locked()
-        record.administration(webhook.account_id, "webhook deleted", webhook.described, "")
-        webhook.delete()
+        """Deletes the webhook: nothing more is pushed, also not what waits. The event log stays."""
+        self._locked().delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(request=EnableSerializer, responses=WebhookSerializer)
@@ -313,17 +312,18 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
         return values
 
     def _answer(self, webhook_id: int, status_code: int = status.HTTP_200_OK) -> Response:
-        webhook = self.get_queryset().get(pk=webhook_id)
+        webhook = get_object_or_404(self.get_queryset(), pk=webhook_id)
         data = self.get_serializer(webhook).data
         return Response(data, status_code, headers={"ETag": etag(webhook)})
 
     def _locked(self) -> WebhookConfig:
         """The webhook, as nobody else changes it meanwhile; refused where somebody has."""
         found = self.get_object()
-        webhook = (
-            WebhookConfig.objects.select_related("account")
-            .select_for_update(of=("self",), no_key=True)
-            .get(pk=found.pk)
+        webhook = get_object_or_404(
+            WebhookConfig.objects.select_related("account").select_for_update(
+                of=("self",), no_key=True
+            ),
+            pk=found.pk,
         )
         wanted = [tag.strip() for tag in self.request.headers.get("If-Match", "*").split(",")]
         if "*" not in wanted and etag(webhook) not in wanted:

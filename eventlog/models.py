@@ -1,6 +1,7 @@
 """Three append-only logs. Rows are written by eventlog/record.py alone, and never changed.
 
-They hold copies, not references, of what they tell of: a log outlives its webhook and device.
+They hold copies, not references, of what they tell of: a log outlives its webhook and device. An
+account takes its logs with it.
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -8,6 +9,7 @@ from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
 from django.db.models.functions import Now
 
+from metaaccess.deletion import OfAccounts
 from metaaccess.models import Account, Status
 
 
@@ -63,6 +65,8 @@ class WebhookLog(models.Model):
     )
     request_body = models.TextField(help_text="The body that was sent.")
     response_body = models.TextField(blank=True, help_text="The first part of the response.")
+
+    objects = OfAccounts["WebhookLog"]()
 
     class Meta:
         verbose_name = "attempt"
@@ -120,6 +124,8 @@ class DeviceLog(models.Model):
         db_default=Now(), editable=False, help_text="When we heard of it; it may have been before."
     )
 
+    objects = OfAccounts["DeviceLog"]()
+
     class Meta:
         verbose_name = "status change"
         indexes = (
@@ -148,6 +154,8 @@ class AdminLog(models.Model):
     action = models.CharField(max_length=60, help_text="What was done.")
     target = models.CharField(max_length=300, help_text="To what.")
     detail = models.TextField(blank=True, help_text="The change, or the reason. Never a secret.")
+
+    objects = OfAccounts["AdminLog"]()
 
     class Meta:
         verbose_name = "admin event"
@@ -183,6 +191,8 @@ class Tally(models.Model):
     ending = models.CharField(max_length=10, choices=Ending, help_text="How attempts ended.")
     bucket = models.SmallIntegerField(help_text="The duration's place on a scale of logarithms.")
     count = models.PositiveIntegerField(help_text="How many attempts.")
+
+    objects = OfAccounts["Tally"]()
 
     class Meta:
         constraints = (

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import uuid4
 
-from django.db import connections, models, transaction
+from django.db import connection, connections, models, transaction
 
 from metaaccess.signals import Cause, StatusChange, device_status_changed
 
@@ -171,6 +171,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             _refuse("bulk_create that ignores or updates conflicts")
         devices = list(objs)
         with transaction.atomic(using=self.db):
+            free([device.device_id for device in devices])
             now = self._clock()
             for device in devices:
                 device.status, device.status_changed_at = Status.INSTALLED, now
@@ -181,6 +182,19 @@ class DeviceQuerySet(models.QuerySet["Device"]):
 
 def _refuse(what: str) -> NoReturn:
     raise TypeError(f"{what} would push nothing: use Device.objects.change([NewStatus(…)])")
+
+
+_FREE = """
+DELETE FROM metaaccess_device WHERE id IN (
+    SELECT d.id FROM metaaccess_device d JOIN metaaccess_account a ON a.id = d.account_id
+    WHERE d.device_id = ANY(%s) AND a.deleted_at IS NOT NULL ORDER BY d.id FOR UPDATE OF d)
+"""
+
+
+def free(device_ids: Sequence[str]) -> None:
+    """IDs of devices of deleted accounts may be given again before those are removed."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FREE, [list(device_ids)])
 
 
 def describe(device: "Device", status: str, timestamp: int, cause: Cause) -> StatusChange:
@@ -219,6 +233,7 @@ def save(
     with transaction.atomic():
         if device._state.adding:
             device.status = Status.INSTALLED
+            free([device.device_id])
             insert_or_update(force_insert=True)
             device.refresh_from_db(fields=["status_changed_at"])
             announce_added(model, [device])

@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from metaaccess import portions
 from metaaccess.models import User
 from metaaccess.signals import administered
 
@@ -91,4 +92,4 @@ def lift(user: User) -> bool:
 
 
 def prune() -> None:
-    AccessAttempt.objects.filter(attempt_time__lt=timezone.now() - KEPT_FOR).delete()
+    portions.delete(AccessAttempt.objects.filter(attempt_time__lt=timezone.now() - KEPT_FOR))

@@ -14,6 +14,12 @@ Arguments:
     sender: the model of what was changed.
     account: the Account it concerns, or None for all.
     action, target, detail: what was done, to what, and how. Never a secret.
+
+`accounts_deleted` is sent inside the transaction that marks accounts as deleted.
+
+Arguments:
+    sender: the Account model.
+    account_ids: a list of their IDs.
 """
 
 from dataclasses import dataclass
@@ -24,6 +30,7 @@ from django.dispatch import Signal
 
 device_status_changed = Signal()
 administered = Signal()
+accounts_deleted = Signal()
 
 
 class Cause(StrEnum):

@@ -204,6 +204,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=30),
         "options": {"expires": 30},
     },
+    "remove-deleted": {
+        "task": "webhooks.tasks.remove_deleted",
+        "schedule": timedelta(seconds=15),
+        "options": {"expires": 15},
+    },
     "check": {
         "task": "webhooks.tasks.check",
         "schedule": timedelta(hours=1),

@@ -15,6 +15,7 @@ from eventlog import record
 from metaaccess.models import Plan
 from webhooks import wake
 from webhooks.models import Kind, State, WebhookConfig
+from webhooks.states import EXISTS_SQL
 
 REPAIRED = "events queued by webhook_check"
 LAST_CHECK = "webhook-check"
@@ -26,11 +27,12 @@ STUCK_S = 300
 LISTED = 1_000
 
 # Whose subscriptions are known to have been these, for as long as the window lasts.
-_EXPECTED = """
+_EXPECTED = f"""
 FROM eventlog_devicelog l
 JOIN metaaccess_account a ON a.id = l.account_id AND a.plan = %(plan)s
 JOIN webhooks_webhookconfig w ON w.account_id = l.account_id AND l.status = ANY(w.events)
 WHERE l.recorded_at >= %(since)s AND l.recorded_at < %(until)s
+    AND {EXISTS_SQL}
     AND l.recorded_at > GREATEST(w.subscribed_at, a.plan_since) + make_interval(secs => %(margin)s)
 """
 _OF_EVENT = """
@@ -58,17 +60,18 @@ SELECT w.id, l.event_id, l.device_id, l.status,
     (extract(epoch FROM l.time) * 1000)::bigint AS timestamp
 {_EXPECTED} AND NOT EXISTS ({_OF_EVENT}) ORDER BY l.id, w.id
 """
-_UNEXPLAINED = """
+_UNEXPLAINED = f"""
 SELECT d.webhook_id, d.event_id, d.device_id, d.status, d.timestamp FROM webhooks_delivery d
+JOIN webhooks_webhookconfig w ON w.id = d.webhook_id AND {EXISTS_SQL}
 WHERE d.kind = %(event)s AND d.created_at >= %(since)s AND d.created_at < %(until)s
     AND NOT EXISTS (SELECT 1 FROM eventlog_devicelog l
         WHERE l.event_id = d.event_id
             AND l.recorded_at >= %(since)s - make_interval(secs => %(margin)s))
 ORDER BY d.id
 """
-_STUCK = """
+_STUCK = f"""
 SELECT d.webhook_id, d.event_id, d.device_id, d.status, d.timestamp FROM webhooks_delivery d
-JOIN webhooks_webhookconfig w ON w.id = d.webhook_id AND w.disabled_at IS NULL
+JOIN webhooks_webhookconfig w ON w.id = d.webhook_id AND w.disabled_at IS NULL AND {EXISTS_SQL}
 JOIN metaaccess_account a ON a.id = w.account_id AND a.plan = %(plan)s
 WHERE d.state IN (0, 1, 2) AND d.due_at < statement_timestamp() - make_interval(secs => %(stuck)s)
     AND (w.unreachable_since IS NULL
@@ -79,7 +82,8 @@ _REPAIR = f"""
 INSERT INTO webhooks_delivery
     (webhook_id, account_id, event_id, device_id, status, timestamp, kind, state, attempts)
 SELECT w.id, w.account_id, event_id, device_id, status, timestamp, %(event)s, %(pending)s, 0
-FROM ({_MISSING}) AS missing JOIN webhooks_webhookconfig w USING (id) RETURNING webhook_id
+FROM ({_MISSING}) AS missing JOIN webhooks_webhookconfig w USING (id) WHERE {EXISTS_SQL}
+FOR KEY SHARE OF w RETURNING webhook_id
 """
 
 

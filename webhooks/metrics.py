@@ -12,21 +12,22 @@ from prometheus_client.registry import Collector
 from metaaccess.models import Plan
 from webhooks import conservation, outage
 from webhooks.models import State, WebhookConfig
+from webhooks.states import EXISTS_SQL
 
 # What waits, by state; held is what waits for a webhook that is not active. All from the index of
 # what is still to do.
-_WAITING = """
+_WAITING = f"""
 SELECT CASE WHEN d.state <> 1 AND d.kind <> 1 AND (w.disabled_at IS NOT NULL OR a.plan <> %s)
         THEN -1 ELSE d.state END AS place,
     count(*), extract(epoch FROM statement_timestamp() - min(d.created_at))
 FROM webhooks_delivery d JOIN webhooks_webhookconfig w ON w.id = d.webhook_id
 JOIN metaaccess_account a ON a.id = w.account_id
-WHERE d.state IN (0, 1, 2) GROUP BY place
+WHERE d.state IN (0, 1, 2) AND {EXISTS_SQL} GROUP BY place
 """
-_WEBHOOKS = """
+_WEBHOOKS = f"""
 SELECT CASE WHEN disabled_at IS NOT NULL THEN 'disabled' WHEN consecutive_failures > 0
     THEN 'failing' ELSE 'active' END AS state, count(*)
-FROM webhooks_webhookconfig GROUP BY state
+FROM webhooks_webhookconfig w WHERE {EXISTS_SQL} GROUP BY state
 """
 _HELD = -1
 _PLACES = {

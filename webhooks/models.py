@@ -15,7 +15,7 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce, Now
 
 from metaaccess.models import Account, Status
-from webhooks import secrets, states
+from webhooks import deletion, secrets, states
 from webhooks.states import OPEN as OPEN  # noqa: PLC0414
 from webhooks.states import Kind as Kind  # noqa: PLC0414
 from webhooks.states import State as State  # noqa: PLC0414
@@ -70,6 +70,14 @@ class WebhookQuerySet(models.QuerySet["WebhookConfig"]):
             .values("count")
         )
         return self.annotate(held_events=Coalesce(models.Subquery(held), 0))
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Marks webhooks as deleted; how many, as Django's own `delete` tells it."""
+        deleted = deletion.delete(self)
+        return deleted, {self.model._meta.label: deleted}
+
+    delete.alters_data = True  # type: ignore[attr-defined]  # Django: not to be called by templates
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 _AllWebhooks = models.Manager.from_queryset(WebhookQuerySet)
@@ -202,6 +210,19 @@ class WebhookConfig(models.Model):
                 & Q(previous_signing_secret_until__isnull=False),
                 name="a_replaced_signing_secret_has_an_end",
             ),
+            models.CheckConstraint(
+                condition=Q(deleted_at=None)
+                | Q(api_key_sealed="", signing_secret_sealed="", previous_signing_secret_sealed=""),
+                name="a_deleted_webhook_has_no_secrets",
+            ),
+        )
+        indexes = (
+            # removal.run: the few whose rows are being removed.
+            models.Index(
+                fields=["deleted_at"],
+                condition=Q(deleted_at__isnull=False),
+                name="webhooks_being_removed",
+            ),
         )
 
     def __str__(self) -> str:
@@ -217,6 +238,8 @@ class WebhookConfig(models.Model):
             super().save(*args, update_fields=update_fields, **kwargs)
             return
         with transaction.atomic():
+            # Raises WebhookGone where somebody deleted it meanwhile.
+            deletion.lock(WebhookConfig.objects.filter(pk=self.pk))
             same = Q(url=self.url, api_key_sealed=self.api_key_sealed)
             WebhookConfig.objects.filter(~same, pk=self.pk).update(
                 epoch=F("epoch") + 1,
@@ -254,6 +277,10 @@ class WebhookConfig(models.Model):
             self.refresh_from_db(
                 fields=("previous_signing_secret_sealed", "previous_signing_secret_until")
             )
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Marks it as deleted: webhooks/deletion.py."""
+        return WebhookConfig.objects.filter(pk=self.pk).delete()
 
     @property
     def enabled(self) -> bool:

@@ -11,8 +11,8 @@ from django.db.models.functions import Now
 from eventlog import record
 from eventlog.models import WebhookLog
 from metaaccess.actor import current_actor
+from webhooks import deletion, outbox, payload, wake
 from webhooks import held as waiting
-from webhooks import outbox, payload, wake
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.outbox import Replay
 from webhooks.states import State
@@ -88,7 +88,8 @@ def disable(webhook_ids: Iterable[int], reason: str) -> list[WebhookConfig]:
 @transaction.atomic
 def send_test(webhook: WebhookConfig) -> UUID:
     """Queues a test push, whether the webhook is enabled or not; its push ID. It is tried once
-    and counts neither as a failure nor as a success."""
+    and counts neither as a failure nor as a success. Raises WebhookGone."""
+    _lock(webhook)
     record.administration(webhook.account_id, TESTED, webhook.described, "")
     push_id = outbox.add_test(webhook, TEST_DEVICE_ID)
     wake.on_commit([webhook.pk])
@@ -106,6 +107,11 @@ _STATES = {
     Only.FAILED: (State.FAILED,),
     Only.ALL: (State.FAILED, State.DISCARDED, State.DELIVERED),
 }
+
+
+def _lock(webhook: WebhookConfig) -> None:
+    """What is added to a webhook has to be seen by who deletes it, and the other way round."""
+    deletion.lock(WebhookConfig.objects.filter(pk=webhook.pk))
 
 
 def replay_of(webhook: WebhookConfig, since: datetime, until: datetime, only: Only) -> Replay:
@@ -139,8 +145,9 @@ def cannot_send(webhook: WebhookConfig | None) -> str:
 
 @transaction.atomic
 def redeliver(delivery: Delivery) -> UUID:
-    """Queues a new push of one event, with its old timestamp; its push ID."""
+    """Queues a new push of one event, with its old timestamp; its push ID. Raises WebhookGone."""
     webhook = delivery.webhook
+    _lock(webhook)
     what = f"{delivery.device_id} {delivery.status} of {delivery.timestamp}"
     record.administration(webhook.account_id, REDELIVERED, webhook.described, what)
     push_id = outbox.add_replay(webhook, [delivery])
@@ -150,7 +157,9 @@ def redeliver(delivery: Delivery) -> UUID:
 
 @transaction.atomic
 def send_again(webhook: WebhookConfig, attempt: WebhookLog) -> UUID:
-    """Queues a new push of the events of an old one, with their old timestamps; its push ID."""
+    """Queues a new push of the events of an old one, with their old timestamps; its push ID.
+    Raises WebhookGone."""
+    _lock(webhook)
     record.administration(
         webhook.account_id, SENT_AGAIN, webhook.described, f"the events of push {attempt.push_id}"
     )

@@ -19,6 +19,7 @@ from webhooks import (
     outage,
     outbox,
     push,
+    removal,
     turns,
     wake,
 )
@@ -90,6 +91,12 @@ def send_notices() -> None:
     """Sends the mails that are due."""
     while mail.send_due() == mail.TOGETHER:
         pass
+
+
+@shared_task(name=wake.REMOVE_DELETED)
+def remove_deleted() -> None:
+    """Removes the rows of deleted webhooks and accounts."""
+    removal.run()
 
 
 @shared_task
