@@ -11,6 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from api import idempotency
+from api.models import IdempotencyKey
+from console import base
 from eventlog import record, tally
 from eventlog.models import AdminLog, DeviceLog, Ending, Tally, WebhookLog
 from metaaccess import deletion, portions
@@ -317,3 +320,71 @@ def test_the_managers_hide_every_table_that_has_accounts() -> None:
 
     others = {relation.related_model for relation in Account._meta.related_objects} - hidden
     assert others == {WebhookConfig, Notice}  # marked with it; dropped with their webhook
+
+
+# --- What else is deleted ---
+
+
+def test_deleting_a_user_does_not_walk_what_its_programs_sent(
+    administrator: User, operator: User
+) -> None:
+    """A busy program leaves millions of keys a day. They expire."""
+    ApiToken.objects.create(administrator, name="program", scope=Scope.ADMIN)
+    IdempotencyKey.objects.create(user=administrator, key="key", fingerprint="f", body="{}")
+
+    with CaptureQueriesContext(connection) as asked:
+        administrator.delete()
+
+    assert not [query for query in asked if "api_idempotencykey" in query["sql"]]
+    assert (ApiToken.objects.count(), IdempotencyKey.objects.count()) == (0, 1)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE api_idempotencykey SET created_at = now() - interval '2 days'")
+    assert idempotency.prune() == 1
+
+
+def test_pruning_is_done_in_portions(administrator: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portions, "PORTION_ROWS", 2)
+    for number in range(5):
+        IdempotencyKey.objects.create(user=administrator, key=f"{number}", fingerprint="", body="")
+    kept = IdempotencyKey.objects.order_by("pk")[4]
+
+    with CaptureQueriesContext(connection) as asked:
+        removed = portions.delete(IdempotencyKey.objects.filter(pk__lt=kept.pk))
+
+    assert removed == 4
+    assert len(asked) == 3
+    assert IdempotencyKey.objects.get() == kept
+
+
+def test_so_many_devices_are_deleted_at_a_time(
+    client: Client, administrator: User, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "MOST_AT_ONCE", 2)
+    devices = Device.objects.bulk_create(Device(account=account) for _ in range(3))
+    client.force_login(administrator)
+    url = reverse("admin:metaaccess_device_changelist")
+
+    def delete(count: int) -> str:
+        chosen = [device.pk for device in devices[:count]]
+        form = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
+        return client.post(url, form, follow=True).content.decode()
+
+    assert "Select at most 2 devices at a time." in delete(3)
+    assert Device.objects.count() == 3
+    delete(2)
+    assert Device.objects.count() == 1
+
+
+@pytest.mark.parametrize("events", [1, 20])
+def test_changing_the_plan_touches_the_account_alone(
+    account: Account, webhook: WebhookConfig, events: int
+) -> None:
+    Device.objects.bulk_create(Device(account=account) for _ in range(events))
+    account.plan = Plan.STANDARD
+
+    with CaptureQueriesContext(connection) as asked:
+        account.save()
+
+    assert {query["sql"].split('"')[1] for query in asked if "UPDATE" in query["sql"]} == {
+        "metaaccess_account"
+    }
