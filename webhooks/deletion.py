@@ -23,13 +23,6 @@ class WebhookGone(Http404):
         super().__init__("The webhook was deleted meanwhile.")
 
 
-def lock(webhook: models.QuerySet[Any]) -> None:
-    """Locks a webhook for the caller's transaction. Raises WebhookGone where it is deleted."""
-    rows = webhook.filter(deleted_at=None).select_for_update(of=("self",), no_key=True)
-    if rows.values_list("pk", flat=True).first() is None:
-        raise WebhookGone
-
-
 # Mails that are to be sent. Those that were sent are removed with the rest.
 _DROP_NOTICES = "DELETE FROM webhooks_notice WHERE webhook_id = ANY(%s) AND due_at IS NOT NULL"
 

@@ -232,14 +232,16 @@ class WebhookConfig(models.Model):
         """Settings are saved without the health, which workers change meanwhile.
 
         Another URL or key begins a new epoch: failures of the old one say nothing of it. A signing
-        secret that is replaced goes on signing for a while; one that is removed does not.
+        secret that is replaced goes on signing for a while; one that is removed does not. Raises
+        WebhookGone.
         """
         if self._state.adding or update_fields is not None:
             super().save(*args, update_fields=update_fields, **kwargs)
             return
         with transaction.atomic():
-            # Raises WebhookGone where somebody deleted it meanwhile.
-            deletion.lock(WebhookConfig.objects.filter(pk=self.pk))
+            mine = WebhookConfig.objects.select_for_update(no_key=True).filter(pk=self.pk)
+            if mine.values_list("pk", flat=True).first() is None:
+                raise deletion.WebhookGone
             same = Q(url=self.url, api_key_sealed=self.api_key_sealed)
             WebhookConfig.objects.filter(~same, pk=self.pk).update(
                 epoch=F("epoch") + 1,

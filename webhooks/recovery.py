@@ -11,8 +11,9 @@ from django.db.models.functions import Now
 from eventlog import record
 from eventlog.models import WebhookLog
 from metaaccess.actor import current_actor
-from webhooks import deletion, outbox, payload, wake
 from webhooks import held as waiting
+from webhooks import outbox, payload, wake
+from webhooks.deletion import WebhookGone
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.outbox import Replay
 from webhooks.states import State
@@ -110,8 +111,9 @@ _STATES = {
 
 
 def _lock(webhook: WebhookConfig) -> None:
-    """What is added to a webhook has to be seen by who deletes it, and the other way round."""
-    deletion.lock(WebhookConfig.objects.filter(pk=webhook.pk))
+    """Against a deletion at the same moment: it comes before, or sees what is added."""
+    if not outbox.lock(webhook.pk):
+        raise WebhookGone
 
 
 def replay_of(webhook: WebhookConfig, since: datetime, until: datetime, only: Only) -> Replay:

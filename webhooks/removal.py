@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import chain
 
-from django.db import IntegrityError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
 
 from eventlog import record
@@ -56,10 +56,12 @@ def _portions() -> Iterator[int]:
 
 
 def _each(rows_of: Callable[[int], Iterator[int]], owner: int) -> Iterator[int]:
-    """One that cannot be removed is logged, and keeps none from being removed."""
+    """One that cannot be removed is logged, and does not stop the others."""
     try:
         yield from rows_of(owner)
-    except IntegrityError:
+    except DatabaseError:
+        if not connection.is_usable():
+            raise
         logger.exception("%s %s cannot be removed", rows_of.__name__.strip("_"), owner)
 
 
