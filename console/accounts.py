@@ -51,8 +51,9 @@ class AccountsAdmin(AccountAdmin):
     change_form_template = "console/accounts/account.html"
     delete_words = {
         "question": "Delete this account?",
-        "consequence": "Its users, devices, webhooks, events that wait, and event logs are "
-        "deleted with it. It cannot be undone.",
+        "consequence": "Its users and API tokens are locked out at once, and nothing more is "
+        "pushed, also not what waits. Its devices, webhooks and event logs are gone with it. It "
+        "cannot be undone.",
         "yes": "Delete account",
     }
 
@@ -79,6 +80,13 @@ class AccountsAdmin(AccountAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and person(request).is_operator
+
+    def delete_model(self, request: HttpRequest, obj: Account) -> None:
+        if not obj.delete()[0]:
+            raise Http404  # somebody else was faster
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        """metaaccess/deletion.py logs them, whoever deletes."""
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.db import models
 from django.forms import HiddenInput
@@ -16,6 +18,10 @@ from metaaccess import signals
 from metaaccess.actions import Action
 from metaaccess.models import Account
 from metaaccess.people import person
+
+# What one transaction may take. The page that asks repeats each row in its form, and Django takes
+# 1,000 fields.
+MOST_AT_ONCE = 900
 
 
 class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
@@ -37,6 +43,15 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     # The question, the consequence, and the button's word.
     delete_words: Mapping[str, str] = MappingProxyType({})
     show_full_result_count = False
+
+    @admin.action(description="Delete selected %(verbose_name_plural)s", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+        """Django's, for so many at a time as one transaction and one page may be of."""
+        if queryset.count() <= MOST_AT_ONCE:
+            return delete_selected(self, request, queryset)
+        plural = self.opts.verbose_name_plural
+        messages.error(request, f"Select at most {MOST_AT_ONCE:,} {plural} at a time.")
+        return None
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows: models.QuerySet[Any] = super().get_queryset(request)

@@ -32,6 +32,7 @@ from metaaccess.actions import Action
 from metaaccess.models import Account, Plan
 from metaaccess.people import person
 from webhooks import recovery
+from webhooks.deletion import WebhookGone
 from webhooks.models import WebhookConfig
 
 Page = Callable[[AccountAdmin, HttpRequest, WebhookConfig], HttpResponse]
@@ -60,11 +61,11 @@ class WebhooksAdmin(AccountAdmin):
     show_full_result_count = True
     list_filter = ("account",)
     search_fields = ("name", "url")
-    actions = ("enable", "disable", "test")
+    actions = ("enable", "disable", "test", "delete_selected")
     delete_words = {
         "question": "Delete this webhook?",
-        "consequence": "The events that wait for it are deleted with it and are not pushed. What "
-        "was pushed stays in the event log.",
+        "consequence": "Its events that wait are not pushed and are removed. What was pushed "
+        "stays in the event log.",
         "yes": "Delete webhook",
     }
 
@@ -223,6 +224,15 @@ class WebhooksAdmin(AccountAdmin):
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         messages.success(request, f"The settings of {obj} were saved.")
         return HttpResponseRedirect(reverse(f"admin:{_PREFIX}_change", args=[obj.pk]))
+
+    # --- Delete ---
+
+    def delete_model(self, request: HttpRequest, obj: WebhookConfig) -> None:
+        if not obj.delete()[0]:
+            raise WebhookGone  # somebody else was faster
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        """webhooks/deletion.py logs them, whoever deletes."""
 
     # --- What is done to many ---
 

@@ -1,6 +1,7 @@
 """Three append-only logs. Rows are written by eventlog/record.py alone, and never changed.
 
-They hold copies, not references, of what they tell of: a log outlives its webhook and device.
+They hold copies, not references, of what they tell of: a log outlives its webhook and device. An
+account takes its logs with it.
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -10,6 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from metaaccess.actions import Action
+from metaaccess.deletion import OfAccounts
 from metaaccess.models import Account, Status
 
 
@@ -72,6 +74,8 @@ class WebhookLog(models.Model):
         help_text="The response's body was longer than what is kept of it, or broke off.",
     )
 
+    objects = OfAccounts["WebhookLog"]()
+
     class Meta:
         verbose_name = "attempt"
         indexes = (
@@ -128,6 +132,8 @@ class DeviceLog(models.Model):
         db_default=Now(), editable=False, help_text="When we heard of it; it may have been before."
     )
 
+    objects = OfAccounts["DeviceLog"]()
+
     class Meta:
         verbose_name = "status change"
         indexes = (
@@ -166,6 +172,8 @@ class AdminLog(models.Model):
         encoder=DjangoJSONEncoder,
         help_text="What words.py makes words of: numbers, times, old and new values. No secrets.",
     )
+
+    objects = OfAccounts["AdminLog"]()
 
     class Meta:
         verbose_name = "admin event"
@@ -206,6 +214,8 @@ class Tally(models.Model):
     ending = models.CharField(max_length=10, choices=Ending, help_text="How attempts ended.")
     bucket = models.SmallIntegerField(help_text="The duration's place on a scale of logarithms.")
     count = models.PositiveIntegerField(help_text="How many attempts.")
+
+    objects = OfAccounts["Tally"]()
 
     class Meta:
         constraints = (

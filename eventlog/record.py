@@ -10,10 +10,18 @@ from eventlog.models import AdminLog, DeviceLog, Tally, WebhookLog
 from metaaccess.actions import Action
 from metaaccess.actor import current_actor
 from metaaccess.models import Account
+from metaaccess.portions import Rows
 from metaaccess.signals import StatusChange
 from metaaccess.timestamps import moment
 
 _PRUNE_ROWS = 10_000
+# What goes with a deleted account.
+OF_ACCOUNT = (
+    Rows("eventlog_webhooklog", "account_id", ("time", "id")),
+    Rows("eventlog_devicelog", "account_id", ("time", "id")),
+    Rows("eventlog_adminlog", "account_id", ("time", "id")),
+    Rows("eventlog_tally", "account_id", ("start", "id")),
+)
 
 
 def attempts(rows: Sequence[WebhookLog]) -> None:

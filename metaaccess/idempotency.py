@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from django.db import models, transaction
 from django.db.models.functions import Now
 
+from metaaccess import portions
+
 if TYPE_CHECKING:
     from metaaccess.models import User
 
@@ -18,7 +20,13 @@ KEPT = timedelta(hours=24)
 class IdempotencyKey(models.Model):
     """The answer to a request, for a day. Written in the transaction of what the request did."""
 
-    user = models.ForeignKey("metaaccess.User", on_delete=models.CASCADE, help_text="Who sent it.")
+    # A busy program has millions: they outlive their user, for a day at most.
+    user = models.ForeignKey(
+        "metaaccess.User",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        help_text="Who sent it.",
+    )
     key = models.CharField(max_length=255, help_text="What the request is recognised by.")
     fingerprint = models.CharField(
         max_length=64, help_text="Of its contents, so that another request is told from it."
@@ -55,5 +63,4 @@ def taken(user: "User", key: str, fingerprint: str) -> Iterator[tuple[Idempotenc
 
 def prune() -> int:
     """Forgets what is older than a day; how many."""
-    deleted, _ = IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT).delete()
-    return deleted
+    return portions.delete(IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT))

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from metaaccess import portions
 from metaaccess.actions import Action
 from metaaccess.client_address import client_address
 from metaaccess.models import User
@@ -83,4 +84,4 @@ def lift(user: User) -> bool:
 
 
 def prune() -> None:
-    AccessAttempt.objects.filter(attempt_time__lt=timezone.now() - KEPT_FOR).delete()
+    portions.delete(AccessAttempt.objects.filter(attempt_time__lt=timezone.now() - KEPT_FOR))

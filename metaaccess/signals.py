@@ -16,6 +16,12 @@ Arguments:
     action, target, detail: what was done, to what, and why. Never a secret.
     of: the row it was done to.
     facts: what `eventlog/words.py` makes words of; times as ISO 8601. Never a secret.
+
+`accounts_deleted` is sent inside the transaction that marks accounts as deleted.
+
+Arguments:
+    sender: the Account model.
+    account_ids: a list of their IDs.
 """
 
 from dataclasses import dataclass
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 
 device_status_changed = Signal()
 administered = Signal()
+accounts_deleted = Signal()
 
 
 def announce(

@@ -1,8 +1,9 @@
 from celery import shared_task
-from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.db import DEFAULT_DB_ALIAS
+from django.utils import timezone
 
-from metaaccess import idempotency, removed, sign_in
+from metaaccess import idempotency, portions, removed, sign_in
 from metaaccess.steps import run_each
 from metaaccess.timestamps import clock
 
@@ -15,5 +16,5 @@ def prune() -> None:
         sign_in.prune,
         idempotency.prune,
         lambda: removed.prune(DEFAULT_DB_ALIAS, clock(DEFAULT_DB_ALIAS)),
-        SessionStore.clear_expired,
+        lambda: portions.delete(Session.objects.filter(expire_date__lt=timezone.now())),
     )

@@ -208,6 +208,7 @@ _hourly = 3600.0
 CELERY_BEAT_SCHEDULE = {
     "sweep": _every(SWEEP_INTERVAL_S, "webhooks.tasks.sweep", broker.SWEEP),
     "send-notices": _every(30.0, "webhooks.tasks.send_notices"),
+    "remove-deleted": _every(15.0, "webhooks.tasks.remove_deleted"),
     "count": _every(15.0, "webhooks.tasks.count"),
     "check": _every(_hourly, "webhooks.tasks.check"),
     "warn-of-certificates": _every(_hourly, "webhooks.tasks.warn_of_certificates"),

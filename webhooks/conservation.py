@@ -63,6 +63,7 @@ SELECT w.id, l.event_id, l.device_id, l.status,
 # Of the time that the log still covers: `eventlog_prune --days` may have shortened it.
 _UNEXPLAINED = f"""
 SELECT d.webhook_id, d.event_id, d.device_id, d.status, d.timestamp FROM webhooks_delivery d
+JOIN webhooks_webhookconfig w ON w.id = d.webhook_id AND {EXISTS_SQL}
 WHERE d.kind = {EVENT} AND d.created_at >= %(since)s AND d.created_at < %(until)s
     AND d.created_at >= (SELECT recorded_at FROM eventlog_devicelog ORDER BY id LIMIT 1)
     AND NOT EXISTS (SELECT 1 FROM eventlog_devicelog l
@@ -88,7 +89,8 @@ INSERT INTO webhooks_delivery
      created_at)
 SELECT w.id, w.account_id, event_id, device_id, status, timestamp, {EVENT}, {PENDING}, 0,
     recorded_at
-FROM ({_MISSING}) AS missing JOIN webhooks_webhookconfig w USING (id) RETURNING webhook_id
+FROM ({_MISSING}) AS missing JOIN webhooks_webhookconfig w USING (id) WHERE {EXISTS_SQL}
+FOR KEY SHARE OF w RETURNING webhook_id
 """
 
 

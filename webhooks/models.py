@@ -16,7 +16,7 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce, Now
 
 from metaaccess.models import Account, Status
-from webhooks import secrets, states
+from webhooks import deletion, secrets, states
 from webhooks.states import OPEN as OPEN  # noqa: PLC0414
 from webhooks.states import Kind as Kind  # noqa: PLC0414
 from webhooks.states import State as State  # noqa: PLC0414
@@ -82,6 +82,14 @@ class WebhookQuerySet(models.QuerySet["WebhookConfig"]):
             .values("count")
         )
         return self.annotate(held_events=Coalesce(models.Subquery(held), 0))
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Marks webhooks as deleted; how many, as Django's own `delete` tells it."""
+        deleted = deletion.delete(self)
+        return deleted, {self.model._meta.label: deleted}
+
+    delete.alters_data = True  # type: ignore[attr-defined]  # Django: not to be called by templates
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 _AllWebhooks = models.Manager.from_queryset(WebhookQuerySet)
@@ -220,6 +228,12 @@ class WebhookConfig(models.Model):
                 condition=Q(unreachable_since__isnull=False, disabled_at=None),
                 name="silent_webhooks",
             ),
+            # removal.run: the few whose rows are being removed.
+            models.Index(
+                fields=["deleted_at"],
+                condition=Q(deleted_at__isnull=False),
+                name="webhooks_being_removed",
+            ),
         )
         constraints = (
             models.CheckConstraint(
@@ -258,6 +272,11 @@ class WebhookConfig(models.Model):
                 & Q(previous_signing_secret_until__isnull=False),
                 name="a_replaced_signing_secret_has_an_end",
             ),
+            models.CheckConstraint(
+                condition=Q(deleted_at=None)
+                | Q(api_key_sealed="", signing_secret_sealed="", previous_signing_secret_sealed=""),
+                name="a_deleted_webhook_has_no_secrets",
+            ),
         )
 
     def __str__(self) -> str:
@@ -268,13 +287,17 @@ class WebhookConfig(models.Model):
         its row, in which somebody else changed others, and workers the health.
 
         Another URL or key begins a new epoch: failures of the old one say nothing of it. A signing
-        secret that is replaced goes on signing for a while; one that is removed does not.
+        secret that is replaced goes on signing for a while; one that is removed does not. Raises
+        WebhookGone.
         """
         if self._state.adding or update_fields is not None:
             super().save(*args, update_fields=update_fields, **kwargs)
             self._note_loaded(update_fields or SETTINGS_FIELDS)
         elif changed := self._changed_settings():
             with transaction.atomic():
+                mine = WebhookConfig.objects.select_for_update(no_key=True).filter(pk=self.pk)
+                if mine.values_list("pk", flat=True).first() is None:
+                    raise deletion.WebhookGone
                 self._begin_anew(changed)
                 super().save(update_fields=changed)
             self._note_loaded(changed)
@@ -347,6 +370,10 @@ class WebhookConfig(models.Model):
             self.refresh_from_db(
                 fields=("previous_signing_secret_sealed", "previous_signing_secret_until")
             )
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Marks it as deleted: webhooks/deletion.py."""
+        return WebhookConfig.objects.filter(pk=self.pk).delete()
 
     @property
     def enabled(self) -> bool:
@@ -498,7 +525,7 @@ class Delivery(models.Model):
     class Meta:
         verbose_name_plural = "deliveries"
         indexes = (
-            # claims.claim and sweep.due_webhooks: new events of a webhook, in the order in which
+            # claims.claim and outbox.due_webhooks: new events of a webhook, in the order in which
             # they were added. By ID: times go back when another database server takes over.
             models.Index(
                 fields=["webhook", "id"],
@@ -511,7 +538,7 @@ class Delivery(models.Model):
                 condition=Q(state__in=states.BEGUN),
                 name="deliveries_begun",
             ),
-            # claims.claim and sweep.due_webhooks: tests, which go out of disabled webhooks too.
+            # claims.claim and outbox.due_webhooks: tests, which go out of disabled webhooks too.
             models.Index(
                 fields=["webhook"],
                 condition=Q(kind=Kind.TEST, state__in=OPEN),

@@ -16,6 +16,7 @@ from metaaccess.actor import current_actor
 from metaaccess.device_ids import TEST_DEVICE_ID
 from webhooks import held as waiting
 from webhooks import outbox, payload, wake
+from webhooks.deletion import WebhookGone
 from webhooks.models import Delivery, DisabledBecause, WebhookConfig
 from webhooks.outbox import Replay
 from webhooks.states import State
@@ -97,7 +98,8 @@ def disable(webhook_ids: Iterable[int], reason: str) -> list[WebhookConfig]:
 @transaction.atomic
 def send_test(webhook: WebhookConfig) -> UUID:
     """Queues a test push, whether the webhook is enabled or not; its push ID. It is tried once
-    and counts neither as a failure nor as a success."""
+    and counts neither as a failure nor as a success. Raises WebhookGone."""
+    _lock(webhook)
     _record(webhook, Action.TEST_REQUESTED)
     push_id = outbox.add_test(webhook, TEST_DEVICE_ID)
     wake.on_commit([webhook.pk])
@@ -115,6 +117,12 @@ _STATES = {
     Only.FAILED: (State.FAILED,),
     Only.ALL: (State.FAILED, State.DISCARDED, State.DELIVERED),
 }
+
+
+def _lock(webhook: WebhookConfig) -> None:
+    """Against a deletion at the same moment: it comes before, or sees what is added."""
+    if not outbox.lock(webhook.pk):
+        raise WebhookGone
 
 
 def replay_of(webhook: WebhookConfig, since: datetime, until: datetime, only: Only) -> Replay:
@@ -151,8 +159,9 @@ def cannot_send(webhook: WebhookConfig | None) -> str:
 
 @transaction.atomic
 def redeliver(delivery: Delivery) -> UUID:
-    """Queues a new push of one event, with its old timestamp; its push ID."""
+    """Queues a new push of one event, with its old timestamp; its push ID. Raises WebhookGone."""
     webhook = delivery.webhook
+    _lock(webhook)
     event = {name: getattr(delivery, name) for name in ("device_id", "status", "timestamp")}
     _record(webhook, Action.EVENT_SENT_AGAIN, **event)
     push_id = outbox.add_replay(webhook, [delivery])
@@ -162,7 +171,9 @@ def redeliver(delivery: Delivery) -> UUID:
 
 @transaction.atomic
 def send_again(webhook: WebhookConfig, attempt: WebhookLog) -> UUID:
-    """Queues a new push of the events of an old one, with their old timestamps; its push ID."""
+    """Queues a new push of the events of an old one, with their old timestamps; its push ID.
+    Raises WebhookGone."""
+    _lock(webhook)
     _record(webhook, Action.PUSH_SENT_AGAIN, f"the events of push {attempt.push_id}")
     push_id = outbox.add_replay(webhook, payload.parse(attempt.request_body))
     wake.on_commit([webhook.pk])

@@ -22,6 +22,7 @@ from webhooks import (
     outage,
     outbox,
     push,
+    removal,
     turns,
     wake,
 )
@@ -112,6 +113,12 @@ def send_notices() -> None:
     """Sends the mails that are due."""
     while mailing.send_due() == mailing.TOGETHER:
         pass
+
+
+@shared_task(name=wake.REMOVE_DELETED)
+def remove_deleted() -> None:
+    """Removes the rows of deleted webhooks and accounts."""
+    removal.run()
 
 
 @shared_task

@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ('status_code', models.PositiveSmallIntegerField(default=0, help_text="The answer's status.")),
                 ('body', models.TextField(help_text="The answer's body.")),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), db_index=True)),
-                ('user', models.ForeignKey(help_text='Who sent it.', on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                ('user', models.ForeignKey(db_constraint=False, help_text='Who sent it.', on_delete=django.db.models.deletion.DO_NOTHING, to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'constraints': [models.UniqueConstraint(fields=('user', 'key'), name='a_person_uses_a_key_once')],

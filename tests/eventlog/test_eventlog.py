@@ -162,7 +162,8 @@ def test_an_account_takes_its_logs_with_it(account: Account, other_account: Acco
 
     account.delete()
 
-    assert [log._base_manager.count() for log in LOGS] == [1, 1, 1, 0]
+    assert [log._default_manager.count() for log in LOGS] == [1, 1, 2, 0]
+    assert AdminLog.objects.get(account=None).action == "account deleted"
 
 
 # --- Signing in and out ---

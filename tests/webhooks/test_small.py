@@ -375,6 +375,7 @@ def test_another_url_of_a_disabled_webhook_does_not_enable_it(make_webhook: Make
                 "previous_signing_secret_until": timezone.now(),
             },
         ),
+        ("a_deleted_webhook_has_no_secrets", {"deleted_at": timezone.now()}),
     ],
 )
 def test_a_webhook_keeps_to(
@@ -426,17 +427,6 @@ def test_a_webhook_with_deliveries_does_not_move_to_another_account(
         deferred_until_now()
 
     assert WebhookConfig.objects.get().account_id == webhook.account_id
-
-
-def test_an_account_that_is_deleted_takes_its_deliveries_along(
-    webhook: WebhookConfig, account: Account
-) -> None:
-    recovery.send_test(webhook)
-
-    account.delete()
-    deferred_until_now()
-
-    assert (WebhookConfig.objects.count(), Delivery.objects.count()) == (0, 0)
 
 
 def test_an_email_address_is_in_lower_case(administrator: User) -> None:
