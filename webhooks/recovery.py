@@ -44,55 +44,69 @@ class Held(models.TextChoices):
     DISCARD = "discard", "Discard all"
 
 
-@transaction.atomic
 def enable(
     webhook_ids: Iterable[int], reason: str, held: Held = Held.DELIVER
 ) -> list[WebhookConfig]:
     """Enables webhooks that are disabled; those it enabled. The count restarts at 0.
 
     What was held is due again at once, but for what `held` discards. Failures of the time before
-    count no more.
+    count no more. Each in a transaction of its own: one that somebody has locked keeps no lock of
+    others meanwhile, and what was done stays done.
     """
-    disabled = list(
+    tried = (_enable(webhook_id, reason, held) for webhook_id in sorted(webhook_ids))
+    return [webhook for webhook in tried if webhook]
+
+
+@transaction.atomic
+def _enable(webhook_id: int, reason: str, held: Held) -> WebhookConfig | None:
+    webhook = (
         WebhookConfig.objects.select_for_update(no_key=True)
-        .filter(pk__in=list(webhook_ids), disabled_at__isnull=False)
-        .order_by("pk")
+        .filter(pk=webhook_id, disabled_at__isnull=False)
+        .first()
     )
-    WebhookConfig.objects.filter(pk__in=[webhook.pk for webhook in disabled]).update(
+    if webhook is None:
+        return None
+    WebhookConfig.objects.filter(pk=webhook_id).update(
         **ENABLED,
         consecutive_failures=0,
         failing_since=None,
         unreachable_since=None,
         epoch=F("epoch") + 1,
     )
-    for webhook in disabled:
-        discarded = 0
-        if held is not Held.DELIVER:
-            discarded = waiting.discard(webhook.pk, but_latest=held is Held.LATEST)
-        changes = [words.change("enabled", False, True)]
-        _record(webhook, Action.WEBHOOK_ENABLED, reason, discarded=discarded, changes=changes)
-    wake.on_commit(webhook.pk for webhook in disabled)
-    return disabled
+    discarded = 0
+    if held is not Held.DELIVER:
+        discarded = waiting.discard(webhook.pk, but_latest=held is Held.LATEST)
+    changes = [words.change("enabled", False, True)]
+    _record(webhook, Action.WEBHOOK_ENABLED, reason, discarded=discarded, changes=changes)
+    wake.on_commit([webhook.pk])
+    return webhook
+
+
+def disable(webhook_ids: Iterable[int], reason: str) -> list[WebhookConfig]:
+    """Disables webhooks that are enabled, each in a transaction of its own; those it disabled.
+    Their events are held."""
+    tried = (_disable(webhook_id, reason) for webhook_id in sorted(webhook_ids))
+    return [webhook for webhook in tried if webhook]
 
 
 @transaction.atomic
-def disable(webhook_ids: Iterable[int], reason: str) -> list[WebhookConfig]:
-    """Disables webhooks that are enabled; those it disabled. Their events are held."""
-    enabled = list(
+def _disable(webhook_id: int, reason: str) -> WebhookConfig | None:
+    webhook = (
         WebhookConfig.objects.select_for_update(no_key=True)
-        .filter(pk__in=list(webhook_ids), disabled_at__isnull=True)
-        .order_by("pk")
+        .filter(pk=webhook_id, disabled_at__isnull=True)
+        .first()
     )
-    WebhookConfig.objects.filter(pk__in=[webhook.pk for webhook in enabled]).update(
+    if webhook is None:
+        return None
+    WebhookConfig.objects.filter(pk=webhook_id).update(
         disabled_at=Now(),
         disabled_by=current_actor(),
         disabled_because=DisabledBecause.ADMINISTRATOR,
         disabled_note=reason,
     )
-    for webhook in enabled:
-        changes = [words.change("enabled", True, False)]
-        _record(webhook, Action.WEBHOOK_DISABLED, reason, changes=changes)
-    return enabled
+    changes = [words.change("enabled", True, False)]
+    _record(webhook, Action.WEBHOOK_DISABLED, reason, changes=changes)
+    return webhook
 
 
 @transaction.atomic

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device
-from tests.conftest import MakeWebhook
+from tests.conftest import MakeWebhook, disabled
 from tests.sessions import Session, session
 from tests.webhooks.test_outbox import add_events, change, claim, make_due, settle, states
 from webhooks import claims, held, outbox, recovery
@@ -398,6 +398,22 @@ def test_two_replays_of_the_same_time_at_once_queue_it_once(
         assert late.result(30) == 0
 
     assert Delivery.objects.filter(kind=Kind.REPLAY).count() == 3
+
+
+def test_one_webhook_that_is_locked_keeps_no_other_disabled(
+    make_webhook: MakeWebhook, other: Session
+) -> None:
+    first, locked = (make_webhook(**disabled()) for _ in range(2))
+    other.begin()
+    other.do(lambda: WebhookConfig.objects.select_for_update().get(pk=locked.pk))
+    with session() as administrator:
+        both = administrator.start(recovery.enable, [locked.pk, first.pk], "mended")
+        administrator.until_it_waits()
+
+        enabled = WebhookConfig.objects.filter(disabled_at=None)
+        assert [webhook.pk for webhook in enabled] == [first.pk]
+        other.commit()
+        assert [webhook.pk for webhook in both.result(30)] == [first.pk, locked.pk]
 
 
 # --- COMMIT without an answer ---
