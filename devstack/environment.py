@@ -17,6 +17,9 @@ from devstack import DevstackError, locks, runs
 
 # The settings of a running `make run`, in VAR_DIR; believed while somebody holds its lock.
 RUN_FILE = "run.json"
+# Held in VAR_DIR by whoever migrates its database: a command may come while `make run` starts.
+MIGRATE_LOCK = "migrate.lock"
+MIGRATE_TIMEOUT_S = 300.0
 
 _WITHOUT_SERVERS = {
     "check",
@@ -114,8 +117,8 @@ def _servers(var_dir: Path, missing: Sequence[str], elsewhere: Sequence[Path], c
         line = f"Using the private PostgreSQL in {var_dir}."
     elif elsewhere and not chosen:
         raise DevstackError(
-            f"There is no database in {var_dir}, but {running}. Set VAR_DIR to that to use its "
-            f"database, or to {var_dir} to start an empty one."
+            f"There is no database in {var_dir}, but {running}. Give this command that VAR_DIR "
+            f"to use its database, or VAR_DIR={var_dir} to start an empty one."
         )
     else:
         line = f"Starting a new, empty PostgreSQL in {var_dir}."

@@ -11,8 +11,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from devstack import locks
-
-_TIMEOUT_S = 300.0
+from devstack.environment import MIGRATE_LOCK, MIGRATE_TIMEOUT_S
 
 
 def apply_missing(var_dir: Path) -> None:
@@ -22,7 +21,7 @@ def apply_missing(var_dir: Path) -> None:
     except ImproperlyConfigured:
         # The command line, which comes next, says it better.
         return
-    with locks.held(var_dir / "migrate.lock", _TIMEOUT_S):
+    with locks.held(var_dir / MIGRATE_LOCK, MIGRATE_TIMEOUT_S):
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             call_command("migrate", verbosity=0, interactive=False)

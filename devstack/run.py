@@ -22,7 +22,13 @@ from rich.text import Text
 
 from devstack import DevstackError, locks, runs
 from devstack.client import attach
-from devstack.environment import RUN_FILE, missing_urls, var_directory
+from devstack.environment import (
+    MIGRATE_LOCK,
+    MIGRATE_TIMEOUT_S,
+    RUN_FILE,
+    missing_urls,
+    var_directory,
+)
 from devstack.ports import free_port, is_free
 from devstack.processes import Process, Supervisor
 
@@ -120,10 +126,15 @@ def _servers(var_dir: Path) -> Iterator[None]:
 def _run_processes(var_dir: Path, port: int) -> int:
     receiver_port = _receiver_port(var_dir)
     receiver_url = f"http://127.0.0.1:{receiver_port}/"
-    _manage("migrate", "--verbosity", "0")
+    _migrate(var_dir)
     demo = json.loads(_manage("demo_seed", "--receiver-url", receiver_url))
     threading.Thread(target=_welcome, args=[port, demo, receiver_url], daemon=True).start()
     return Supervisor(_processes(demo, receiver_port)).run()
+
+
+def _migrate(var_dir: Path) -> None:
+    with locks.held(var_dir / MIGRATE_LOCK, MIGRATE_TIMEOUT_S):
+        _manage("migrate", "--verbosity", "0")
 
 
 def _receiver_port(var_dir: Path) -> int:

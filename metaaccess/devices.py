@@ -159,10 +159,12 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             _refuse("bulk_create that ignores or updates conflicts")
         devices = list(objs)
         with transaction.atomic(using=self.db):
-            self.add(devices, lambda: super(DeviceQuerySet, self).bulk_create(devices, **kwargs))
+            self.add_new(
+                devices, lambda: super(DeviceQuerySet, self).bulk_create(devices, **kwargs)
+            )
         return devices
 
-    def add(self, devices: Sequence["Device"], insert: Callable[[], Any]) -> None:
+    def add_new(self, devices: Sequence["Device"], insert: Callable[[], Any]) -> None:
         """Has `insert` write new devices, in the caller's transaction, and announces them as
         `installed`, each later than the last event of a removed device of the same ID."""
         if not devices:
@@ -186,7 +188,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             ],
         )
 
-    add.alters_data = True  # type: ignore[attr-defined]
+    add_new.alters_data = True  # type: ignore[attr-defined]
 
 
 def _refuse(what: str) -> NoReturn:

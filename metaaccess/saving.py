@@ -47,7 +47,7 @@ def save(
     model = type(device)
     with transaction.atomic():
         if device._state.adding:
-            model.objects.add([device], lambda: insert_or_update(force_insert=True))
+            model.objects.add_new([device], lambda: insert_or_update(force_insert=True))
             return
         plain = {f.name for f in model._meta.concrete_fields if not f.primary_key}
         asked = plain if update_fields is None else set(update_fields)

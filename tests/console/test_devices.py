@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from console import device_page
+from console.devices import DevicesAdmin
 from eventlog.models import DeviceLog, WebhookLog
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan, User
@@ -163,6 +164,26 @@ def test_the_page_says_what_waits(
 
 
 # --- What the buttons do ---
+
+
+def test_a_button_for_a_device_that_is_deleted_meanwhile(
+    ada: Client, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = DevicesAdmin.get_object
+
+    def look_up_and_lose(page: DevicesAdmin, *arguments: Any) -> Any:
+        found = look_up(page, *arguments)
+        Device.objects.filter(pk=device.pk).remove()
+        return found
+
+    monkeypatch.setattr(DevicesAdmin, "get_object", look_up_and_lose)
+    url = reverse("admin:metaaccess_device_change", args=[device.pk])
+
+    answer = ada.post(url, {"_status": "compliant"})
+
+    told = " ".join(str(message) for message in get_messages(answer.wsgi_request))
+    assert "doesn’t exist" in told
+    assert "already" not in told
 
 
 def test_a_button_changes_the_status_and_says_who_is_told(

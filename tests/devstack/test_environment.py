@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from devstack import environment, locks, runs
+from devstack import run as devstack_run
 from devstack.client import attach
 from tests.devstack.helpers import ROOT, start_python
 
@@ -135,7 +136,8 @@ def test_an_empty_database_is_not_started_beside_a_run_that_may_be_meant(
 
     assert str(refused.value) == (
         f"There is no database in {checkout}/var, but make run is running with VAR_DIR={other}. "
-        f"Set VAR_DIR to that to use its database, or to {checkout}/var to start an empty one."
+        f"Give this command that VAR_DIR to use its database, or VAR_DIR={checkout}/var to start "
+        "an empty one."
     )
     assert not (checkout / "var").exists()
 
@@ -189,6 +191,20 @@ def test_a_database_that_was_given_is_not_named(
     environment.prepare(["manage.py", "migrate"], database.parent)
 
     assert capsys.readouterr().err == f"Using the private Redis in {database}.\n"
+
+
+def test_no_command_migrates_while_make_run_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def manage(*arguments: str) -> None:
+        held.append((arguments[0], locks.is_held(tmp_path / environment.MIGRATE_LOCK)))
+
+    held: list[tuple[str, bool]] = []
+    monkeypatch.setattr("devstack.run._manage", manage)
+
+    devstack_run._migrate(tmp_path)
+
+    assert held == [("migrate", True)]
 
 
 def test_a_run_that_is_over_or_was_killed_is_not_named(tmp_path: Path) -> None:
