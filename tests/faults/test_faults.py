@@ -21,7 +21,7 @@ from tests import servers
 from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
-from webhooks import claims, push
+from webhooks import claims
 from webhooks.local_receiver import LocalReceiver
 from webhooks.models import Delivery, State
 
@@ -163,8 +163,7 @@ def test_workers_killed_while_they_push(
         workers.start("one", **quick)
 
     until("all", lambda: delivered() == EVENTS, timeout_s=kills * RESUMED_S)
-    in_flight = push.IN_FLIGHT * 8
-    check_nothing_lost(receiver, devices, repeats=kills * in_flight)
+    check_nothing_lost(receiver, devices, repeats=kills * claims.MAX_PUSHES)
 
 
 def test_postgresql_restarted_while_they_push(
@@ -222,7 +221,7 @@ def test_one_hanging_account_is_not_felt_by_another(
         make_webhook(url=hanging.url)
     make_webhook(url=healthy.url, account=other_account)
     Device.objects.bulk_create(Device(account=account) for _ in range(20))
-    until("hanging pushes", lambda: len(hanging.received) >= 20 * push.IN_FLIGHT)
+    until("hanging pushes", lambda: len(hanging.received) >= 20 * 16)
 
     Device.objects.bulk_create(Device(account=other_account) for _ in range(50))
 
