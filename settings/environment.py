@@ -14,6 +14,8 @@ from environs import Env, EnvError
 T = TypeVar("T")
 env = Env()
 
+MOST_RETRIES = 100
+
 
 def stop(name: str, problem: str, takes: str) -> NoReturn:
     sys.exit(f"{name} {problem}: it takes {takes}.")
@@ -28,9 +30,9 @@ def read(parse: Callable[..., T], name: str, default: Any, takes: str, secret: b
         stop(name, shown, takes)
 
 
-def read_positive(name: str, default: float, takes: str) -> float:
+def read_positive(name: str, default: float, takes: str, most: float = 1e9) -> float:
     value = read(env.float, name, default, takes)
-    if not 0 < value < 1e9:
+    if not 0 < value <= most:
         stop(name, f"is {os.environ[name]!r}", takes)
     return value
 
@@ -51,6 +53,8 @@ def read_countdowns(name: str, default: str) -> tuple[float, ...]:
         stop(name, f"is {os.environ[name]!r}", takes)
     if not all(0 <= seconds < 86_400 for seconds in countdowns):
         stop(name, f"is {os.environ[name]!r}", takes + ", each less than a day")
+    if len(countdowns) > MOST_RETRIES:
+        stop(name, f"has {len(countdowns)} of them", f"{takes}, at most {MOST_RETRIES}")
     return countdowns
 
 

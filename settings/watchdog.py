@@ -81,7 +81,8 @@ class Watchdog(bootsteps.StartStopStep):
         try:
             self._connection = self._connection or app.connection_for_write(connect_timeout=2)
             app.send_task(
-                PING, queue=self._queue, connection=self._connection, retry=False,
+                PING, queue=self._queue,  # type: ignore[arg-type]  # Celery takes it, too
+                connection=self._connection, retry=False,
                 timeout=LOOK_S, confirm_timeout=LOOK_S,
             )  # fmt: skip
         except Exception:
