@@ -30,7 +30,7 @@ from devstack.environment import (
     var_directory,
 )
 from devstack.ports import free_port, is_free
-from devstack.processes import Process, Supervisor
+from devstack.processes import Limits, Process, Supervisor
 
 _ROOT = Path(__file__).resolve().parent.parent
 _WELCOME_TIMEOUT_S = 30.0
@@ -38,6 +38,7 @@ _WELCOME_TIMEOUT_S = 30.0
 _PUBLISHED = {
     "ALLOWED_HOSTS",
     "CELERY_BROKER_URL",
+    "RABBITMQ_QUEUE_TYPE",
     "DATABASE_URL",
     "DEBUG",
     "EMAIL_URL",
@@ -129,7 +130,13 @@ def _run_processes(var_dir: Path, port: int) -> int:
     _migrate(var_dir)
     demo = json.loads(_manage("demo_seed", "--receiver-url", receiver_url))
     threading.Thread(target=_welcome, args=[port, demo, receiver_url], daemon=True).start()
-    return Supervisor(_processes(demo, receiver_port)).run()
+    return Supervisor(_processes(demo, receiver_port), Limits(grace_s=_grace_s())).run()
+
+
+def _grace_s() -> float:
+    """A worker that is told to stop ends its requests first: a slice, a time limit, and room."""
+    timeout = os.environ.get("WEBHOOK_TIMEOUT", "")
+    return 15.0 + (float(timeout) if timeout.replace(".", "", 1).isdigit() else 10.0)
 
 
 def _migrate(var_dir: Path) -> None:

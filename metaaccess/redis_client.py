@@ -67,7 +67,7 @@ def pool(url: str, **options: Any) -> redis.ConnectionPool:
     if not url.startswith("sentinel://"):
         return redis.ConnectionPool.from_url(url, **options)
     given = Sentinels.parse(url)
-    sentinel = Sentinel(
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
         given.nodes,
         sentinel_kwargs=given.arguments(**options),
         db=given.database,
@@ -75,8 +75,8 @@ def pool(url: str, **options: Any) -> redis.ConnectionPool:
         password=given.password,
         **options,
     )
-    found: redis.ConnectionPool = sentinel.master_for(given.master_name).connection_pool
-    return found
+    master: redis.Redis = sentinel.master_for(given.master_name)  # type: ignore[no-untyped-call]
+    return master.connection_pool
 
 
 class CachePool:

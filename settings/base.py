@@ -224,7 +224,7 @@ WEBHOOK_DISABLE_AFTER = read_whole(
     "WEBHOOK_DISABLE_AFTER", 100, "how many failed pushes in a row disable a webhook"
 )
 WEBHOOK_TIMEOUT_S = read_positive(
-    "WEBHOOK_TIMEOUT", 10, "the seconds that one attempt may take, more than 0"
+    "WEBHOOK_TIMEOUT", 10, "the seconds that one attempt may take, more than 0, at most 300", 300
 )
 WEBHOOK_REQUIRE_HTTPS = read(env.bool, "WEBHOOK_REQUIRE_HTTPS", True, "true or false")
 WEBHOOK_ALLOWED_NETWORKS = environment.read_networks("WEBHOOK_ALLOWED_NETWORKS")
@@ -236,7 +236,7 @@ WEBHOOK_OUTAGE_RECEIVERS = read_whole(
     "WEBHOOK_OUTAGE_RECEIVERS", 10, "a number of receivers, or 0 for never", least=0
 )
 WEBHOOK_OUTAGE_WITHIN_S = read_positive(
-    "WEBHOOK_OUTAGE_WITHIN", 120, "the seconds within which they stop, more than 0"
+    "WEBHOOK_OUTAGE_WITHIN", 120, "the seconds within which they stop, at most a day", 86_400
 )
 WEBHOOK_OUTAGE_PERCENT = read_whole(
     "WEBHOOK_OUTAGE_PERCENT", 80, "a part of 100, from 1 to 100", most=100
@@ -247,8 +247,9 @@ WEBHOOK_OUTAGE_LONGEST_HOURS = read_positive(
     "the hours after which an outage ends, more than 0, at most 8,760",
     most=8_760,
 )
-WEBHOOK_HELD_DAYS = read_whole("WEBHOOK_HELD_DAYS", 7, "a number of days")
-EVENT_LOG_DAYS = read_whole("EVENT_LOG_DAYS", 90, "a number of days")
+_days = "a number of days, at most 36500"
+WEBHOOK_HELD_DAYS = read_whole("WEBHOOK_HELD_DAYS", 7, _days, most=36_500)
+EVENT_LOG_DAYS = read_whole("EVENT_LOG_DAYS", 90, _days, most=36_500)
 WEBHOOK_USER_AGENT = f"MetaAccess-Webhook/{VERSION}"
 
 # --- API ------------------------------------------------------------------------------------

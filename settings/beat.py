@@ -8,7 +8,6 @@ import logging
 import time
 from typing import Any
 
-from celery.beat import ScheduleEntry
 from celery.beat import Scheduler as CelerysScheduler
 
 from settings.broker import CONTROL, SWEEP
@@ -30,16 +29,17 @@ class Scheduler(CelerysScheduler):
     def setup_schedule(self) -> None:
         self.update_from_dict(self.app.conf.beat_schedule)
 
-    def tick(self, **kwargs: Any) -> float:
+    def tick(self, **kwargs: Any) -> float:  # type: ignore[override]
         """Sends what is due; the seconds until something is again."""
-        for name, entry in self.schedule.items():
+        entries: dict[str, Any] = self.schedule
+        for name, entry in entries.items():
             now = time.monotonic()
             if self._due.setdefault(name, now) <= now:
                 self._due[name] = now + entry.schedule.run_every.total_seconds()
                 self.apply_entry(entry, producer=self.producer)
         return max(min(self._due.values()) - time.monotonic(), 0.0)
 
-    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
         if self._waiting(entry) >= MOST_WAITING[entry.options["queue"]]:
             return
         try:
@@ -51,7 +51,7 @@ class Scheduler(CelerysScheduler):
         else:
             self._is_away = False
 
-    def _waiting(self, entry: ScheduleEntry) -> int:
+    def _waiting(self, entry: Any) -> int:
         """How many messages wait in an entry's queue; none where the broker does not say.
 
         On a connection of its own: RabbitMQ, short of memory, hears none that publishes.
@@ -59,7 +59,8 @@ class Scheduler(CelerysScheduler):
         try:
             self._looks = self._looks or self.app.connection_for_read()
             queue = self.app.amqp.queues[entry.options["queue"]].bind(self._looks.default_channel)
-            return int(queue.queue_declare().message_count)
+            declared: Any = queue.queue_declare()
+            return int(declared.message_count)
         except Exception:  # sending shows what it is
             if self._looks:
                 self._looks.collect()

@@ -26,7 +26,9 @@ AMQP = ("amqp", "amqps")
 TLS_QUERY = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 # One for what takes long, because somebody else is waited for; one for everything else; and one
 # for the sweep alone, so that beat can see whether one is waiting.
-PUSHES, CONTROL, SWEEP = "metaaccess", "metaaccess.control", "metaaccess.sweep"
+PUSHES = "metaaccess"
+CONTROL = "metaaccess.control"
+SWEEP = "metaaccess.sweep"
 
 # Options of a publish: RabbitMQ, short of memory, takes messages and confirms none.
 IN_TIME = {"timeout": 1.0, "confirm_timeout": 1.0}

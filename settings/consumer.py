@@ -23,7 +23,7 @@ from kombu.transport import redis, virtual
 
 
 class Consumer(CelerysConsumer):
-    def on_connection_error_after_connected(self, exc: BaseException) -> None:
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
         super().on_connection_error_after_connected(exc)
         # Those messages are given out anew, or the sweep finds what they were for.
         self.timer.clear()

@@ -19,6 +19,8 @@ _MAX_FILE_BYTES = 64 * 1024
 # A token of 32 random characters has at least 128 bits, whatever their alphabet.
 SHORTEST_KEY = 32
 
+MOST_RETRIES = 100
+
 
 def stop(name: str, problem: str, takes: str) -> NoReturn:
     sys.exit(f"{name} {problem}: it takes {takes}.")
@@ -102,6 +104,8 @@ def read_countdowns(name: str, default: str) -> tuple[float, ...]:
         stop_at_value(name, takes)
     if not all(0 <= seconds < 86_400 for seconds in countdowns):
         stop_at_value(name, takes + ", each less than a day")
+    if len(countdowns) > MOST_RETRIES:
+        stop(name, f"has {len(countdowns)} of them", f"{takes}, at most {MOST_RETRIES}")
     return countdowns
 
 

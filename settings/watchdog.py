@@ -66,8 +66,9 @@ class Watchdog(bootsteps.StartStopStep):
 
     def is_deaf(self, consumer: Any) -> bool:
         """Looks whether something came since the last look, and sends the next message."""
-        if state.should_stop not in (None, False):
-            self.unheard = 0  # it hears nothing because it ends
+        is_ending = state.should_stop is not None and state.should_stop is not False  # 0: it is
+        if is_ending:
+            self.unheard = 0
         elif self.unheard >= UNHEARD:
             return True
         elif len(state.active_requests) < consumer.pool.limit and self._ping(consumer.app):
@@ -81,7 +82,8 @@ class Watchdog(bootsteps.StartStopStep):
         try:
             self._connection = self._connection or app.connection_for_write(connect_timeout=2)
             app.send_task(
-                PING, queue=self._queue, connection=self._connection, retry=False,
+                PING, queue=self._queue,  # type: ignore[arg-type]  # Celery takes it, too
+                connection=self._connection, retry=False,
                 timeout=LOOK_S, confirm_timeout=LOOK_S,
             )  # fmt: skip
         except Exception:

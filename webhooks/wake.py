@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
+from typing import Any
 
 import redis
 from celery import current_app
@@ -40,7 +41,7 @@ ALARMS_PER_COUNTDOWN = 60
 
 _BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
 # Of a publish: a broker that is short of memory takes a message and does not say so.
-_IN_TIME = {"timeout": 1.0, "confirm_timeout": 1.0}
+_IN_TIME: dict[str, Any] = {"timeout": 1.0, "confirm_timeout": 1.0}
 _quiet_until = 0.0
 _no_flags_until = 0.0
 

@@ -17,7 +17,7 @@ __all__ = ["app"]
 
 
 def hear_nothing(self: Connection, timeout: float = 1.0, **kwargs: Any) -> NoReturn:
-    logging.getLogger(__name__).error("deaf")
+    logging.getLogger(__name__).error("deaf for %g s", timeout)
     time.sleep(timeout)
     raise TimeoutError
 

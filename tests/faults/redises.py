@@ -31,10 +31,10 @@ class Server:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         command = [self.program, str(self.configuration)]
-        log = (self.folder / "log").open("wb")
-        return subprocess.Popen(
-            [*command, "--sentinel"] if self.is_sentinel else command, stdout=log, stderr=log
-        )
+        with (self.folder / "log").open("wb") as log:
+            return subprocess.Popen(
+                [*command, "--sentinel"] if self.is_sentinel else command, stdout=log, stderr=log
+            )
 
     def wait(self, url: str, **options: object) -> "Server":
         """Until it answers."""

@@ -165,7 +165,7 @@ def test_sentinel_moves_the_broker_to_another_server(
         workers.start("one")
         workers.start_beat()
         change(devices[:20])
-        until("the first ones", lambda: delivered() == 20)
+        until("the first ones", lambda: delivered() == 20, timeout_s=120)
 
         master.kill()
         change(devices[20:])

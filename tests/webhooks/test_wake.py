@@ -30,6 +30,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
     redis.Redis.from_url(settings.REDIS_URL).flushdb()
     wake._redis.cache_clear()
     monkeypatch.setattr(wake, "_quiet_until", 0.0)
+    monkeypatch.setattr(wake, "_no_flags_until", 0.0)
     published = Sent()
     monkeypatch.setattr(wake, "current_app", published)
     yield published
@@ -93,3 +94,31 @@ def test_a_redis_that_is_away_raises_nothing(
 
     assert sent == []
     assert "does not answer" in caplog.text
+
+
+def test_a_retry_that_is_far_away_is_left_to_the_sweep(sent: Sent) -> None:
+    wake.later(7, [300.0, 301.0, 900.0])
+
+    assert len(sent) == 1
+
+
+def test_flags_that_are_away_stop_no_other_broker(
+    sent: Sent, settings: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"  # type: ignore[attr-defined]
+    settings.FLAGS_ARE_IN_BROKER = False  # type: ignore[attr-defined]
+    wake._redis.cache_clear()
+
+    wake.now([7, 7, 8])
+    wake.clear(7)
+
+    assert sent == [(7, None), (7, None), (8, None)]
+    assert len(caplog.messages) == 1, "they are asked for once"
+
+
+def test_rabbitmq_keeps_whole_seconds(sent: Sent, settings: object) -> None:
+    settings.RABBITMQ_QUEUE_TYPE = "quorum"  # type: ignore[attr-defined]
+
+    wake.later(7, [4.0])
+
+    assert sent in ([(7, 5)], [(7, 6)])

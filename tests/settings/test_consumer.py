@@ -1,0 +1,63 @@
+"""What a worker does about a connection to the broker that was lost."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from celery.worker.consumer import Consumer as CelerysConsumer
+from django.conf import settings
+from kombu import Connection
+from kombu.transport import redis
+
+from settings.consumer import Consumer
+
+
+@pytest.fixture
+def channel() -> Iterator[Any]:
+    with Connection(settings.REDIS_URL) as connection:
+        yield connection.channel()
+
+
+def test_a_message_that_cannot_be_acknowledged_is_delivered_no_more(
+    channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: object) -> None:
+        raise ConnectionRefusedError
+
+    channel.basic_qos(0, 1, False)
+    channel.qos.append(Mock(_raw={}, delivery_info={"exchange": "", "routing_key": ""}), "tag")
+    assert not channel.qos.can_consume()
+    monkeypatch.setattr(channel.qos, "_remove_from_indices", away)
+
+    with pytest.raises(ConnectionRefusedError):
+        channel.basic_ack("tag")
+
+    assert channel.qos.can_consume()
+    monkeypatch.undo()
+    channel.basic_ack("tag")
+
+
+def test_sentinels_channels_have_it_too() -> None:
+    assert redis.SentinelChannel.QoS is redis.Channel.QoS
+
+
+def test_alarms_of_a_lost_connection_ring_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CelerysConsumer, "on_connection_error_after_connected", Mock())
+    consumer: Any = SimpleNamespace(timer=Mock())
+
+    _as_consumer(consumer).on_connection_error_after_connected(OSError())
+
+    consumer.timer.clear.assert_called_once_with()
+
+
+def _as_consumer(fields: SimpleNamespace) -> Consumer:
+    consumer = Consumer.__new__(Consumer)
+    consumer.__dict__.update(vars(fields))
+    return consumer
+
+
+def test_the_workers_take_these(settings: Any) -> None:
+    assert settings.CELERY_WORKER_CONSUMER == "settings.consumer.Consumer"
+    assert settings.CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION is False
