@@ -306,7 +306,7 @@ jobs = {
         ("slow", slow, 30, 200),
         ("silent", silent, 1, 20),
         ("dripping", dripping, 1, 10),
-        ("flooding", flooding, 1, 2),
+        ("flooding", flooding, 30, 2),
     ]
 }
 errors = {name: {job.get().error for job in group} for name, group in jobs.items()}

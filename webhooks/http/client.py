@@ -120,11 +120,11 @@ def _read_body(raw: HTTPResponse, deadline: Deadline) -> text.Body:
     try:
         while (raw.length_remaining or 0) <= MAX_BODY_BYTES or size < text.KEPT_BODY_BYTES:
             chunk = raw.read1(_READ_BYTES, decode_content=False)
-            if not chunk:
-                complete = not deadline.expired
-                break
             size += len(chunk)
             kept = (kept + chunk)[: text.KEPT_BODY_BYTES]
+            if not chunk or raw.length_remaining == 0:
+                complete = not deadline.expired
+                break
     except (HTTPError, AttemptError):
         pass  # it broke off, or it reached a limit
     finally:
