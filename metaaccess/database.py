@@ -3,6 +3,7 @@
 `metaaccess.postgresql` is the backend that keeps to it.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Limits:
     """Seconds; 0: no limit.
 
     `connection_s`: how long somebody waits for a connection, asking every `ask_every_s`.
-    `watched`: statements end when the server has stopped answering (a thread finds out).
+    `is_impatient`: once the server is known to be away, nobody waits for it.
     """
 
     lock_s: float = 0
@@ -35,7 +36,7 @@ class Limits:
     idle_in_transaction_s: float = 0
     connection_s: float = 10
     ask_every_s: float = 1
-    watched: bool = False
+    is_impatient: bool = False
 
     def settings(self) -> dict[str, str]:
         """By PostgreSQL's names, in milliseconds; empty where nothing is limited."""
@@ -50,7 +51,7 @@ class Limits:
 # A person or a client waits, with a thread that others wait for.
 WEB = Limits(
     lock_s=5, statement_s=15, idle_in_transaction_s=15, connection_s=1.5, ask_every_s=0.25,
-    watched=True,
+    is_impatient=True,
 )  # fmt: skip
 # Nobody waits; but a greenlet that hangs has locks, and a connection of eight.
 WORKER = Limits(lock_s=10, statement_s=60, idle_in_transaction_s=60)
@@ -98,6 +99,16 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+class WithoutTraceback(logging.Filter):
+    """Of a logger: an error that means "away" is one line, for there is one in each request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and is_away(record.exc_info[1]):
+            record.msg = f"{record.getMessage()}: {record.exc_info[1]}".strip()
+            record.args = record.exc_info = record.exc_text = None
+        return True
 
 
 def has_lost_server(error: BaseException) -> bool:

@@ -383,6 +383,7 @@ DEFAULT_FROM_EMAIL = addresses.read_sender("DEFAULT_FROM_EMAIL", "MetaAccess <no
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"away": {"()": "metaaccess.database.WithoutTraceback"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
@@ -390,5 +391,6 @@ LOGGING = {
     # It would tell each failure twice, with its address; the Admin log has them.
     | {"axes": {"level": "ERROR"}}
     # Of each connection that it cannot make; the watch (metaaccess/postgresql) tells it once.
-    | {"psycopg.pool": {"level": "ERROR"}},
+    | {"psycopg.pool": {"level": "ERROR"}}
+    | {"django.request": {"filters": ["away"]}},
 }

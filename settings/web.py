@@ -7,7 +7,11 @@ from selectors import EVENT_READ
 from time import monotonic
 from typing import Any
 
-from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
+    DEFAULT_WORKER_DATA_TIMEOUT,
+    TConn,
+    ThreadWorker,
+)
 
 _LINE_BYTES = 64
 
@@ -35,7 +39,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         )
 
     def _wait_for_data(self, conn: TConn) -> None:
-        conn.timeout = monotonic() + self.cfg.keepalive
+        conn.timeout = monotonic() + DEFAULT_WORKER_DATA_TIMEOUT
         conn.sock.setblocking(False)
         self.pending_conns.append(conn)
         callback = partial(self.on_pending_socket_readable, conn)

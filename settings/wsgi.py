@@ -1,12 +1,19 @@
 """The web application: `gunicorn settings.wsgi`."""
 
 import os
+import sys
 
 from django.core.wsgi import get_wsgi_application
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
 from metaaccess import database
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
 
 database.limit(database.WEB)
-application = get_wsgi_application()
+try:
+    application = get_wsgi_application()
+except SystemExit as wrong_setting:
+    # Where gunicorn.conf.py was not read: gunicorn starts no worker again after this code.
+    sys.stderr.write(f"{wrong_setting}\n")
+    sys.exit(Arbiter.WORKER_BOOT_ERROR)

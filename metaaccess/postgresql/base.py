@@ -31,7 +31,7 @@ _drained_at = 0.0
 
 
 class Connection(psycopg.Connection[Any]):
-    """Ends a statement whose server has stopped answering, where the process is watched."""
+    """Ends a statement whose server has stopped answering, where the process is impatient."""
 
     is_direct = True  # no pooler hands its session around
     _longest_s = 0.0
@@ -46,7 +46,7 @@ class Connection(psycopg.Connection[Any]):
             self._longest_s = 0.0
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
-        if _watch is not None:
+        if _watch is not None and database.limits.is_impatient:
             gen = self._until_away(gen, _watch)
         return super().wait(gen, *args, **kwargs)
 
@@ -102,10 +102,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.pool.open()
         give_up_at = time.monotonic() + database.limits.connection_s
         while True:
-            # Where it refuses new connections, those that others give back are still good.
-            if _watch and (
-                _watch.silent or (_watch.away and not self.pool.get_stats()["pool_size"])
-            ):
+            if self._is_hopeless():
                 raise psycopg.OperationalError("PostgreSQL does not answer")
             try:
                 return self.pool.getconn(timeout=database.limits.ask_every_s)
@@ -113,7 +110,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 if _watch:
                     _watch.doubt()
                 if time.monotonic() > give_up_at:
+                    if _watch is None:  # which would have told why
+                        psycopg.connect(**conn_params).close()
                     raise
+
+    def _is_hopeless(self) -> bool:
+        """Where the server refuses new connections, those that others give back are still good."""
+        if _watch is None or not database.limits.is_impatient:
+            return False
+        return _watch.silent or (_watch.away and not self.pool.get_stats()["pool_size"])
 
     def forget_server(self) -> None:
         """Connections to it are closed, at once or as soon as they are given back; new ones find
@@ -152,7 +157,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 def _watch_where_limited(conn_params: dict[str, Any]) -> None:
     global _watch  # noqa: PLW0603  # one per process, as the server is
-    if _watch is None and database.limits.watched:
+    if _watch is None and database.limits is not database.UNLIMITED:
 
         def ask() -> None:
             psycopg.connect(**conn_params).close()

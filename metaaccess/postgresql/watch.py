@@ -26,6 +26,7 @@ class Watch:
         self._failed = False
         self._was_silent = False
         self._running = False
+        self._answered_at = 0.0
 
     @property
     def silent(self) -> bool:
@@ -41,9 +42,10 @@ class Watch:
         return self._failed or self.silent
 
     def doubt(self) -> None:
-        """Begins to ask, unless somebody does already, and goes on until there is an answer."""
+        """Begins to ask, and goes on until there is an answer. Does nothing where somebody asks
+        already, or has just had an answer."""
         with self._lock:
-            if self._running:
+            if self._running or time.monotonic() - self._answered_at < ASK_AGAIN_S:
                 return
             self._running = True
         threading.Thread(target=self._until_it_answers, daemon=True).start()
@@ -58,6 +60,7 @@ class Watch:
             logger.warning("PostgreSQL answers again")
         with self._lock:
             self._running = self._failed = False
+            self._answered_at = time.monotonic()
 
     def _error(self) -> Exception | None:
         self._asking_since = time.monotonic()

@@ -230,3 +230,11 @@ def test_run_is_not_started_twice_on_the_same_data(tmp_path: Path, free_port: in
 
     assert done.stderr == f"a run with the data of {tmp_path} is already there: set VAR_DIR\n"
     assert done.returncode == 1
+
+
+def test_an_address_in_a_file_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setenv("DATABASE_URL_FILE", "/run/secrets/database_url")
+
+    assert environment.missing_urls() == ["REDIS_URL"]

@@ -200,9 +200,20 @@ def test_the_watch_asks_until_there_is_an_answer(monkeypatch: pytest.MonkeyPatch
 
     until("it is back", lambda: not watching.away)
     asked = server.asked
-    watching.doubt()
-    until("asked anew", lambda: server.asked == asked + 1)
+    until("it asks anew", lambda: watching.doubt() or server.asked > asked)
     assert not watching.away
+
+
+def test_the_watch_asks_seldom_while_there_are_answers() -> None:
+    server = Server()
+    server.error = None
+    watching = Watch(server.ask)
+
+    for _ in range(100):  # as each tenth of a second of a slow statement
+        watching.doubt()
+    until("it has asked", lambda: server.asked)
+
+    assert server.asked == 1
 
 
 def test_a_server_that_says_nothing_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:

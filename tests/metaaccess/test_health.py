@@ -72,13 +72,12 @@ def test_the_test_of_a_write_leaves_no_row_behind(client: Client, account: Accou
 
 
 def test_the_broker_in_use_is_asked(client: Client, db: None) -> None:
-    with celery_app.connection_for_write() as broker:
-        address = broker.as_uri(include_password=True)
+    in_use = celery_app.conf.broker_write_url
     celery_app.conf.broker_write_url = "amqp://guest@127.0.0.1:1//"
     try:
         answer = client.get("/readyz")
     finally:
-        celery_app.conf.broker_write_url = address
+        celery_app.conf.broker_write_url = in_use
 
     assert answer.status_code == 200
     assert (answer.json()["broker"], answer.json()["redis"]) == ("does not answer", "ok")

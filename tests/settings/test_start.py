@@ -213,9 +213,10 @@ def test_a_wrong_value_in_a_file_is_not_repeated(start: Any, tmp_path: Path) -> 
 
 # --- Each way in ---
 
+GUNICORN = ["-m", "gunicorn", "settings.wsgi", "--bind", "127.0.0.1:0", "--workers", "2"]
 START = {
     "manage.py": ["manage.py", "check"],
-    "gunicorn": ["-m", "gunicorn", "settings.wsgi", "--bind", "127.0.0.1:0", "--workers", "2"],
+    "gunicorn": GUNICORN,
     "worker": ["-m", "celery", "--quiet", "-A", "settings", "worker", "--pool", "gevent"],
     "beat": ["-m", "celery", "--quiet", "-A", "settings", "beat"],
 }
@@ -223,20 +224,31 @@ START = {
 
 @pytest.mark.parametrize("program", START)
 def test_each_process_stops_with_the_line_and_nothing_else(program: str, tmp_path: Path) -> None:
-    wrong: dict[str, str] = {**RIGHT, "SECRET_KEY": SECRET}
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-
-    done = subprocess.run(
-        [sys.executable, *START[program]],
-        cwd=ROOT,
-        env=kept | wrong | {"VAR_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run(START[program], tmp_path)
 
     assert done.returncode == 1
-    assert done.stdout + done.stderr == (
-        "SECRET_KEY is too short: it takes a random text and at least 32 characters long.\n"
+    assert done.stdout + done.stderr == f"{TOO_SHORT}\n"
+
+
+def test_gunicorn_starts_no_worker_again_where_it_reads_no_configuration(tmp_path: Path) -> None:
+    done = run([*GUNICORN, "--config", "/dev/null"], tmp_path)
+
+    assert done.returncode == 3
+    assert done.stderr.count(TOO_SHORT) in (1, 2)  # of two workers
+    assert "Traceback" not in done.stderr
+
+
+TOO_SHORT = "SECRET_KEY is too short: it takes a random text and at least 32 characters long."
+
+
+def run(arguments: list[str], var_dir: Path) -> subprocess.CompletedProcess[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=kept | RIGHT | {"SECRET_KEY": SECRET, "VAR_DIR": str(var_dir)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
