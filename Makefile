@@ -33,6 +33,7 @@ test: $(READY) $(EXPRESS)  ## the test-suite, in parallel, on real PostgreSQL an
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not faults and not browser" tests
 
 test-faults: $(READY)  ## servers killed in the middle of things, and hostile receivers
+	@$(BIN)/python -m devstack.fault_tools
 	$(BIN)/python -m pytest -m faults tests
 
 test-browser: $(READY)  ## the console in a real Chromium, which is installed where it may be

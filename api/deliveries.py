@@ -1,6 +1,8 @@
 """Deliveries: each event for each webhook, and where it is."""
 
-from django.db.models import Q, QuerySet
+from typing import Any
+
+from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status
@@ -16,21 +18,15 @@ from api.problems import Conflict
 from api.views import AccountViewSet
 from api.webhooks import PushSerializer
 from eventlog.models import PushKind
-from metaaccess.models import Plan
-from webhooks import recovery
-from webhooks.models import Delivery, Kind, State
-
-HELD = "held"
-STATES = [*(state.label for state in State), HELD]
-WAITING = (State.PENDING, State.RETRYING)
-_ACTIVE = Q(webhook__disabled_at=None, webhook__account__plan=Plan.ENTERPRISE)
-_HELD = Q(state__in=WAITING) & ~Q(kind=Kind.TEST) & ~_ACTIVE
+from webhooks import recovery, states
+from webhooks.models import Delivery
+from webhooks.states import OPEN, Kind, State
 
 
 class DeliverySerializer(serializers.ModelSerializer[Delivery]):
     kind = serializers.ChoiceField(PushKind.choices, source="get_kind_display")
-    state = serializers.SerializerMethodField(
-        help_text="`held` is what waits for a webhook that is disabled."
+    state = serializers.ChoiceField(
+        states.PLACES, source="place", help_text="`held`: waits for a webhook that is disabled."
     )
     next_attempt_at = serializers.SerializerMethodField()
 
@@ -41,16 +37,10 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
             "push_id", "attempts", "next_attempt_at", "created_at",
         )  # fmt: skip
 
-    @extend_schema_field(serializers.ChoiceField(STATES))
-    def get_state(self, delivery: Delivery) -> str:
-        waits = delivery.state in WAITING and delivery.kind != Kind.TEST
-        held = waits and not delivery.webhook.active
-        return HELD if held else State(delivery.state).label
-
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
-    def get_next_attempt_at(self, delivery: Delivery) -> str | None:
+    def get_next_attempt_at(self, delivery: Any) -> str | None:
         """When it is tried again; null unless it waits for that."""
-        if self.get_state(delivery) != State.RETRYING.label:
+        if delivery.place != State.RETRYING.label:
             return None
         moment: str = serializers.DateTimeField().to_representation(delivery.due_at)
         return moment
@@ -61,7 +51,9 @@ class DeliveryFilter(AccountFilterSet):
         "webhook__account_id", thing="an account", help_text="Of one account: for operators."
     )
     webhook = ApiIdFilter("webhook_id", thing="a webhook")
-    state = filters.ChoiceFilter(method="by_state", choices=[(state, state) for state in STATES])
+    state = filters.ChoiceFilter(
+        method="by_state", choices=[(place, place) for place in states.PLACES]
+    )
     device_id = text_filter(16)
     since = ApiMomentFilter("created_at", "gte", help_text="Added at this time or later.")
     until = ApiMomentFilter("created_at", "lt", help_text="Added before this time.")
@@ -70,17 +62,21 @@ class DeliveryFilter(AccountFilterSet):
         model = Delivery
         fields: tuple[str, ...] = ()
 
-    @extend_schema_field({"type": "string", "enum": STATES})
+    @extend_schema_field({"type": "string", "enum": list(states.PLACES)})
     def by_state(self, rows: QuerySet[Delivery], name: str, state: str) -> QuerySet[Delivery]:
-        if state == HELD:
-            return rows.filter(_HELD)
+        if state == states.HELD:
+            return rows.filter(states.held())
         (stored,) = (each for each in State if each.label == state)
         rows = rows.filter(state=stored)
-        return rows.exclude(_HELD) if stored in WAITING else rows
+        return rows.filter(~states.held()) if stored in OPEN else rows
 
 
 class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountViewSet):
-    queryset = Delivery.objects.select_related("webhook__account")
+    queryset = (
+        Delivery.objects.filter(states.exists("webhook__"))
+        .select_related("webhook__account")
+        .annotate(place=states.place())
+    )
     serializer_class = DeliverySerializer
     pagination_class = NewestByID
     filterset_class = DeliveryFilter

@@ -1,9 +1,11 @@
 """Devices: their list, and what agents and gateways report."""
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
+from django.http import Http404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status
@@ -25,11 +27,9 @@ from api.serializers import (
     TimestampField,
 )
 from api.views import AccountViewSet, account_for
-from metaaccess.devices import SETTABLE, DeviceQuerySet, NewStatus
+from metaaccess.devices import SETTABLE, DeviceQuerySet, NewStatus, Outcome
 from metaaccess.models import Device, Status
-
-TOO_MANY = f"Send at most {MOST_AT_ONCE:,} at once."
-
+from metaaccess.timestamps import MOST_AHEAD_S, AheadOfClockError
 
 _SETTABLE = [(str(value), Status(value).label) for value in SETTABLE]
 
@@ -57,7 +57,14 @@ class DeviceSerializer(StrictModelSerializer):
 
     class Meta:
         model = Device
-        fields = ("device_id", "account_id", "name", "os", "status", "status_changed_at")
+        fields: tuple[str, ...] = (
+            "device_id",
+            "account_id",
+            "name",
+            "os",
+            "status",
+            "status_changed_at",
+        )
         read_only_fields = ("status_changed_at",)
         extra_kwargs = {"device_id": {"required": False}}
 
@@ -76,7 +83,10 @@ class NewStatusSerializer(StrictSerializer):
         help_text="A device becomes `deleted` by being deleted or uninstalled."
     )
     timestamp = TimestampField(
-        required=False, help_text="When it changed, in Unix milliseconds; now when not given."
+        required=False,
+        help_text="When it changed, in Unix milliseconds, at most "
+        f"{MOST_AHEAD_S} s ahead of the server's clock; now when not given. One that is older than "
+        "the device's last change makes the report stale: it changes nothing.",
     )
 
 
@@ -84,12 +94,28 @@ class ReportedStatusSerializer(NewStatusSerializer):
     device_id = JSONText(max_length=16)
 
 
+class ReportedDeviceSerializer(DeviceSerializer):
+    stale = serializers.BooleanField(
+        read_only=True,
+        help_text="Whether the report was older than the device's last change, and so changed "
+        "nothing.",
+    )
+
+    class Meta(DeviceSerializer.Meta):
+        fields = (*DeviceSerializer.Meta.fields, "stale")
+
+
 class OutcomeSerializer(StrictSerializer):
-    """Device IDs, each in the order given."""
+    """Device IDs, each in the order given. Each report is in one list: the first that applies of
+    `unknown`, `stale`, `unchanged` and `changed`."""
 
     changed = serializers.ListField(child=serializers.CharField())
     unchanged = serializers.ListField(
         child=serializers.CharField(), help_text="These had that status already: no event."
+    )
+    stale = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="These changed after the reported `timestamp`: no event.",
     )
     unknown = serializers.ListField(
         child=serializers.CharField(), help_text="Your account has no such devices."
@@ -158,30 +184,50 @@ class DeviceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountVie
         self.get_object().uninstall()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(request=NewStatusSerializer, responses=DeviceSerializer)
+    @extend_schema(request=NewStatusSerializer, responses=ReportedDeviceSerializer)
     @action(detail=True, methods=["post"], url_path="status")
     def set_status(self, request: Request, device_id: str) -> Response:
-        """Sets one device's status. The same status again changes nothing."""
+        """Sets one device's status, and answers with the device as it is then.
+
+        The same status again changes nothing, nor does a report that is older than the device's
+        last change: then `stale` is true. So a report can be sent again without harm.
+        """
         device = self.get_object()
         body = NewStatusSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        self.get_queryset().change([NewStatus(device.device_id, **body.validated_data)])
-        device.refresh_from_db(fields=["status", "status_changed_at"])
-        return Response(self.get_serializer(device).data)
+        news = [NewStatus(device.device_id, **body.validated_data)]
+        with transaction.atomic():
+            outcome = self._change(news, "timestamp")
+            if outcome.unknown:  # deleted since it was looked up
+                raise Http404
+            device.refresh_from_db(fields=["status", "status_changed_at"])
+        device.stale = bool(outcome.stale)
+        return Response(ReportedDeviceSerializer(device).data)
 
     @extend_schema(request=ReportedStatusSerializer(many=True), responses=OutcomeSerializer)
     @action(detail=False, methods=["post"], url_path="status", pagination_class=None)
     def set_statuses(self, request: Request) -> Response:
         """Sets the statuses of up to 1,000 devices in one transaction: all are written, or none.
 
-        A device may be named more than once: its changes happen in the order given.
+        A device may be named more than once: its changes happen in the order given. A report that
+        is older than its device's last change is stale, and changes nothing.
         """
         if isinstance(request.data, list) and len(request.data) > MOST_AT_ONCE:
-            raise ValidationError(TOO_MANY)
+            raise ValidationError(f"Send at most {MOST_AT_ONCE:,} at once.")
         body = ReportedStatusSerializer(data=request.data, many=True)
         body.is_valid(raise_exception=True)
-        outcome = self.get_queryset().change(NewStatus(**news) for news in body.validated_data)
+        news = [NewStatus(**report) for report in body.validated_data]
+        outcome = self._change(news, "{place}.timestamp")
         return Response(OutcomeSerializer(outcome).data)
+
+    def _change(self, news: Iterable[NewStatus], field: str) -> Outcome:
+        """`field` names a report's timestamp in an error; it may hold the report's `{place}`."""
+        try:
+            return self.get_queryset().change(news)
+        except AheadOfClockError as ahead:
+            raise ValidationError(
+                {field.format(place=place): [why] for place, why in ahead.problems.items()}
+            ) from None
 
     @extend_schema(request=IdsSerializer, responses=DeletedSerializer)
     @action(detail=False, methods=["post"], url_path="delete", pagination_class=None)

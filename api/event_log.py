@@ -35,9 +35,11 @@ from metaaccess.people import person
 
 FORMAT = OpenApiParameter(
     "format",
-    enum=["json", "csv"],
+    enum=["json", *export.Format.values],
     default="json",
-    description="`csv` gives all rows that the filter shows, as one file that is streamed.",
+    description="`csv` gives all rows that the filter shows, as one file that is streamed; "
+    "`csv-excel` the same with a byte order mark, without which Excel shows letters such as ä "
+    "wrongly. In both, an apostrophe precedes text that a spreadsheet would take for a formula.",
 )
 
 
@@ -96,7 +98,9 @@ class AttemptSerializer(serializers.ModelSerializer[WebhookLog]):
 
 class WholeAttemptSerializer(AttemptSerializer):
     class Meta(AttemptSerializer.Meta):
-        fields = (*AttemptSerializer.Meta.fields, "request_body", "response_body")
+        fields = (
+            *AttemptSerializer.Meta.fields, "request_body", "response_body", "response_cut",
+        )  # fmt: skip
 
 
 class DeviceEventSerializer(serializers.ModelSerializer[DeviceLog]):
@@ -125,14 +129,16 @@ class LogViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountViewSe
         wanted = request.query_params.get("format", "json")
         if wanted == "json":
             return super().list(request, *args, **kwargs)
-        if wanted != "csv":
-            raise ValidationError({"format": [f"{wanted[:40]!r} is not json or csv."]})
-        return self._exported(self.filter_queryset(self.get_queryset()))
+        if wanted not in export.Format.values:
+            known = ", ".join(export.Format.values)
+            raise ValidationError({"format": [f"{wanted[:40]!r} is not json, {known}."]})
+        rows = self.filter_queryset(self.get_queryset())
+        return self._exported(rows, export.Format(wanted))
 
-    def _exported(self, rows: QuerySet[Any]) -> StreamingHttpResponse:
+    def _exported(self, rows: QuerySet[Any], form: export.Format) -> StreamingHttpResponse:
         name = f"{self.basename}-{timezone.now():%Y-%m-%dT%H%MZ}.csv"
         return StreamingHttpResponse(
-            export.lines(rows, with_account=person(self.request).is_operator),
+            export.lines(rows, with_account=person(self.request).is_operator, form=form),
             content_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )

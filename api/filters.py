@@ -16,8 +16,8 @@ from rest_framework.request import Request
 
 from eventlog.fields import MomentField
 from eventlog.filters import HttpStatusFilter, IdFilter
-from metaaccess.devices import LATEST_MS, moment
 from metaaccess.people import person
+from metaaccess.timestamps import LATEST_MS, moment
 
 PAGING = {"limit", "cursor"}
 

@@ -17,7 +17,7 @@ from api.serializers import JSONNumber, JSONText, StrictSerializer
 from api.views import Acting
 from eventlog import pages
 from eventlog.pages import Cursor
-from metaaccess.devices import LATEST_MS, moment
+from metaaccess.timestamps import LATEST_MS, moment
 
 MAX_LIMIT = 100
 MAX_AGE_S = 86_400

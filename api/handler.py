@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from api.problems import CONTENT_TYPE, NOT_FOUND, TooLarge
+from metaaccess.database import RETRY_AFTER_S, is_away
 
 TYPE = "application/problem+json"
 TYPE = "urn:metaaccess:problem:"
@@ -31,11 +32,16 @@ TITLES = {
     422: "This key was used for another request",
     429: "Too many requests",
     500: "Something went wrong here",
+    503: "The database does not answer",
 }
 
 
 def handle(problem: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler; None for what is a defect of ours."""
+    if is_away(problem):
+        return Response(
+            _away(), 503, headers={"Retry-After": str(RETRY_AFTER_S)}, content_type=CONTENT_TYPE
+        )
     known = _known(problem)
     answer: Response | None = exception_handler(known, context)
     if answer is None:
@@ -49,6 +55,15 @@ def server_error(request: HttpRequest) -> JsonResponse:
     """What is said of a defect of ours: the log has the rest."""
     body = _body(500, "defect", "It is in our log. Try again, or ask us.")
     return JsonResponse(body, status=500, content_type=CONTENT_TYPE)
+
+
+def unavailable() -> JsonResponse:
+    """What is said where not even the token could be looked up."""
+    return JsonResponse(_away(), status=503, content_type=CONTENT_TYPE)
+
+
+def _away() -> dict[str, Any]:
+    return _body(503, "unavailable", "Nothing was saved. Send the request again in a few seconds.")
 
 
 def describe(status_code: int, problem: Exception, data: Any) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     can_repeat = any(each["name"] == PARAMETER.name for each in operation.get("parameters", ()))
     for code, words in _problems(path, method, takes_body, can_repeat).items():
         answers[code] = {"description": words, **_PROBLEM}
-    answers["429"]["headers"] = _RETRY_AFTER
+    answers["429"]["headers"] = answers["503"]["headers"] = _RETRY_AFTER
     if path.startswith("/api/v1/webhooks"):
         for code in {"200", "201"} & set(answers):
             schema = answers[code].get("content", {}).get("application/json", {}).get("schema", {})
@@ -134,6 +134,7 @@ def _problems(path: str, method: str, takes_body: bool, can_repeat: bool) -> dic
         "401": "There is no API token, or it is not valid.",
         "403": "The role or the token's scope does not allow it.",
         "429": "Too many requests.",
+        "503": "The database does not answer; nothing was saved.",
     }
     if "{" in path:
         codes["404"] = "It does not exist, or it is not your account's."

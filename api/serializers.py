@@ -1,17 +1,15 @@
 """What all bodies have in common."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from metaaccess.devices import LATEST_MS, milliseconds, moment
+from metaaccess.timestamps import LATEST_MS, moment
 
 EARLIEST_MS = 946_684_800_000  # the year 2000; below it, what was sent must be seconds
-MOST_AHEAD = timedelta(days=1)
 MOST_AT_ONCE = 1_000  # items of a body that is a list
 
 
@@ -46,7 +44,8 @@ def whole(data: Any) -> int | None:
 
 
 class TimestampField(serializers.IntegerField):
-    """A moment in Unix milliseconds, from the year 2000 to a day ahead of now."""
+    """A moment in Unix milliseconds, from the year 2000. Where it is used, the database's clock
+    says what lies too far ahead."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(min_value=EARLIEST_MS, **options)
@@ -60,10 +59,6 @@ class TimestampField(serializers.IntegerField):
         if number < EARLIEST_MS:
             raise serializers.ValidationError(
                 f"{data} is before the year 2000: it takes milliseconds, not seconds."
-            )
-        if number > milliseconds(timezone.now() + MOST_AHEAD):
-            raise serializers.ValidationError(
-                f"{data} lies in the future: it takes Unix milliseconds."
             )
         return number
 

@@ -18,13 +18,12 @@ from eventlog.tally import Figures
 from metaaccess.devices import SETTABLE
 from metaaccess.models import Device, Plan
 from metaaccess.people import person
-from webhooks.models import OPEN, Delivery, Kind, State, WebhookConfig
+from webhooks import states
+from webhooks.models import Delivery, WebhookConfig
 
 # How many are shown before a link leads to the rest; the causes of a streak cost a query.
 UNWELL = FAILURES = 5
 PERIOD = charts.DEFAULT
-
-_ACTIVE = Q(webhook__disabled_at=None, webhook__account__plan=Plan.ENTERPRISE)
 
 
 class Tile(NamedTuple):
@@ -109,11 +108,9 @@ def tiles(figures: Figures, waiting: int, held: int) -> list[Tile]:
 
 def _waiting(request: HttpRequest) -> tuple[int, int]:
     """Events that are on their way, and those that are held; tests are none."""
-    held = ~_ACTIVE & ~Q(state=State.SENDING)
-    counts = (
-        _of(request, Delivery.objects.filter(state__in=OPEN), "webhook__account")
-        .exclude(kind=Kind.TEST)
-        .aggregate(all=Count("pk"), held=Count("pk", filter=held))
+    still_to_do = Delivery.objects.events().filter(states.still_to_do())
+    counts = _of(request, still_to_do, "webhook__account").aggregate(
+        all=Count("pk"), held=Count("pk", filter=states.held())
     )
     return counts["all"] - counts["held"], counts["held"]
 

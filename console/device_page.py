@@ -1,6 +1,6 @@
 """What a device's page tells beside its name: its history, its pushes, and what still waits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from django.db.models import Count, QuerySet
@@ -15,7 +15,9 @@ from console.event_log.words import Link
 from eventlog.models import DeviceLog, WebhookLog
 from metaaccess.devices import SETTABLE
 from metaaccess.models import Device
-from webhooks.models import OPEN, Delivery, Kind, State, WebhookConfig
+from webhooks import states
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import HELD, State
 
 LAST = 20
 
@@ -100,26 +102,33 @@ def attempts(device: Device) -> QuerySet[WebhookLog]:
 
 def waiting(device: Device) -> Waiting:
     """In words, a line for each webhook that has events of the device to push."""
-    counts: dict[WebhookConfig, dict[int, int]] = {}
-    still_to_do = Delivery.objects.filter(
-        webhook__account=device.account_id, device_id=device.device_id, state__in=OPEN
-    ).exclude(kind=Kind.TEST)
-    found = list(still_to_do.order_by().values_list("webhook", "state").annotate(n=Count("pk")))
+    counts: dict[WebhookConfig, dict[str, int]] = {}
+    still_to_do = Delivery.objects.events().filter(
+        states.still_to_do(), webhook__account=device.account_id, device_id=device.device_id
+    )
+    places = still_to_do.order_by().annotate(place=states.place()).values_list("webhook", "place")
+    found = list(places.annotate(n=Count("pk")))
     webhooks = WebhookConfig.objects.select_related("account").in_bulk({row[0] for row in found})
-    for webhook_id, state, count in found:
-        counts.setdefault(webhooks[webhook_id], {})[state] = count
-    lines = [_waits(webhook, states) for webhook, states in counts.items()]
+    for webhook_id, place, count in found:
+        counts.setdefault(webhooks[webhook_id], {})[place] = count
+    lines = [line for webhook, places in counts.items() for line in _waits(webhook, places)]
     return Waiting(lines, any(webhook.active for webhook in counts))
 
 
-def _waits(webhook: WebhookConfig, states: dict[int, int]) -> str:
-    events = display.plural(sum(states.values()), "event")
-    one = sum(states.values()) == 1
-    if not webhook.active:
+def _waits(webhook: WebhookConfig, places: dict[str, int]) -> Iterator[str]:
+    if held := places.pop(HELD, 0):
         why = display.state(webhook).text.lower() if webhook.enabled else "disabled"
-        return f"{events} {'is' if one else 'are'} held: {webhook} is {why}."
-    if retrying := states.get(State.RETRYING, 0):
-        part = "" if retrying == sum(states.values()) else f", {retrying:,} of them after a failure"
+        are = "is" if held == 1 else "are"
+        yield f"{display.plural(held, 'event')} {are} held: {webhook} is {why}."
+    if places:
+        yield _on_their_way(webhook, places)
+
+
+def _on_their_way(webhook: WebhookConfig, places: dict[str, int]) -> str:
+    events = display.plural(sum(places.values()), "event")
+    one = sum(places.values()) == 1
+    if retrying := places.get(State.RETRYING.label, 0):
+        part = "" if retrying == sum(places.values()) else f", {retrying:,} of them after a failure"
         again = " again, after a failed attempt" if not part else ""
         return f"{events} {'waits' if one else 'wait'} to be pushed to {webhook}{again}{part}."
     return f"{events} {'is' if one else 'are'} about to be pushed to {webhook}."

@@ -109,22 +109,29 @@ class DevicesAdmin(AccountAdmin):
         if not self.has_change_permission(request, device):
             raise PermissionDenied
         if device is None:
-            gone: HttpResponse = self._get_obj_does_not_exist_redirect(
-                request, self.opts, object_id
-            )
-            return gone
+            return self._gone(request, object_id)
         new = request.POST[NEW_STATUS]
         if new not in SETTABLE:
             choices = ", ".join(status.label for status in SETTABLE)
             messages.error(request, f"{new!r} is not a status to set. Choose one of: {choices}.")
-        elif Device.objects.change([NewStatus(device.device_id, new)]).changed:
-            told = device_page.who_is_told(device, new)
-            messages.success(request, f"{device} is now {Status(new).label.lower()}. {told}")
         else:
-            messages.info(
-                request, f"{device} was {Status(new).label.lower()} already: nothing is pushed."
-            )
+            outcome = Device.objects.change([NewStatus(device.device_id, new)])
+            if outcome.unknown:  # deleted since it was looked up
+                return self._gone(request, object_id)
+            self._tell(request, device, new, changed=bool(outcome.changed))
         return HttpResponseRedirect(reverse("admin:metaaccess_device_change", args=[device.pk]))
+
+    def _gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        gone: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        return gone
+
+    def _tell(self, request: HttpRequest, device: Device, new: str, changed: bool) -> None:
+        label = Status(new).label.lower()
+        if changed:
+            told = device_page.who_is_told(device, new)
+            messages.success(request, f"{device} is now {label}. {told}")
+        else:
+            messages.info(request, f"{device} was {label} already: nothing is pushed.")
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

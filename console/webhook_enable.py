@@ -15,8 +15,8 @@ from console import webhook_health as health_of
 from console.base import AccountAdmin
 from console.webhook_pages import address
 from eventlog.models import Outcome, PushKind, WebhookLog
-from webhooks import recovery
-from webhooks.models import Delivery, Kind, State, WebhookConfig
+from webhooks import recovery, states
+from webhooks.models import Delivery, WebhookConfig
 from webhooks.recovery import Held
 
 IN_THE_CONSOLE = "in the console"
@@ -70,8 +70,8 @@ def _ask(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
 
 
 def _waiting_devices(webhook: WebhookConfig) -> int:
-    waiting = Delivery.objects.filter(webhook=webhook, state__in=(State.PENDING, State.RETRYING))
-    return waiting.exclude(kind=Kind.TEST).values("device_id").distinct().count()
+    held = Delivery.objects.filter(states.held(), webhook=webhook)
+    return held.values("device_id").distinct().count()
 
 
 def _was_taken(webhook: WebhookConfig, push_id: UUID) -> bool:

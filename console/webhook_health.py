@@ -11,9 +11,10 @@ from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
 from eventlog.models import Outcome, PushKind, WebhookLog
-from webhooks import certificates
+from webhooks import certificates, states
 from webhooks.http import ErrorKind
-from webhooks.models import OPEN, Delivery, Kind, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import HELD, State
 
 LAST_ATTEMPTS = 10
 # Those that had an answer are named by its status.
@@ -90,28 +91,24 @@ class Waiting:
 
 
 def waiting(webhook: WebhookConfig) -> Waiting:
-    """Two queries of what is still to do; tests are no events, and are left out."""
-    still_to_do = Delivery.objects.filter(webhook=webhook, state__in=OPEN).order_by()
-    by_state = {
-        state: (count, first)
-        for state, count, first in still_to_do.values_list("state").annotate(
-            count=Count("pk"), first=Min("due_at")
-        )
+    """One query of what is still to do; tests are no events, and are left out."""
+    still_to_do = Delivery.objects.events().filter(states.still_to_do(), webhook=webhook).order_by()
+    found = {
+        place: (count, due_at, created_at)
+        for place, count, due_at, created_at in still_to_do.annotate(place=states.place())
+        .values_list("place")
+        .annotate(count=Count("pk"), due=Min("due_at"), created=Min("created_at"))
     }
-    tests = dict(
-        still_to_do.filter(kind=Kind.TEST).values_list("state").annotate(count=Count("pk"))
-    )
-    counts = {state: by_state.get(state, (0, None))[0] - tests.get(state, 0) for state in OPEN}
-    pending_since = by_state[State.PENDING][1] if counts[State.PENDING] else None
-    if not webhook.active:
-        held = counts[State.PENDING] + counts[State.RETRYING]
-        return Waiting(sending=counts[State.SENDING], held=held, oldest_at=pending_since)
+    count = {place: figures[0] for place, figures in found.items()}
+    waits = found.get(HELD) or found.get(State.PENDING.label)
+    retry = found.get(State.RETRYING.label)
     return Waiting(
-        pending=counts[State.PENDING],
-        sending=counts[State.SENDING],
-        retrying=counts[State.RETRYING],
-        next_attempt_at=by_state[State.RETRYING][1] if counts[State.RETRYING] else None,
-        oldest_at=pending_since,
+        pending=count.get(State.PENDING.label, 0),
+        sending=count.get(State.SENDING.label, 0),
+        retrying=count.get(State.RETRYING.label, 0),
+        held=count.get(HELD, 0),
+        next_attempt_at=retry[1] if retry else None,
+        oldest_at=waits[2] if waits else None,
     )
 
 

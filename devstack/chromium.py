@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 
-from devstack import DevstackError
+from devstack import DevstackError, debian
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # Nothing but the pages under test is asked for; as root Chromium cannot have its sandbox.
@@ -16,10 +15,6 @@ ARGUMENTS = (
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
-)
-_INSTALL = (
-    ("apt-get", "update", "--quiet"),
-    ("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", "chromium"),
 )
 
 
@@ -36,19 +31,10 @@ def ensure() -> str:
     """The program, installed from Debian where it is missing and we may."""
     if found := find():
         return found
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        print("Installing Debian's chromium …", flush=True)
-        for command in _INSTALL:
-            _install(*command)
-        if found := find():
-            return found
+    debian.install("chromium")
+    if found := find():
+        return found
     raise DevstackError("There is no Chromium: install the package chromium, or set CHROMIUM to it")
-
-
-def _install(*command: str) -> None:
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    if subprocess.run(command, check=False, env=environment).returncode != 0:
-        raise DevstackError(f"This failed: {' '.join(command)}")
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devstack import DevstackError, locks
+from devstack import DevstackError, locks, runs
 
 # The settings of a running `make run`, in VAR_DIR; believed while somebody holds its lock.
 RUN_FILE = "run.json"
@@ -52,9 +52,11 @@ def prepare(arguments: Sequence[str], root: Path) -> None:
     """Completes the environment for the command line `arguments` of the checkout `root`.
 
     1. Takes over what a `make run` of the same VAR_DIR has set, if one runs.
-    2. Where DATABASE_URL or REDIS_URL is missing, attaches to the servers of VAR_DIR.
+    2. Where DATABASE_URL or REDIS_URL is missing, attaches to the servers of VAR_DIR, and says
+       so on stderr. An empty database is not started if a run with another VAR_DIR may be meant.
     3. Where the database is its own, applies the migrations that it lacks.
     """
+    chosen = bool(os.environ.get("VAR_DIR"))
     var_dir = var_directory(root)
     if locks.is_held(var_dir / RUN_FILE):
         _take_over(var_dir / RUN_FILE)
@@ -69,6 +71,7 @@ def prepare(arguments: Sequence[str], root: Path) -> None:
         os.environ.update({name: _NOWHERE[name] for name in missing})
         return
     try:
+        print(_servers(var_dir, missing, runs.elsewhere(root, var_dir), chosen), file=sys.stderr)
         _attach(var_dir, missing)
         if "DATABASE_URL" in missing and command not in _WITHOUT_MIGRATING:
             _migrate(var_dir)
@@ -84,8 +87,13 @@ def var_directory(root: Path) -> Path:
 
 
 def missing_urls() -> list[str]:
-    """Those of DATABASE_URL and REDIS_URL that are not set."""
-    return [name for name in _NOWHERE if not os.environ.get(name)]
+    """Those of DATABASE_URL and REDIS_URL that are not set, nor named by a file."""
+    return [name for name in _NOWHERE if not is_given(name)]
+
+
+def is_given(name: str) -> bool:
+    """Whether a setting is in the environment, or in a file that NAME_FILE names there."""
+    return bool(os.environ.get(name) or os.environ.get(f"{name}_FILE"))
 
 
 def _command(arguments: Sequence[str]) -> str:
@@ -95,6 +103,25 @@ def _command(arguments: Sequence[str]) -> str:
     return words[0]
 
 
+def _servers(var_dir: Path, missing: Sequence[str], elsewhere: Sequence[Path], chosen: bool) -> str:
+    """Which private servers a command gets, in a line for people. Raises DevstackError if it
+    would be an empty database that nobody chose, while another one is running."""
+    if "DATABASE_URL" not in missing:
+        return f"Using the private Redis in {var_dir}."
+    others = " and ".join(f"VAR_DIR={one}" for one in elsewhere)
+    running = f"make run is running with {others}"
+    if (var_dir / "postgres" / "PG_VERSION").exists():
+        line = f"Using the private PostgreSQL in {var_dir}."
+    elif elsewhere and not chosen:
+        raise DevstackError(
+            f"There is no database in {var_dir}, but {running}. Set VAR_DIR to that to use its "
+            f"database, or to {var_dir} to start an empty one."
+        )
+    else:
+        line = f"Starting a new, empty PostgreSQL in {var_dir}."
+    return f"{line} Another {running}." if elsewhere else line
+
+
 def _take_over(run_file: Path) -> None:
     try:
         settings = json.loads(run_file.read_text())
@@ -102,7 +129,8 @@ def _take_over(run_file: Path) -> None:
         # It has the lock and has not written yet: it is only just starting.
         return
     for name, value in settings.items():
-        os.environ.setdefault(name, value)
+        if not is_given(name.removesuffix("_FILE")):
+            os.environ.setdefault(name, value)
 
 
 def _attach(var_dir: Path, missing: Sequence[str]) -> None:

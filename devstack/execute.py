@@ -18,7 +18,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 def execute(command: Sequence[str]) -> int:
     """Gives the command migrated servers and fresh keys; returns its exit code."""
     with ephemeral() as stack, TemporaryDirectory(prefix="metaaccess-exec-") as var_dir:
-        environment = os.environ | {
+        given = {
             "DATABASE_URL": stack.database_url,
             "REDIS_URL": stack.redis_url,
             "CELERY_BROKER_URL": stack.redis_url,
@@ -31,6 +31,12 @@ def execute(command: Sequence[str]) -> int:
             "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
             "DJANGO_SETTINGS_MODULE": "settings.base",
         }
+        # What a file names is of another installation, like the variables that these replace.
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name.removesuffix("_FILE") not in given
+        } | given
         migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
         subprocess.run(migrate, check=True, cwd=_ROOT, env=environment)
         try:

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from devstack import DevstackError, locks
+from devstack import DevstackError, locks, runs
 from devstack.client import attach
 from devstack.environment import RUN_FILE, missing_urls, var_directory
 from devstack.ports import free_port, is_free
@@ -52,7 +52,7 @@ def run() -> int:
         os.chdir(_ROOT)
         var_dir.mkdir(parents=True, exist_ok=True)
         _set_defaults(port)
-        with _published(var_dir), _servers(var_dir):
+        with _published(var_dir), runs.registered(_ROOT, var_dir), _servers(var_dir):
             return _run_processes(var_dir, port)
     except KeyboardInterrupt:
         return 0
@@ -80,7 +80,8 @@ def _set_defaults(port: int) -> None:
         "DJANGO_SETTINGS_MODULE": "settings.base",
     }
     for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+        if f"{name}_FILE" not in os.environ:
+            os.environ.setdefault(name, value)
     os.environ["PORT"] = str(port)
     programs = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
@@ -96,7 +97,7 @@ def _published(var_dir: Path) -> Iterator[None]:
     settings = {
         name: value
         for name, value in os.environ.items()
-        if name in _PUBLISHED or name.startswith("WEBHOOK_")
+        if name.removesuffix("_FILE") in _PUBLISHED or name.startswith("WEBHOOK_")
     }
     with locks.held(run_file, timeout_s=1) as descriptor:
         os.ftruncate(descriptor, 0)
@@ -152,6 +153,7 @@ def _processes(demo: dict[str, str], receiver_port: int) -> list[Process]:
         Process("devices", f"{devices} --account {shlex.quote(demo['account'])}"),
         Process("beat", commands["beat"]),
         Process("web", commands["web"], essential=True),
+        Process("control", commands["control"]),
         *(
             Process(name, commands["worker"], {"WORKER_NAME": name})
             for name in ("worker1", "worker2")

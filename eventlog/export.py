@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import connection, models
 from django.db.models import QuerySet
 
-from eventlog import pages
+from eventlog import pages, spreadsheet
 from eventlog.models import AdminLog, DeviceLog, WebhookLog
+from metaaccess import database
 
 PORTION_ROWS = 2_000
-# What a spreadsheet would take for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A filter may match few of many rows; nobody waits for a page.
+PORTION_LONGEST_S = 60
 
 
 class Column(NamedTuple):
@@ -73,7 +74,16 @@ def utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def lines(rows: QuerySet[Any], with_account: bool = False) -> Iterator[str]:
+class Format(models.TextChoices):
+    """Excel takes a file for UTF-8 only if it begins with a byte order mark; others stumble."""
+
+    CSV = "csv", "CSV"
+    EXCEL = "csv-excel", "CSV for Excel"
+
+
+def lines(
+    rows: QuerySet[Any], with_account: bool = False, form: Format = Format.CSV
+) -> Iterator[str]:
     """The lines of a CSV file, a portion of rows at a time; the titles come first, at once."""
     columns = list(COLUMNS[rows.model])
     if with_account:
@@ -81,20 +91,29 @@ def lines(rows: QuerySet[Any], with_account: bool = False) -> Iterator[str]:
         rows = rows.select_related("account")
     if rows.model is WebhookLog:
         rows = rows.defer(*_BODIES)
-    yield _written([[column.title for column in columns]])
-    for portion in pages.portions(rows, PORTION_ROWS):
+    mark = spreadsheet.BYTE_ORDER_MARK if form is Format.EXCEL else ""
+    yield mark + _written([[column.title for column in columns]])
+    for portion in _portions(rows):
         if not connection.in_atomic_block:
             connection.close()  # back to the pool: a slow reader must not hold one
         yield _written([cell(column.value(row)) for column in columns] for row in portion)
 
 
+def _portions(rows: QuerySet[Any]) -> Iterator[list[Any]]:
+    portions = pages.portions(rows, PORTION_ROWS)
+    while True:
+        with database.longer(PORTION_LONGEST_S):
+            portion = next(portions, None)
+        if portion is None:
+            return
+        yield portion
+
+
 def cell(value: Any) -> Any:
-    """A value as CSV; a text that a spreadsheet could run is made harmless by an apostrophe."""
+    """A value as CSV; a list's items are separated by spaces."""
     if isinstance(value, list):
         value = " ".join(value)
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    return spreadsheet.harmless(value) if isinstance(value, str) else value
 
 
 def _written(records: Iterable[list[Any]]) -> str:

@@ -63,6 +63,12 @@ class WebhookLog(models.Model):
     )
     request_body = models.TextField(help_text="The body that was sent.")
     response_body = models.TextField(blank=True, help_text="The first part of the response.")
+    response_cut = models.BooleanField(
+        "response cut",
+        default=False,
+        db_default=False,
+        help_text="The response's body was longer than what is kept of it, or broke off.",
+    )
 
     class Meta:
         verbose_name = "attempt"

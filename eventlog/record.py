@@ -7,9 +7,9 @@ from django.db import connection, models
 
 from eventlog.models import AdminLog, DeviceLog, Tally, WebhookLog
 from metaaccess.actor import current_actor
-from metaaccess.devices import moment
 from metaaccess.models import Account
 from metaaccess.signals import StatusChange
+from metaaccess.timestamps import moment
 
 _PRUNE_ROWS = 10_000
 

@@ -6,21 +6,20 @@ here, and each sends `device_status_changed` inside its transaction.
 
 import secrets
 import string
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import uuid4
 
 from django.db import connections, models, transaction
 
+from metaaccess import removed
 from metaaccess.signals import Cause, StatusChange, device_status_changed
+from metaaccess.timestamps import clock, following, milliseconds, moment, refuse_those_ahead
 
 if TYPE_CHECKING:
     from metaaccess.models import Device
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST_MS = 253_402_300_799_999  # the end of the year 9999: what a datetime can hold
 _ALPHABET = string.ascii_uppercase + string.digits
 
 
@@ -38,7 +37,7 @@ SETTABLE = (Status.COMPLIANT, Status.NON_COMPLIANT, Status.INSTALLED)
 
 
 class NewStatus(NamedTuple):
-    """What an agent or an administrator reports. `timestamp` in Unix ms; None means now."""
+    """A report of an agent or an administrator. `timestamp` in Unix ms; None means now."""
 
     device_id: str
     status: str
@@ -47,24 +46,19 @@ class NewStatus(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """What a change did: device IDs, each in the order given."""
+    """The effect of each report: its device ID is in one of the lists, in the order given.
+
+    `stale`: it is older than the device's last change. `unchanged`: the device has that status.
+    """
 
     changed: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
 
 
 def new_device_id() -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(16))
-
-
-def milliseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
-def moment(timestamp: int) -> datetime:
-    """The reverse of `milliseconds`."""
-    return _EPOCH + timedelta(milliseconds=timestamp)
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):
@@ -72,10 +66,13 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         """Sets statuses of devices of this queryset, in one transaction with one signal.
 
         1. Lock the devices, always in the same order, so that two bulks cannot deadlock.
-        2. Walk the news in order: a device may change more than once; the same status again
-           is no event.
-        3. Write each device's last status; the time is the database's, read under the lock.
-        4. Announce all changes at once.
+        2. Read the database's clock under the lock; refuse timestamps too far ahead of it, with
+           AheadOfClockError.
+        3. Walk the reports in order: a device may change more than once. A report older than the
+           device's last change is stale, whatever its status; the same status again is no event;
+           any other is a change, later than the device's last one.
+        4. Write each device's last status.
+        5. Announce all changes at once.
         """
         news = list(news)
         for new in news:
@@ -85,27 +82,21 @@ class DeviceQuerySet(models.QuerySet["Device"]):
                 )
         outcome = Outcome()
         with transaction.atomic(using=self.db):
-            wanted = {new.device_id for new in news}
-            locked = (
-                self.filter(device_id__in=wanted).order_by("pk").select_for_update(of=("self",))
-            )
-            devices = {device.device_id: device for device in locked}
-            now = milliseconds(self._clock()) if devices else 0
-            changes: list[StatusChange] = []
-            for new in news:
-                device = devices.get(new.device_id)
-                if device is None:
-                    outcome.unknown.append(new.device_id)
-                elif device.status == new.status:
-                    outcome.unchanged.append(new.device_id)
-                else:
-                    timestamp = now if new.timestamp is None else new.timestamp
-                    changes.append(describe(device, new.status, timestamp, Cause.CHANGED))
-                    device.status, device.status_changed_at = new.status, moment(timestamp)
-                    outcome.changed.append(new.device_id)
+            devices = self._locked({new.device_id for new in news})
+            now = clock(self.db)
+            refuse_those_ahead((new.timestamp for new in news), now)
+            changes = [
+                change
+                for new in news
+                if (change := _apply(new, devices.get(new.device_id), now, outcome))
+            ]
             self._write([devices[device_id] for device_id in dict.fromkeys(outcome.changed)])
             announce(self.model, changes)
         return outcome
+
+    def _locked(self, device_ids: Collection[str]) -> dict[str, "Device"]:
+        rows = self.filter(device_id__in=device_ids).order_by("pk")
+        return {device.device_id: device for device in rows.select_for_update(of=("self",))}
 
     def _write(self, devices: Sequence["Device"]) -> None:
         if devices:
@@ -122,30 +113,27 @@ class DeviceQuerySet(models.QuerySet["Device"]):
                     ],
                 )
 
-    def _clock(self) -> datetime:
-        with connections[self.db].cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            (now,) = cursor.fetchone()
-            assert isinstance(now, datetime)
-            return now
-
     def remove(self, cause: Cause = Cause.REMOVED_BY_ADMINISTRATOR) -> int:
-        """Deletes the devices of this queryset and announces each as `deleted`; how many."""
+        """Deletes the devices of this queryset and announces each as `deleted`; their count."""
         with transaction.atomic(using=self.db):
             devices = list(self.order_by("pk").select_for_update(of=("self",)))
             if not devices:
                 return 0
-            now = milliseconds(self._clock())
-            changes = [describe(device, Status.DELETED, now, cause) for device in devices]
+            now = clock(self.db)
+            changes = [
+                describe(device, Status.DELETED, following(last_change(device), now), cause)
+                for device in devices
+            ]
             models.QuerySet.delete(self.model._base_manager.filter(pk__in=[d.pk for d in devices]))
+            removed.remember(self.db, {change.device_id: change.timestamp for change in changes})
             announce(self.model, changes)
         return len(devices)
 
     remove.alters_data = True  # type: ignore[attr-defined]  # Django: not to be called by templates
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        removed = self.remove()
-        return removed, {self.model._meta.label: removed}
+        count = self.remove()
+        return count, {self.model._meta.label: count}
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
@@ -171,16 +159,63 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             _refuse("bulk_create that ignores or updates conflicts")
         devices = list(objs)
         with transaction.atomic(using=self.db):
-            now = self._clock()
-            for device in devices:
-                device.status, device.status_changed_at = Status.INSTALLED, now
-            created = super().bulk_create(devices, **kwargs)
-            announce_added(self.model, created)
-        return created
+            self.add(devices, lambda: super(DeviceQuerySet, self).bulk_create(devices, **kwargs))
+        return devices
+
+    def add(self, devices: Sequence["Device"], insert: Callable[[], Any]) -> None:
+        """Has `insert` write new devices, in the caller's transaction, and announces them as
+        `installed`, each later than the last event of a removed device of the same ID."""
+        if not devices:
+            return
+        now = clock(self.db)
+        for device in devices:
+            device.status, device.status_changed_at = Status.INSTALLED, moment(now)
+            device.status_read = device.status
+        insert()
+        last = removed.forget(self.db, [device.device_id for device in devices])
+        again = [device for device in devices if device.device_id in last]
+        for device in again:
+            device.status_changed_at = moment(following(last[device.device_id], now))
+        self._write(again)
+        announce(
+            self.model,
+            [
+                describe(device, device.status, last_change(device), Cause.ADDED)
+                for device in devices
+            ],
+        )
+
+    add.alters_data = True  # type: ignore[attr-defined]
 
 
 def _refuse(what: str) -> NoReturn:
     raise TypeError(f"{what} would push nothing: use Device.objects.change([NewStatus(…)])")
+
+
+def last_change(device: "Device") -> int:
+    """The timestamp of the device's last event."""
+    return milliseconds(device.status_changed_at)
+
+
+def _apply(
+    new: NewStatus, device: "Device | None", now: int, outcome: Outcome
+) -> StatusChange | None:
+    """Puts a report into one list of the outcome. If it is a change, the device gets it too."""
+    if device is None:
+        outcome.unknown.append(new.device_id)
+        return None
+    last = last_change(device)
+    if new.timestamp is not None and new.timestamp < last:
+        outcome.stale.append(new.device_id)
+        return None
+    if device.status == new.status:
+        outcome.unchanged.append(new.device_id)
+        return None
+    timestamp = following(last, now if new.timestamp is None else new.timestamp)
+    change = describe(device, new.status, timestamp, Cause.CHANGED)
+    device.status, device.status_changed_at = new.status, moment(timestamp)
+    outcome.changed.append(new.device_id)
+    return change
 
 
 def describe(device: "Device", status: str, timestamp: int, cause: Cause) -> StatusChange:
@@ -196,37 +231,6 @@ def describe(device: "Device", status: str, timestamp: int, cause: Cause) -> Sta
     )
 
 
-def announce_added(model: type["Device"], devices: Iterable["Device"]) -> None:
-    announce(
-        model,
-        [
-            describe(device, device.status, milliseconds(device.status_changed_at), Cause.ADDED)
-            for device in devices
-        ],
-    )
-
-
 def announce(model: type["Device"], changes: list[StatusChange]) -> None:
     if changes:
         device_status_changed.send(sender=model, changes=changes)
-
-
-def save(
-    device: "Device", insert_or_update: Callable[..., None], update_fields: Iterable[str] | None
-) -> None:
-    """What `Device.save()` does: an insert is `installed`, a new status goes through `change`."""
-    model = type(device)
-    with transaction.atomic():
-        if device._state.adding:
-            device.status = Status.INSTALLED
-            insert_or_update(force_insert=True)
-            device.refresh_from_db(fields=["status_changed_at"])
-            announce_added(model, [device])
-            return
-        plain = {f.name for f in model._meta.concrete_fields if not f.primary_key}
-        asked = plain if update_fields is None else set(update_fields)
-        status = device.status
-        insert_or_update(update_fields=sorted((asked & plain) - {"status", "status_changed_at"}))
-        if "status" in asked:
-            model.objects.filter(pk=device.pk).change([NewStatus(device.device_id, status)])
-        device.refresh_from_db(fields=["status", "status_changed_at"])

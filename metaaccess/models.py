@@ -4,16 +4,18 @@ from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower, Now
 from knox.models import AbstractAuthToken
 
-from metaaccess import devices
+from metaaccess import device_ids, saving
+from metaaccess.accounts import AccountQuerySet
 from metaaccess.devices import DeviceQuerySet, Status, new_device_id
+from metaaccess.removed import RemovedDevice
+from metaaccess.saving import RemembersStatusRead
 from metaaccess.signals import Cause
 
-__all__ = ["Account", "ApiToken", "Device", "Plan", "Role", "Status", "User"]
+__all__ = ["Account", "ApiToken", "Device", "Plan", "RemovedDevice", "Role", "Status", "User"]
 
 
 class Plan(models.TextChoices):
@@ -49,6 +51,8 @@ class Account(models.Model):
         db_default=Now(), editable=False, help_text="When it came to be on its plan."
     )
 
+    objects = AccountQuerySet.as_manager()
+
     def __str__(self) -> str:
         return self.name
 
@@ -59,6 +63,9 @@ class Account(models.Model):
         super().save(*args, **kwargs)
         if changed:
             self.refresh_from_db(fields=["plan_since"])
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        return type(self).objects.filter(pk=self.pk).delete()
 
     @property
     def has_webhooks(self) -> bool:
@@ -191,7 +198,7 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
         return user.account
 
 
-class Device(models.Model):
+class Device(RemembersStatusRead):
     """A device with the client on it. Its status is written by metaaccess/devices.py alone."""
 
     account = models.ForeignKey(
@@ -202,14 +209,7 @@ class Device(models.Model):
         max_length=16,
         unique=True,
         default=new_device_id,
-        validators=[
-            RegexValidator(
-                r"\A[A-Z0-9]{16}\Z",
-                "%(value)r is not a device ID: it takes 16 characters from A–Z and 0–9, "
-                "such as 6WXJURV8QAM0I7KC.",
-                code="invalid_device_id",
-            )
-        ],
+        validators=device_ids.VALIDATORS,
         help_text="16 characters from A–Z and 0–9; made up when not given.",
     )
     name = models.CharField(max_length=200, blank=True, help_text="What people call it.")
@@ -233,7 +233,7 @@ class Device(models.Model):
         return self.name or self.device_id
 
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
-        devices.save(self, super().save, update_fields)
+        saving.save(self, super().save, update_fields)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         return type(self).objects.filter(pk=self.pk).delete()

@@ -6,7 +6,6 @@ address, so that neither guessing from many places nor one password for many add
 """
 
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 from typing import Any
 
 from axes.handlers.database import AxesDatabaseHandler
@@ -17,6 +16,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from metaaccess.client_address import client_address
 from metaaccess.models import User
 from metaaccess.signals import administered
 
@@ -53,15 +53,8 @@ def _digest(email: str) -> str:
 
 
 def place(request: HttpRequest) -> str | None:
-    """The client's address. Behind a proxy it is what the proxy says, which adds its word to the
-    end of what the client claims."""
-    said: str = request.META.get("REMOTE_ADDR", "")
-    if settings.SECURE_PROXY_SSL_HEADER:
-        said = request.META.get("HTTP_X_FORWARDED_FOR", said).rpartition(",")[2].strip()
-    try:
-        return str(ip_address(said))
-    except ValueError:
-        return None
+    """Where a sign-in is tried from: the client's address."""
+    return client_address(request)
 
 
 def locked_until(email: str) -> datetime | None:

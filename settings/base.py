@@ -4,23 +4,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
-from dj_database_url import UnknownSchemeError
 from django.templatetags.static import static
-from environs import EnvError
 
 from metaaccess import VERSION
-from settings import environment
-from settings.environment import env, read, read_positive, read_url, read_whole
+from settings import addresses, broker, environment
+from settings.environment import env, read, read_positive, read_whole
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(env.str("VAR_DIR", str(BASE_DIR / "var"))).absolute()
 
 DEBUG = read(env.bool, "DEBUG", False, "true or false")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-PUBLIC_URL = read_url(
-    "PUBLIC_URL", "http://localhost:8000", "the console's address, such as https://console.example"
-).rstrip("/")
+PUBLIC_URL = addresses.read_public_url("PUBLIC_URL", "http://localhost:8000")
+ALLOWED_HOSTS = addresses.read_hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS += [addresses.host_of(PUBLIC_URL)]  # its own name never answers 400
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 _keys = environment.read_keys(VAR_DIR, development=DEBUG)
 SECRET_KEY = _keys["SECRET_KEY"]
@@ -54,8 +50,12 @@ INSTALLED_APPS = [
     "console",  # last: it puts its pages in the place of those of others
 ]
 MIDDLEWARE = [
+    # These three only add headers, whatever the request.
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "settings.middleware.UnavailableMiddleware",
+    "settings.middleware.ProbeMiddleware",  # before all that looks at the host or a session
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -64,7 +64,6 @@ MIDDLEWARE = [
     "metaaccess.actor.ActorMiddleware",
     "console.time_zone.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",  # last, as it asks for
 ]
 TEMPLATES = [
@@ -126,60 +125,61 @@ REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
 
 # --- Database and Redis ---------------------------------------------------------------------
 
-_postgresql = "a PostgreSQL address such as postgres://user:password@host:5432/name"
-_database_url = read_url("DATABASE_URL", None, _postgresql)
-try:
-    _database: dict[str, Any] = dict(dj_database_url.parse(_database_url))
-except (UnknownSchemeError, ValueError):
-    environment.stop("DATABASE_URL", "has a wrong value", _postgresql)
-if "postgresql" not in _database["ENGINE"]:
-    environment.stop("DATABASE_URL", "is not PostgreSQL", _postgresql)
+_database = addresses.read_database("DATABASE_URL")
 # The pool keeps the number of connections per process small however many tasks run in it;
 # nobody holds one while a request to a customer is under way.
-DATABASE_POOL_SIZE = read_whole("DATABASE_POOL_SIZE", 8, "how many connections a process may hold")
-_database["OPTIONS"] = _database.get("OPTIONS", {}) | {
-    "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}
-}
+DATABASE_POOL_SIZE = read_whole(
+    "DATABASE_POOL_SIZE", 8, "how many connections a process may hold", most=1_000
+)
+# Whoever needs a connection asks for it (metaaccess/postgresql): the pool itself does not go on
+# trying with pauses that grow to minutes.
+_database["OPTIONS"]["pool"] = {
+    "min_size": 1, "max_size": DATABASE_POOL_SIZE, "reconnect_timeout": 0,
+}  # fmt: skip
 # After a restart of PostgreSQL nobody gets a connection that died with it.
 _database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
 
-_redis = "a Redis address such as redis://:password@host:6379/0"
-REDIS_URL = read_url("REDIS_URL", None, _redis)
+REDIS_URL = broker.read_redis_url()
 # A frozen Redis must not hold a web request: the sweep finds what could not be announced.
 REDIS_TIMEOUT_S = 1.0
 
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": [REDIS_URL],  # as a text it would be split at commas
         "KEY_PREFIX": "metaaccess",
-        "OPTIONS": {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S},
+        "OPTIONS": {
+            "pool_class": "metaaccess.redis_client.CachePool",
+            "socket_timeout": REDIS_TIMEOUT_S,
+            "socket_connect_timeout": REDIS_TIMEOUT_S,
+        },
     }
 }
 
-# --- Celery (docs/adr/0005 gives the reason for each) ----------------------------------------
+# --- Celery (docs/adr/0005 and 0021 give the reason for each) ---------------------------------
 
-CELERY_BROKER_URL = read_url("CELERY_BROKER_URL", REDIS_URL, _redis + " or amqp://…")
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
-    {
-        "visibility_timeout": 300,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        "socket_timeout": 5,
-        "socket_connect_timeout": 2,
-        "socket_keepalive": True,
-    }
-    if CELERY_BROKER_URL.startswith("redis")
-    else {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5}
-)
+_broker_url = broker.read_broker_url(REDIS_URL)
+RABBITMQ_QUEUE_TYPE = broker.read_queue_type(_broker_url)
+# The wake-up flags are in REDIS_URL. If that is the broker, too, both are away together.
+FLAGS_ARE_IN_BROKER = _broker_url == REDIS_URL
+# A retry that is due later than this has no message that waits for it: the sweep is exact enough.
+LONGEST_ALARM_S = 300
+# A message that was given out is given out anew after this time, by the clocks of two workers: so
+# that much longer than it may wait in the first.
+globals().update(broker.celery_options(_broker_url, visibility_timeout_s=12 * LONGEST_ALARM_S))
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A Redis that became a replica answers, and refuses.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
+CELERY_WORKER_CONSUMER = "settings.consumer.Consumer"
+CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "max_retries": 1,
     "interval_start": 0,
     "interval_step": 0.2,
     "interval_max": 0.2,
+    "errback": broker.retry_no_timeout,
 }
 CELERY_TASK_IGNORE_RESULT = True
 # One (absent) result backend for all tasks. By default each new greenlet looks for one among all
@@ -189,56 +189,34 @@ CELERY_TASK_ACKS_LATE = False  # the lease in the database recovers what a crash
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_TASK_DEFAULT_QUEUE = "metaaccess"
+CELERY_TASK_QUEUES = broker.queues(_broker_url, RABBITMQ_QUEUE_TYPE)
+CELERY_TASK_DEFAULT_QUEUE = broker.CONTROL
+CELERY_TASK_ROUTES = {"webhooks.tasks.push_due": {"queue": broker.PUSHES}}
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat-schedule")
+CELERY_BEAT_SCHEDULER = "settings.beat.Scheduler"
 SWEEP_INTERVAL_S = 2.0
+
+
+def _every(seconds: float, task: str, queue: str = broker.CONTROL) -> dict[str, Any]:
+    """An entry of the schedule. Without `expires`: it compares the clocks of two hosts."""
+    return {"task": task, "schedule": seconds, "options": {"queue": queue, **broker.IN_TIME}}
+
+
+_hourly = 3600.0
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {
-        "task": "webhooks.tasks.sweep",
-        "schedule": SWEEP_INTERVAL_S,
-        "options": {"expires": 10},
-    },
-    "send-notices": {
-        "task": "webhooks.tasks.send_notices",
-        "schedule": timedelta(seconds=30),
-        "options": {"expires": 30},
-    },
-    "count": {
-        "task": "webhooks.tasks.count",
-        "schedule": timedelta(seconds=15),
-        "options": {"expires": 15},
-    },
-    "check": {
-        "task": "webhooks.tasks.check",
-        "schedule": timedelta(hours=1),
-        "options": {"expires": 600},
-    },
-    "warn-of-certificates": {
-        "task": "webhooks.tasks.warn_of_certificates",
-        "schedule": timedelta(hours=1),
-        "options": {"expires": 600},
-    },
-    "prune": {
-        "task": "webhooks.tasks.prune",
-        "schedule": timedelta(hours=1),
-        "options": {"expires": 600},
-    },
-    "prune-sign-ins": {
-        "task": "metaaccess.tasks.prune",
-        "schedule": timedelta(hours=1),
-        "options": {"expires": 600},
-    },
-    "prune-api": {
-        "task": "api.tasks.prune",
-        "schedule": timedelta(hours=1),
-        "options": {"expires": 600},
-    },
+    "sweep": _every(SWEEP_INTERVAL_S, "webhooks.tasks.sweep", broker.SWEEP),
+    "send-notices": _every(30.0, "webhooks.tasks.send_notices"),
+    "count": _every(15.0, "webhooks.tasks.count"),
+    "check": _every(_hourly, "webhooks.tasks.check"),
+    "warn-of-certificates": _every(_hourly, "webhooks.tasks.warn_of_certificates"),
+    "prune": _every(_hourly, "webhooks.tasks.prune"),
+    "prune-sign-ins": _every(_hourly, "metaaccess.tasks.prune"),
+    "prune-api": _every(_hourly, "api.tasks.prune"),
 }
 
 # --- Webhooks -------------------------------------------------------------------------------
 
-WEBHOOK_KEYS: list[str] = [key for key in _keys["WEBHOOK_KEYS"].split(",") if key]
+WEBHOOK_KEYS: list[str] = _keys["WEBHOOK_KEYS"].split(",")
 WEBHOOK_RETRY_COUNTDOWNS = environment.read_countdowns("WEBHOOK_RETRY_COUNTDOWNS", "4,60")
 WEBHOOK_DISABLE_AFTER = read_whole(
     "WEBHOOK_DISABLE_AFTER", 100, "how many failed pushes in a row disable a webhook"
@@ -249,7 +227,7 @@ WEBHOOK_TIMEOUT_S = read_positive(
 WEBHOOK_REQUIRE_HTTPS = read(env.bool, "WEBHOOK_REQUIRE_HTTPS", True, "true or false")
 WEBHOOK_ALLOWED_NETWORKS = environment.read_networks("WEBHOOK_ALLOWED_NETWORKS")
 WEBHOOK_ALLOWED_PORTS: frozenset[int] | None = None
-WEBHOOK_CA_FILE = env.str("WEBHOOK_CA_FILE", "")
+WEBHOOK_CA_CERTIFICATES = environment.read_certificates("WEBHOOK_CA_FILE")
 # A platform outage (docs/adr/0025): this many receivers become unreachable within this many
 # seconds, and they are at least this percentage of the receivers that are heard of meanwhile.
 WEBHOOK_OUTAGE_RECEIVERS = read_whole(
@@ -326,6 +304,13 @@ WHITENOISE_USE_FINDERS = True  # no collectstatic step between a clone and a wor
 SESSION_COOKIE_AGE = 12 * 3600  # from the sign-in on, however busy
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# How many proxies add to X-Forwarded-For; None: not said. See metaaccess/client_address.py.
+TRUSTED_PROXIES = (
+    read_whole("TRUSTED_PROXIES", 1, "how many proxies add to X-Forwarded-For, 0 for none",
+               least=0, most=100)
+    if environment.given("TRUSTED_PROXIES") is not None
+    else None
+)  # fmt: skip
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 if PUBLIC_URL.startswith("https://"):  # then a proxy ends TLS, and sets this header itself
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -386,17 +371,11 @@ UNFOLD = {
     "SIDEBAR": {"navigation": "console.navigation.sections"},
     "TABS": "console.navigation.tabs",
 }
-_mail_server = "a mail server such as smtp://user:password@host:25"
-try:
-    _email = env.dj_email_url("EMAIL_URL", "console://" if DEBUG else "smtp://localhost:25")
-except (EnvError, KeyError, ValueError):
-    environment.stop("EMAIL_URL", "has a wrong value", _mail_server)
-if not _email.get("EMAIL_BACKEND"):
-    environment.stop("EMAIL_URL", "has a wrong value", _mail_server)
-globals().update(_email)
 # Seconds for each step: a silent mail server must not keep a worker's slot.
-EMAIL_TIMEOUT = _email["EMAIL_TIMEOUT"] or 10
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "MetaAccess <no-reply@localhost>")
+globals().update(
+    addresses.read_mail("EMAIL_URL", "console://" if DEBUG else "smtp://localhost:25", timeout_s=10)
+)
+DEFAULT_FROM_EMAIL = addresses.read_sender("DEFAULT_FROM_EMAIL", "MetaAccess <no-reply@localhost>")
 
 LOGGING = {
     "version": 1,
@@ -406,5 +385,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {name: {"level": "INFO"} for name in ("metaaccess", "eventlog", "webhooks")}
     # It would tell each failure twice, with its address; the Admin log has them.
-    | {"axes": {"level": "ERROR"}},
+    | {"axes": {"level": "ERROR"}}
+    # Of each connection that it cannot make; the watch (metaaccess/postgresql) tells it once.
+    | {"psycopg.pool": {"level": "ERROR"}},
 }

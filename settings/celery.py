@@ -9,6 +9,9 @@ from celery.signals import worker_init
 from gevent import get_hub
 from gevent.monkey import is_module_patched
 
+from metaaccess import database
+from settings import watchdog
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
 
 # gevent looks names up in threads: as many as there may be silent name servers at a time.
@@ -17,8 +20,14 @@ LOOKUP_THREADS = 500
 app = Celery("metaaccess")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+watchdog.install(app)
 # "Current" is per thread in Celery; the web's threads publish too.
 app.set_default()
+
+
+@worker_init.connect
+def limit_database(**kwargs: Any) -> None:
+    database.limit(database.WORKER)
 
 
 @worker_init.connect

@@ -9,14 +9,66 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from environs import Env, EnvError
 
 T = TypeVar("T")
-env = Env()
+FILE_SUFFIX = "_FILE"
+_MAX_FILE_BYTES = 64 * 1024
+# A token of 32 random characters has at least 128 bits, whatever their alphabet.
+SHORTEST_KEY = 32
 
 
 def stop(name: str, problem: str, takes: str) -> NoReturn:
     sys.exit(f"{name} {problem}: it takes {takes}.")
+
+
+def stop_at_value(name: str, takes: str, secret: bool = False) -> NoReturn:
+    """Repeats the value only where it cannot be a secret: never the content of a file."""
+    shown = not secret and name in os.environ
+    stop(name, f"is {os.environ[name]!r}" if shown else "has a wrong value", takes)
+
+
+def given(name: str) -> str | None:
+    """The variable's value, or the content of the file that NAME_FILE names, without the
+    whitespace around it. None: neither is set."""
+    value = os.environ.get(name)
+    path = os.environ.get(name + FILE_SUFFIX)
+    if not path:
+        return value if value is None else value.strip()
+    if value:
+        stop(name + FILE_SUFFIX, f"is set beside {name}", f"the place of {name}: unset one of them")
+    return _content(name + FILE_SUFFIX, path)
+
+
+def _content(name: str, path: str) -> str:
+    takes = "the path of a readable text file with one line"
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_MAX_FILE_BYTES + 1)
+        text = content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        stop(name, f"names {path!r}, which is not UTF-8 text", takes)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a path"
+        stop(name, f"names {path!r}, which cannot be read ({reason})", takes)
+    if not text:
+        stop(name, f"names {path!r}, which is empty", takes)
+    if len(content) > _MAX_FILE_BYTES or len(text.splitlines()) > 1:
+        stop(name, f"names {path!r}, which has more than one line", takes)
+    return text
+
+
+class _Environment(Env):
+    """Takes each value from `given`, so that each may be in a file."""
+
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        value = given(env_key)
+        return default if value is None else value
+
+
+env = _Environment()
 
 
 def read(parse: Callable[..., T], name: str, default: Any, takes: str, secret: bool = False) -> T:
@@ -24,21 +76,20 @@ def read(parse: Callable[..., T], name: str, default: Any, takes: str, secret: b
     try:
         return parse(name, default)
     except (EnvError, ValueError, TypeError):
-        shown = "has a wrong value" if secret else f"is {os.environ.get(name, '')!r}"
-        stop(name, shown, takes)
+        stop_at_value(name, takes, secret)
 
 
 def read_positive(name: str, default: float, takes: str, most: float = 1e9) -> float:
     value = read(env.float, name, default, takes)
     if not 0 < value <= most:
-        stop(name, f"is {os.environ[name]!r}", takes)
+        stop_at_value(name, takes)
     return value
 
 
 def read_whole(name: str, default: int, takes: str, least: int = 1, most: int = 10**9 - 1) -> int:
     value = read(env.int, name, default, takes)
     if not least <= value <= most:
-        stop(name, f"is {os.environ[name]!r}", takes)
+        stop_at_value(name, takes)
     return value
 
 
@@ -48,9 +99,9 @@ def read_countdowns(name: str, default: str) -> tuple[float, ...]:
     try:
         countdowns = tuple(float(part) for part in env.str(name, default).split(","))
     except ValueError:
-        stop(name, f"is {os.environ[name]!r}", takes)
+        stop_at_value(name, takes)
     if not all(0 <= seconds < 86_400 for seconds in countdowns):
-        stop(name, f"is {os.environ[name]!r}", takes + ", each less than a day")
+        stop_at_value(name, takes + ", each less than a day")
     return countdowns
 
 
@@ -58,11 +109,12 @@ def read_networks(name: str) -> list[IPv4Network | IPv6Network]:
     try:
         return [ip_network(part.strip()) for part in env.str(name, "").split(",") if part.strip()]
     except ValueError:
-        stop(name, f"is {os.environ[name]!r}", "networks such as 10.1.0.0/16,fd12::/32")
+        stop_at_value(name, "networks such as 10.1.0.0/16,fd12::/32")
 
 
 def read_url(name: str, default: str | None, takes: str) -> str:
-    value = os.environ.get(name) or default
+    """A URL that may hold a password, so it is never repeated. Empty counts as unset."""
+    value = given(name) or default
     if value is None:
         stop(name, "is not set", takes)
     if "://" not in value:
@@ -70,23 +122,58 @@ def read_url(name: str, default: str | None, takes: str) -> str:
     return value
 
 
+def read_certificates(name: str) -> str:
+    """The certificates of a PEM file, and nothing else of it; '' where the variable is not set.
+
+    Read at the start, so that a file that is wrong or goes away later fails no push.
+    """
+    path = env.str(name, "")
+    if not path:
+        return ""
+    takes = "a file of certificates in PEM format, which are trusted beside the public authorities"
+    if Path(path).exists() and not Path(path).is_file():
+        stop(name, f"is {path!r}, which is not a file", takes)
+    try:
+        certificates = x509.load_pem_x509_certificates(Path(path).read_bytes())
+        return "".join(one.public_bytes(Encoding.PEM).decode() for one in certificates)
+    except OSError as problem:
+        stop(name, f"is {path!r}, which cannot be read ({problem.strerror})", takes)
+    except ValueError:
+        stop(name, f"is {path!r}, which holds no certificate, or a broken one", takes)
+
+
 def read_keys(var_dir: Path, development: bool) -> dict[str, str]:
     """SECRET_KEY and WEBHOOK_KEYS: from the environment, else from the file that development keeps.
 
-    The file is made once, readable by its owner alone, and only where DEBUG is on.
+    The file is made once, readable by its owner alone, and only where DEBUG is on. Otherwise both
+    are required, and what seals from now on is long: SECRET_KEY and the first of WEBHOOK_KEYS.
     """
     names = ("SECRET_KEY", "WEBHOOK_KEYS")
-    given = {name: os.environ[name] for name in names if os.environ.get(name)}
-    if len(given) == len(names):
-        return given
-    path = var_dir / "keys.json"
-    if not path.exists():
-        if not development:
-            missing = next(name for name in names if name not in given)
+    keys = {name: value for name in names if (value := given(name))}
+    if len(keys) < len(names):
+        if not development and not (var_dir / "keys.json").exists():
+            missing = next(name for name in names if name not in keys)
             stop(missing, "is not set", "a long random text, and is required when DEBUG is off")
+        keys = _kept_keys(var_dir / "keys.json") | keys
+    webhook_keys = [key for part in keys["WEBHOOK_KEYS"].split(",") if (key := part.strip())]
+    if not webhook_keys:
+        stop("WEBHOOK_KEYS", "names no key", "long random texts separated by commas, newest first")
+    if not development:
+        _check_length("SECRET_KEY", keys["SECRET_KEY"], "a random text")
+        _check_length("WEBHOOK_KEYS", webhook_keys[0], "keys, newest first, the first one random")
+    return keys | {"WEBHOOK_KEYS": ",".join(webhook_keys)}
+
+
+def _check_length(name: str, key: str, takes: str) -> None:
+    if len(key) < SHORTEST_KEY:
+        stop(name, "is too short", f"{takes} and at least {SHORTEST_KEY} characters long")
+
+
+def _kept_keys(path: Path) -> dict[str, str]:
+    if not path.exists():
         make_keys(path)
     kept: dict[str, str] = json.loads(path.read_text())
-    return kept | given
+    return kept
 
 
 def make_keys(path: Path) -> None:

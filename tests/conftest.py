@@ -1,6 +1,7 @@
 """What all tests start from: one enterprise account, and the people who are always the same."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -47,7 +48,15 @@ def operator(db: None) -> User:
 
 @pytest.fixture
 def device(account: Account) -> Device:
-    return Device.objects.create(account=account, device_id="6WXJURV8QAM0I7KC", name="laptop")
+    """Installed in 2020, before the contract's example: what is reported of it is not stale."""
+    device = Device.objects.create(account=account, device_id="6WXJURV8QAM0I7KC", name="laptop")
+    return installed_in_2020(device)
+
+
+def installed_in_2020(device: Device) -> Device:
+    Device.objects.filter(pk=device.pk).update(status_changed_at=datetime(2020, 1, 1, tzinfo=UTC))
+    device.refresh_from_db()
+    return device
 
 
 MakeWebhook = Callable[..., WebhookConfig]

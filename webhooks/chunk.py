@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from webhooks.models import Kind, State, WebhookConfig
+from webhooks.models import WebhookConfig
+from webhooks.states import Kind, State
 
 
 class Row(NamedTuple):
@@ -52,6 +53,8 @@ class Chunk:
     claimed_at: datetime
     lease_until: datetime
     lanes: list[list[Push]] = field(default_factory=list)
+    # Whether it took all that the webhook may have under way: more may be waiting.
+    is_full: bool = False
 
     @property
     def pushes(self) -> list[Push]:
@@ -74,11 +77,14 @@ class Settlement(NamedTuple):
         )
 
 
-def whole_pushes(rows: Sequence[Row], cut: bool) -> list[Push]:
-    """Groups rows that were claimed before by their push, the oldest event first. Where the
-    query's limit `cut` the rows, the last group is left for the next claim: it may not be whole."""
-    groups = [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.push_id)]
-    pushes = [_push_of(group) for group in (groups[:-1] if cut else groups)]
+def whole_pushes(rows: Iterable[Row]) -> list[Push]:
+    """Groups rows that were claimed before by their push; the push with the oldest event first.
+    `rows` are sorted by push."""
+    groups = itertools.groupby(rows, key=lambda row: row.push_id)
+    return by_age(_push_of(list(group)) for _, group in groups)
+
+
+def by_age(pushes: Iterable[Push]) -> list[Push]:
     return sorted(pushes, key=lambda push: push.rows[0].id)
 
 
@@ -86,10 +92,16 @@ def _push_of(rows: list[Row]) -> Push:
     return Push(rows[0].push_id or uuid4(), rows)
 
 
-def lanes_of_devices(pushes: Iterable[Push]) -> list[list[Push]]:
-    lanes: dict[str, list[Push]] = {}
-    for push in pushes:
-        lanes.setdefault(push.rows[0].device_id, []).append(push)
+def connected_lanes(pushes: Iterable[Push]) -> list[list[Push]]:
+    """Lays pushes that share a device, directly or through others, in one lane, in their order."""
+    lanes: dict[int, list[Push]] = {}
+    lane_of: dict[str, int] = {}
+    for number, push in enumerate(pushes):
+        devices = {row.device_id for row in push.rows}
+        joined = {lane_of[device] for device in devices if device in lane_of}
+        lane = [earlier for old in sorted(joined) for earlier in lanes.pop(old)]
+        lanes[number] = by_age([*lane, push])
+        lane_of |= {row.device_id: number for each in lanes[number] for row in each.rows}
     return list(lanes.values())
 
 
@@ -97,28 +109,35 @@ def new_lanes(rows: Sequence[Row], size: int) -> list[list[Push]]:
     """Cuts new rows into pushes of up to `size` events, in lanes.
 
     A lane is filled with whole devices until it holds a push's worth, so that a device's events
-    stay in one lane; within it the old order holds. Tests go alone.
+    stay in one lane; within it the old order holds.
     """
-    devices: dict[UUID | str, list[Row]] = {}
+    devices: dict[str, list[Row]] = {}
     for row in rows:
-        # Only a test has its push ID from the beginning: somebody waits for that very push.
-        devices.setdefault(row.push_id or row.device_id, []).append(row)
+        devices.setdefault(row.device_id, []).append(row)
     lanes: list[list[Row]] = []
     for events in devices.values():
-        if lanes and len(lanes[-1]) < size and events[0].kind == lanes[-1][0].kind != Kind.TEST:
+        if lanes and len(lanes[-1]) < size and events[0].kind == lanes[-1][0].kind:
             lanes[-1].extend(events)
         else:
             lanes.append(events)
     place = {row.id: number for number, row in enumerate(rows)}
     for lane in lanes:
         lane.sort(key=lambda row: place[row.id])
-    return [_cut(lane, size) for lane in lanes]
+    return [cut(lane, size) for lane in lanes]
 
 
-def _cut(lane: Sequence[Row], size: int) -> list[Push]:
-    """Events that are sent again go apart from new ones: the log tells which a push was."""
+def cut(rows: Sequence[Row], size: int) -> list[Push]:
+    """Pushes of up to `size` events, in the order of the rows. Replayed events go apart from new
+    ones: the log tells which a push was."""
     pushes: list[Push] = []
-    for _, group in itertools.groupby(lane, key=lambda row: row.kind):
-        rows = list(group)
-        pushes += [_push_of(rows[start : start + size]) for start in range(0, len(rows), size)]
+    for _, group in itertools.groupby(rows, key=lambda row: row.kind):
+        run = list(group)
+        pushes += [_push_of(run[start : start + size]) for start in range(0, len(run), size)]
     return pushes
+
+
+def oldest(lanes: Sequence[Sequence[Push]], budget: int) -> list[list[Push]]:
+    """The `budget` oldest pushes, still in their lanes; of a lane, its first ones."""
+    kept = {id(push) for push in by_age(itertools.chain.from_iterable(lanes))[:budget]}
+    cut_lanes = ([push for push in lane if id(push) in kept] for lane in lanes)
+    return [lane for lane in cut_lanes if lane]

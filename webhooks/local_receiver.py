@@ -10,17 +10,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 FAIL_FIRST_STATUS = 503
+WITHOUT_BODY = {204, 304}
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request. `time` in Unix seconds, on this machine's clock; `status` is our answer."""
+    """One request. `time` in Unix seconds, on this machine's clock; `status` is our answer, and
+    `reason` why it is no success ("" if it is one)."""
 
     time: float
     path: str
     headers: dict[str, str]
     body: bytes
     status: int
+    reason: str = ""
 
     @property
     def push_id(self) -> str:
@@ -48,15 +51,19 @@ class Behaviour:
     received: list[Received] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, headers: dict[str, str]) -> int:
-        given = headers.get("Authorization", "").encode()
-        if self.api_key is not None and not compare_digest(given, self.api_key.encode()):
-            return 401
+    def answer(self, headers: dict[str, str]) -> tuple[int, str]:
+        """The status to answer, and why it is no success ("" if it is one)."""
+        given = headers.get("Authorization")
+        if self.api_key is not None:
+            if given is None:
+                return 401, "no Authorization"
+            if not compare_digest(given.encode(), self.api_key.encode()):
+                return 401, "wrong Authorization"
         with self.lock:
             if self.fail_first > 0:
                 self.fail_first -= 1
-                return FAIL_FIRST_STATUS
-        return self.status
+                return FAIL_FIRST_STATUS, "told to fail the first requests"
+        return self.status, "" if self.status < 300 else f"told to answer {self.status}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -69,16 +76,16 @@ class Handler(BaseHTTPRequestHandler):
         headers = dict(self.headers.items())
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         behaviour = self.server.behaviour
-        status = behaviour.answer(headers)
-        received = Received(arrived, self.path, headers, body, status)
+        status, reason = behaviour.answer(headers)
+        received = Received(arrived, self.path, headers, body, status, reason)
         with behaviour.lock:
             behaviour.received.append(received)
             if behaviour.on_received is not None:
                 behaviour.on_received(received)
         time.sleep(behaviour.delay_s)
-        text = b"" if status == 204 else b'{"received": true}' if status < 300 else b"told to fail"
+        text = b"" if status in WITHOUT_BODY else reason.encode() or b'{"received": true}'
         self.send_response(status)
-        if status != 204:
+        if status not in WITHOUT_BODY:
             self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)

@@ -14,8 +14,11 @@ from django.db import models, transaction
 from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce, Now
 
-from metaaccess.models import Account, Plan, Status
-from webhooks import secrets
+from metaaccess.models import Account, Status
+from webhooks import secrets, states
+from webhooks.states import OPEN as OPEN  # noqa: PLC0414
+from webhooks.states import Kind as Kind  # noqa: PLC0414
+from webhooks.states import State as State  # noqa: PLC0414
 from webhooks.validators import validate_api_key, validate_callback_url, validate_signing_secret
 
 # Written by webhooks/health.py and webhooks/recovery.py alone, under a lock of the row.
@@ -60,18 +63,23 @@ class WebhookQuerySet(models.QuerySet["WebhookConfig"]):
     def with_held_events(self) -> "WebhookQuerySet":
         """Annotates `held_events`: how many events wait for a webhook that is not active."""
         held = (
-            Delivery.objects.filter(
-                ~Q(webhook__disabled_at=None, webhook__account__plan=Plan.ENTERPRISE),
-                webhook=models.OuterRef("pk"),
-                state__in=(State.PENDING, State.RETRYING),
-                kind__in=(Kind.EVENT, Kind.REPLAY),
-            )
+            Delivery.objects.filter(states.held(), webhook=models.OuterRef("pk"))
             .order_by()
             .values("webhook")
             .annotate(count=models.Count("pk"))
             .values("count")
         )
         return self.annotate(held_events=Coalesce(models.Subquery(held), 0))
+
+
+_AllWebhooks = models.Manager.from_queryset(WebhookQuerySet)
+
+
+class WebhookManager(_AllWebhooks["WebhookConfig"]):
+    """Webhooks that are not deleted. Rows that were are found by `_base_manager` alone."""
+
+    def get_queryset(self) -> WebhookQuerySet:
+        return WebhookQuerySet(self.model, using=self._db).filter(states.exists())
 
 
 class WebhookConfig(models.Model):
@@ -161,11 +169,16 @@ class WebhookConfig(models.Model):
         null=True, blank=True, editable=False, help_text="When it was disabled; none: enabled."
     )
     disabled_reason = models.TextField(blank=True, editable=False, help_text="Why.")
+    deleted_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="When it was deleted. It is gone for everybody, and its rows are being removed.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     # What webhook_check may expect: from then on the events were these.
     subscribed_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    objects = WebhookQuerySet.as_manager()
+    objects = WebhookManager()
 
     class Meta:
         verbose_name = "webhook"
@@ -261,8 +274,8 @@ class WebhookConfig(models.Model):
 
     @property
     def active(self) -> bool:
-        """Whether its events are pushed: it is enabled, and its account is on the plan."""
-        return self.enabled and self.account.has_webhooks
+        """Whether its events are pushed: `states.active` for a row that was read."""
+        return self.deleted_at is None and self.enabled and self.account.has_webhooks
 
     @property
     def state_name(self) -> str:
@@ -346,25 +359,10 @@ class WebhookConfig(models.Model):
             raise ValidationError(errors)
 
 
-class State(models.IntegerChoices):
-    """Where a delivery is. The first three are still to do; `held` is what waits for a webhook
-    that is not active, and is nowhere stored, so that it cannot disagree."""
-
-    PENDING = 0, "pending"
-    SENDING = 1, "sending"
-    RETRYING = 2, "retrying"
-    DELIVERED = 3, "delivered"
-    FAILED = 4, "failed"
-    DISCARDED = 5, "discarded"
-
-
-OPEN = (State.PENDING, State.SENDING, State.RETRYING)
-
-
-class Kind(models.IntegerChoices):
-    EVENT = 0, "event"
-    TEST = 1, "test"
-    REPLAY = 2, "replay"
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def events(self) -> "DeliveryQuerySet":
+        """Without tests, and without what a deleted webhook left."""
+        return self.filter(states.exists("webhook__")).exclude(kind=Kind.TEST)
 
 
 class Delivery(models.Model):
@@ -401,7 +399,9 @@ class Delivery(models.Model):
         choices=State, default=State.PENDING, help_text="Where the delivery is."
     )
     push_id = models.UUIDField(
-        null=True, help_text="Given at the first claim, kept on retries: the Webhook-Id."
+        null=True,
+        help_text="The Webhook-Id: given at the first claim, kept on retries. A test, and a push "
+        "that is sent again whole, have theirs from the start.",
     )
     attempts = models.PositiveSmallIntegerField(
         default=0, help_text="Attempts whose outcome is known."
@@ -413,20 +413,28 @@ class Delivery(models.Model):
     )
     created_at = models.DateTimeField(db_default=Now(), help_text="When it was added.")
 
+    objects = DeliveryQuerySet.as_manager()
+
     class Meta:
         verbose_name_plural = "deliveries"
         indexes = (
-            # claims.claim and outbox.due_webhooks: what is to do for a webhook, in the order in
-            # which it is due. Rows that are done are not in it: its cost does not grow with them.
+            # claims.claim and sweep.due_webhooks: new events of a webhook, in the order in which
+            # they were added. By ID: times go back when another database server takes over.
+            models.Index(
+                fields=["webhook", "id"],
+                condition=Q(state=State.PENDING),
+                name="deliveries_not_begun",
+            ),
+            # The same of pushes that are under way or wait for a retry, by when they are due.
             models.Index(
                 fields=["webhook", "state", "due_at", "id"],
-                condition=Q(state__in=(0, 1, 2)),
-                name="deliveries_still_to_do",
+                condition=Q(state__in=states.BEGUN),
+                name="deliveries_begun",
             ),
-            # claims.claim and outbox.due_webhooks: tests, which go out of disabled webhooks too.
+            # claims.claim and sweep.due_webhooks: tests, which go out of disabled webhooks too.
             models.Index(
                 fields=["webhook"],
-                condition=Q(kind=1, state__in=(0, 1, 2)),
+                condition=Q(kind=Kind.TEST, state__in=OPEN),
                 name="tests_still_to_do",
             ),
             # A webhook's deliveries, newest first.
@@ -437,13 +445,6 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.device_id} {self.status} for webhook {self.webhook_id}"
-
-    @property
-    def state_name(self) -> str:
-        """The state in words; `held` where it waits for a webhook that is not active."""
-        if self.state in (State.PENDING, State.RETRYING) and not self.webhook.active:
-            return "held"
-        return State(self.state).label
 
 
 class Notice(models.Model):

@@ -1,7 +1,11 @@
-"""The queue in the database: all that writes a delivery's state, but for the claim.
+"""The queue in the database: events are added, settled, replayed and pruned.
 
-add → claim (claims.py) → settle. Time is the database's throughout. Nothing in the two files
-talks to Redis or to a receiver, and no transaction outlives a call.
+add → claim (claims.py) → settle; held.py discards. Time is the database's throughout. Nothing in
+the three files talks to Redis or to a receiver, and no transaction outlives a call.
+
+Locks, always in this order: the webhook's row, then deliveries. A settle has no lock of the webhook
+when it writes deliveries. So whoever holds the webhook's lock skips deliveries that are locked, and
+takes a push only whole: then a settle finds all rows of a push, or none.
 """
 
 from collections import Counter
@@ -15,27 +19,46 @@ from django.db import connection
 from metaaccess.models import Plan
 from metaaccess.signals import StatusChange
 from webhooks.chunk import Chunk, Push, Settlement
-from webhooks.models import Kind, State, WebhookConfig
+from webhooks.models import WebhookConfig
 from webhooks.payload import Event
+from webhooks.states import (
+    ACTIVE_SQL,
+    EVENT,
+    EXISTS_SQL,
+    OPEN_SQL,
+    PENDING,
+    REPLAY,
+    RETRYING,
+    SENDING,
+    TEST,
+    Kind,
+    State,
+)
 
 _PRUNE_ROWS = 10_000
 
 
 # --- Add ------------------------------------------------------------------------------------
 
+# Webhooks are locked once and by ID, after the devices: docs/adr/0023 has the order of all locks.
 # A webhook that is being deleted meanwhile is waited for, and then gets nothing.
-_ADD = """
-WITH added AS (INSERT INTO webhooks_delivery
+_ADD = f"""
+WITH changed AS (
+    SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::bigint[])
+        WITH ORDINALITY AS e(account_id, event_id, device_id, status, timestamp, place)),
+subscribed AS (
+    SELECT w.id, w.account_id, w.events, {ACTIVE_SQL} AS is_active FROM webhooks_webhookconfig w
+    JOIN metaaccess_account a ON a.id = w.account_id AND a.plan = %s
+    WHERE {EXISTS_SQL} AND w.account_id = ANY(%s) AND w.events && %s::varchar[]
+    ORDER BY w.id FOR KEY SHARE OF w),
+added AS (INSERT INTO webhooks_delivery
     (webhook_id, account_id, event_id, device_id, status, timestamp, kind, state, attempts)
 SELECT w.id, w.account_id, e.event_id, e.device_id, e.status, e.timestamp, %s, %s, 0
-FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::bigint[])
-    WITH ORDINALITY AS e(account_id, event_id, device_id, status, timestamp, place)
-JOIN webhooks_webhookconfig w ON w.account_id = e.account_id AND e.status = ANY(w.events)
-JOIN metaaccess_account a ON a.id = w.account_id AND a.plan = %s
-ORDER BY e.place, w.id FOR KEY SHARE OF w
+FROM changed e JOIN subscribed w ON w.account_id = e.account_id AND e.status = ANY(w.events)
+ORDER BY e.place, w.id
 RETURNING webhook_id)
-SELECT DISTINCT webhook_id FROM added JOIN webhooks_webhookconfig w ON w.id = webhook_id
-WHERE w.disabled_at IS NULL
+SELECT DISTINCT w.id FROM added JOIN subscribed w ON w.id = added.webhook_id
+WHERE w.is_active
 """
 
 
@@ -52,7 +75,13 @@ def add(changes: Sequence[StatusChange]) -> set[int]:
         [change.timestamp for change in changes],
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_ADD, [Kind.EVENT, State.PENDING, *columns, Plan.ENTERPRISE])
+        cursor.execute(
+            _ADD,
+            [
+                *columns, Plan.ENTERPRISE, list({change.account_id for change in changes}),
+                list({change.status for change in changes}), Kind.EVENT, State.PENDING,
+            ],
+        )  # fmt: skip
         return {webhook_id for (webhook_id,) in cursor}
 
 
@@ -117,22 +146,24 @@ def add_replay(webhook: WebhookConfig, events: Sequence[Event]) -> UUID:
     return push_id
 
 
-# What ended in a time and is to be sent again. What was sent again before and is on its way, or
-# arrived, is left out: so a command that is given twice does it once.
-_REPLAYABLE = """
+# Events that ended in a time range. One that was replayed before and is on its way, or arrived, is
+# left out: a command that is given twice does it once.
+_REPLAYABLE = f"""
 FROM webhooks_delivery d
-WHERE d.webhook_id = %(webhook)s AND d.kind = %(event)s AND d.state = ANY(%(states)s)
+WHERE d.webhook_id = %(webhook)s AND d.kind = {EVENT} AND d.state = ANY(%(states)s)
     AND d.created_at >= %(since)s AND d.created_at < %(until)s
     AND NOT EXISTS (SELECT 1 FROM webhooks_delivery r
-        WHERE r.webhook_id = %(webhook)s AND r.kind = %(replay)s AND r.event_id = d.event_id
-            AND r.created_at >= %(since)s AND r.state IN (0, 1, 2, 3))
+        WHERE r.webhook_id = %(webhook)s AND r.kind = {REPLAY} AND r.event_id = d.event_id
+            AND r.created_at >= %(since)s
+            AND (r.state IN {OPEN_SQL} OR r.state = {State.DELIVERED}))
 """
 _REPLAY = f"""
 INSERT INTO webhooks_delivery
     (webhook_id, account_id, event_id, device_id, status, timestamp, kind, state, attempts)
-SELECT d.webhook_id, d.account_id, d.event_id, d.device_id, d.status, d.timestamp, %(replay)s, 0, 0
+SELECT d.webhook_id, d.account_id, d.event_id, d.device_id, d.status, d.timestamp,
+    {REPLAY}, {PENDING}, 0
 {_REPLAYABLE} ORDER BY d.id LIMIT %(limit)s
-"""  # both parts are constants
+"""
 
 
 class Replay(NamedTuple):
@@ -148,7 +179,7 @@ class Replay(NamedTuple):
     def values(self) -> dict[str, Any]:
         return {
             "webhook": self.webhook_id, "since": self.since, "until": self.until,
-            "states": list(self.states), "event": Kind.EVENT, "replay": Kind.REPLAY,
+            "states": list(self.states),
         }  # fmt: skip
 
 
@@ -160,7 +191,13 @@ def count_replayable(replay: Replay) -> int:
 
 
 def add_replays(replay: Replay, limit: int) -> int:
-    """Adds them again, the oldest first, with their event IDs and timestamps; how many."""
+    """Adds them again, the oldest first, with their event IDs and timestamps; how many.
+
+    Runs in the caller's transaction, which locks the webhook: of two that replay the same time at
+    once, the second sees what the first has added. 0 where the webhook is gone.
+    """
+    if not lock(replay.webhook_id):
+        return 0
     with connection.cursor() as cursor:
         cursor.execute(_REPLAY, replay.values | {"limit": limit})
         return int(cursor.rowcount)
@@ -170,12 +207,12 @@ def add_replays(replay: Replay, limit: int) -> int:
 
 # A push that a platform outage spares has more attempts than the countdowns give it. The next one's
 # number has to fit its smallint, too.
-_SETTLE = """
+_SETTLE = f"""
 UPDATE webhooks_delivery d
 SET state = done.state, due_at = COALESCE(done.retry_at, d.due_at),
     attempts = LEAST(d.attempts + 1, 32766)
 FROM unnest(%s::bigint[], %s::smallint[], %s::timestamptz[]) AS done(id, state, retry_at)
-WHERE d.id = done.id AND d.webhook_id = %s AND d.state = 1 AND d.due_at = %s
+WHERE d.id = done.id AND d.webhook_id = %s AND d.state = {SENDING} AND d.due_at = %s
 RETURNING d.push_id
 """
 
@@ -201,13 +238,18 @@ def settle(chunk: Chunk, settlements: Sequence[Settlement]) -> set[UUID]:
     return {push_id for push_id, count in settled.items() if count == sizes[push_id]}
 
 
-_GIVE_BACK_NEW = """
-UPDATE webhooks_delivery SET state = 0, push_id = NULL, due_at = created_at
-WHERE id = ANY(%s) AND webhook_id = %s AND state = 1 AND due_at = %s
+_GIVE_BACK_NEW = f"""
+UPDATE webhooks_delivery SET state = {PENDING}, push_id = NULL, due_at = created_at
+WHERE id = ANY(%s) AND webhook_id = %s AND state = {SENDING} AND due_at = %s
 """
-_GIVE_BACK_SENT_BEFORE = """
-UPDATE webhooks_delivery SET state = 2, due_at = statement_timestamp()
-WHERE id = ANY(%s) AND webhook_id = %s AND state = 1 AND due_at = %s
+_GIVE_BACK_RETRY = f"""
+UPDATE webhooks_delivery SET state = {RETRYING}, due_at = statement_timestamp()
+WHERE id = ANY(%s) AND webhook_id = %s AND state = {SENDING} AND due_at = %s
+"""
+# Its first worker died. A claim takes it again as such: whole, and before newer events.
+_END_LEASE = f"""
+UPDATE webhooks_delivery SET due_at = statement_timestamp()
+WHERE id = ANY(%s) AND webhook_id = %s AND state = {SENDING} AND due_at = %s
 """
 
 
@@ -216,38 +258,64 @@ def give_back(chunk: Chunk, pushes: Iterable[Push]) -> None:
     before keeps its push ID, so that the receiver can see a repeat. Runs in the caller's
     transaction."""
     rows = [row for push in pushes for row in push.rows]
-    new = [row.id for row in rows if row.push_id is None]
-    sent_before = [row.id for row in rows if row.push_id is not None]
-    if not rows:
-        return
+    given_back = {
+        _GIVE_BACK_NEW: [row.id for row in rows if row.push_id is None],
+        _GIVE_BACK_RETRY: [row.id for row in rows if row.push_id and row.attempts],
+        _END_LEASE: [row.id for row in rows if row.push_id and not row.attempts],
+    }
     with connection.cursor() as cursor:
-        if new:
-            cursor.execute(_GIVE_BACK_NEW, [new, chunk.webhook.pk, chunk.lease_until])
-        if sent_before:
-            cursor.execute(
-                _GIVE_BACK_SENT_BEFORE, [sent_before, chunk.webhook.pk, chunk.lease_until]
-            )
+        for statement, ids in given_back.items():
+            if ids:
+                cursor.execute(statement, [ids, chunk.webhook.pk, chunk.lease_until])
+
+
+def transaction_id() -> str:
+    """Of the transaction that is open: `was_committed` knows it afterwards."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_xact_id()::text")
+        return str(cursor.fetchone()[0])
+
+
+def was_committed(transaction_id: str) -> bool:
+    """Whether a transaction took effect whose COMMIT got no answer. False also where a database
+    that took over has not heard of it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT CASE WHEN %(id)s::xid8 < pg_snapshot_xmax(pg_current_snapshot())"
+            " THEN pg_xact_status(%(id)s::xid8) END",
+            {"id": transaction_id},
+        )
+        return bool(cursor.fetchone()[0] == "committed")
+
+
+def lock(webhook_id: int) -> bool:
+    """Locks a webhook for the caller's transaction; False where it is gone. What is then read is
+    what whoever had the lock before has written."""
+    rows = WebhookConfig.objects.select_for_update(no_key=True).filter(pk=webhook_id)
+    return rows.values_list("pk", flat=True).first() is not None
 
 
 # --- The sweep, and the end of things -------------------------------------------------------
 
 # A worker that has a webhook takes what else is due when it is done: nobody else need come.
-_DUE_WEBHOOKS = """
+_DUE_WEBHOOKS = f"""
 SELECT w.id FROM webhooks_webhookconfig w JOIN metaaccess_account a ON a.id = w.account_id
-WHERE w.disabled_at IS NULL AND a.plan = %s
+WHERE {ACTIVE_SQL}
 AND (w.unreachable_since IS NULL
     OR NOT EXISTS (SELECT 1 FROM webhooks_outage WHERE ended_at IS NULL)) AND (
     EXISTS (SELECT 1 FROM webhooks_delivery d
-            WHERE d.webhook_id = w.id AND d.state = 1 AND d.due_at <= statement_timestamp())
+            WHERE d.webhook_id = w.id AND d.state = {SENDING} AND d.due_at <= statement_timestamp())
     OR NOT EXISTS (SELECT 1 FROM webhooks_delivery d
-            WHERE d.webhook_id = w.id AND d.state = 1 AND d.due_at > statement_timestamp())
-        AND ((SELECT d.due_at FROM webhooks_delivery d WHERE d.webhook_id = w.id AND d.state = 0
-              ORDER BY d.due_at LIMIT 1) < statement_timestamp() - make_interval(secs => %s)
-            OR EXISTS (SELECT 1 FROM webhooks_delivery d
-                WHERE d.webhook_id = w.id AND d.state = 2 AND d.due_at <= statement_timestamp())))
+            WHERE d.webhook_id = w.id AND d.state = {SENDING} AND d.due_at > statement_timestamp())
+        AND ((SELECT d.due_at FROM webhooks_delivery d
+              WHERE d.webhook_id = w.id AND d.state = {PENDING}
+              ORDER BY d.id LIMIT 1) < statement_timestamp() - make_interval(secs => %s)
+            OR EXISTS (SELECT 1 FROM webhooks_delivery d WHERE d.webhook_id = w.id
+                AND d.state = {RETRYING} AND d.due_at <= statement_timestamp())))
 UNION
-SELECT d.webhook_id FROM webhooks_delivery d
-WHERE d.kind = 1 AND d.state IN (0, 1, 2) AND d.due_at <= statement_timestamp()
+SELECT d.webhook_id FROM webhooks_delivery d JOIN webhooks_webhookconfig w ON w.id = d.webhook_id
+WHERE {EXISTS_SQL} AND d.kind = {TEST} AND d.state IN {OPEN_SQL}
+    AND d.due_at <= statement_timestamp()
 """
 
 
@@ -256,63 +324,22 @@ def due_webhooks(unwoken_s: float) -> list[int]:
     an event that has waited for `unwoken_s` seconds, so that its wake-up must have been lost.
     What waits because of a platform outage is left out."""
     with connection.cursor() as cursor:
-        cursor.execute(_DUE_WEBHOOKS, [Plan.ENTERPRISE, unwoken_s])
+        cursor.execute(_DUE_WEBHOOKS, [unwoken_s])
         return [webhook_id for (webhook_id,) in cursor]
+
+
+_RETRY_NOW = f"""
+UPDATE webhooks_delivery SET due_at = statement_timestamp() WHERE id IN (
+    SELECT id FROM webhooks_delivery WHERE webhook_id = ANY(%s) AND state = {RETRYING}
+        AND due_at > statement_timestamp() ORDER BY id FOR UPDATE)
+"""
 
 
 def retry_now(webhook_ids: Sequence[int]) -> None:
     """Makes the retries of these webhooks due at once."""
-    if not webhook_ids:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE webhooks_delivery SET due_at = statement_timestamp()"
-            " WHERE webhook_id = ANY(%s) AND state = 2 AND due_at > statement_timestamp()",
-            [list(webhook_ids)],
-        )
-
-
-_DISCARD_WAITING = """
-UPDATE webhooks_delivery SET state = %(discarded)s WHERE id IN (
-    SELECT id FROM (
-        SELECT id, row_number() OVER (PARTITION BY device_id ORDER BY timestamp DESC, id DESC) AS n
-        FROM webhooks_delivery
-        WHERE webhook_id = %(webhook)s AND state IN (0, 2) AND kind <> %(test)s) AS waiting
-    WHERE n > %(kept)s)
-"""
-# What is left of a push that lost events is another push: a receiver may know the first.
-_BEGIN_ANEW = """
-UPDATE webhooks_delivery SET state = 0, push_id = NULL, attempts = 0, due_at = created_at
-WHERE webhook_id = %s AND state = 2 AND kind <> %s
-"""
-
-
-def discard_waiting(webhook_id: int, but_latest: bool) -> int:
-    """Discards what waits for a webhook, or all but each device's latest event; how many."""
-    values = {
-        "discarded": State.DISCARDED, "webhook": webhook_id, "test": Kind.TEST,
-        "kept": int(but_latest),
-    }  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(_DISCARD_WAITING, values)
-        discarded = int(cursor.rowcount)
-        cursor.execute(_BEGIN_ANEW, [webhook_id, Kind.TEST])
-    return discarded
-
-
-_DISCARD_HELD = """
-UPDATE webhooks_delivery d SET state = %s
-FROM webhooks_webhookconfig w JOIN metaaccess_account a ON a.id = w.account_id
-WHERE w.id = d.webhook_id AND d.state IN (0, 2) AND (w.disabled_at IS NOT NULL OR a.plan <> %s)
-    AND d.created_at < statement_timestamp() - make_interval(days => %s)
-"""
-
-
-def discard_held(days: int) -> int:
-    """Discards what has been held for longer than `days`; how many."""
-    with connection.cursor() as cursor:
-        cursor.execute(_DISCARD_HELD, [State.DISCARDED, Plan.ENTERPRISE, days])
-        return int(cursor.rowcount)
+    if webhook_ids:
+        with connection.cursor() as cursor:
+            cursor.execute(_RETRY_NOW, [list(webhook_ids)])
 
 
 def prune(days: int) -> int:
@@ -322,7 +349,7 @@ def prune(days: int) -> int:
         with connection.cursor() as cursor:
             cursor.execute(
                 "DELETE FROM webhooks_delivery WHERE id IN (SELECT id FROM webhooks_delivery"
-                " WHERE state > 2"
+                f" WHERE NOT state IN {OPEN_SQL}"
                 " AND created_at < statement_timestamp() - make_interval(days => %s) LIMIT %s)",
                 [days, _PRUNE_ROWS],
             )

@@ -8,15 +8,16 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import quote, quote_plus
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import Error, connection, transaction
 
 from eventlog import record, tally
 from eventlog.models import Ending, Outcome, WebhookLog
+from metaaccess.database import is_away
 from webhooks import (
     certificates,
     claims,
@@ -30,20 +31,19 @@ from webhooks import (
 )
 from webhooks.chunk import Chunk, Push, Settlement
 from webhooks.health import Ended
-from webhooks.models import State
+from webhooks.states import State
 
 logger = logging.getLogger(__name__)
 
-# Requests under way at once for one chunk, so to one receiver.
-IN_FLIGHT = 16
 # Outcomes are written together, but none waits longer than this for company.
 SETTLE_ROWS = 500
 SETTLE_AFTER_S = 0.2
 SETTLE_AGAIN_S = 0.5
+SETTLE_FOR_S = 120.0
 HIDDEN_KEY = "[API key]"
 # A shorter one stands in other words too, and would be given away by what is missing.
 SHORTEST_HIDDEN_KEY = 4
-_CUT = "\x00"  # no answer that was read has one
+_CUT = "\x00"  # no body of a result has one
 ENDINGS = {
     State.DELIVERED: Ending.DELIVERED,
     State.RETRYING: Ending.RETRYING,
@@ -63,7 +63,10 @@ class Attempt:
 
 
 class Sender:
-    """Sends the pushes of a chunk, several lanes at a time, and hands out the attempts."""
+    """Sends the pushes of a chunk, all lanes at a time, and hands out the attempts.
+
+    What was claimed is under way: claims.py bounds how much that is.
+    """
 
     def __init__(self, chunk: Chunk) -> None:
         self.chunk = chunk
@@ -76,8 +79,6 @@ class Sender:
         self._written_keys = ways_to_write(self.headers["Authorization"])
         # The clock of the pipeline is the database's: the claim's time plus what has passed since.
         self._zero = time.monotonic()
-        self._lanes = iter(chunk.lanes)
-        self._lock = threading.Lock()
         self._abandoned = False
         self._done: queue.SimpleQueue[Attempt | Push | BaseException] = queue.SimpleQueue()
 
@@ -86,8 +87,8 @@ class Sender:
 
     def attempts(self) -> Iterator[list[Attempt | Push]]:
         """Batches of what was done: an Attempt, or a Push that was not begun in time."""
-        for _ in range(min(IN_FLIGHT, len(self.chunk.lanes))):
-            threading.Thread(target=self._work, daemon=True).start()
+        for lane in self.chunk.lanes:
+            threading.Thread(target=self._work, args=[lane], daemon=True).start()
         left = len(self.chunk.pushes)
         try:
             while left:
@@ -112,18 +113,16 @@ class Sender:
             until = until or time.monotonic() + SETTLE_AFTER_S
         return batch
 
-    def _work(self) -> None:
+    def _work(self, lane: list[Push]) -> None:
+        stuck = False  # a device's later events do not overtake one that we could not send
         try:
-            while True:
-                with self._lock:
-                    lane = next(self._lanes, None)
-                if lane is None:
+            for push in lane:
+                if self._abandoned:
                     return
-                for push in lane:
-                    if self._abandoned:
-                        return
-                    late = time.monotonic() - self._zero > claims.SLICE_S
-                    self._done.put(push if late else self._send(push))
+                late = time.monotonic() - self._zero > claims.SLICE_S
+                done = push if late or stuck else self._send(push)
+                stuck = isinstance(done, Push) or done.result.ours
+                self._done.put(done)
         except BaseException as problem:
             self._done.put(problem)  # a defect of ours: raised where the chunk is settled
             raise
@@ -157,30 +156,46 @@ def send(chunk: Chunk) -> Iterator[list[Settlement]]:
 
 
 def settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
-    """Writes what came of a batch; while PostgreSQL is away, tries for as long as a lease allows.
+    """Writes what came of a batch; while PostgreSQL is away, tries again for two minutes.
 
-    What cannot be written then is sent again by whoever finds the lease over: better twice than
-    never.
+    That may be longer than the lease: while nobody can settle, nobody can claim either. What
+    cannot be written is sent again by whoever finds the lease over: better twice than never. Where
+    only the answer to COMMIT was lost, nothing is written a second time.
     """
-    give_up_at = time.monotonic() + claims.LEASE_MARGIN_S
+    give_up_at = time.monotonic() + SETTLE_FOR_S
+    written = Written()
     while True:
         try:
-            return _settle(chunk, batch)
-        except OperationalError:
-            connection.close()
-            if time.monotonic() > give_up_at:
+            if written.transaction_id and outbox.was_committed(written.transaction_id):
+                return written.settlements
+            settle_once(chunk, batch, written)
+        except Error as error:
+            if not is_away(error) or time.monotonic() > give_up_at:
                 raise
+            connection.close()
             logger.warning("PostgreSQL does not answer; outcomes of pushes wait", exc_info=True)
             time.sleep(SETTLE_AGAIN_S)
+        else:
+            return written.settlements
+
+
+@dataclass(slots=True)
+class Written:
+    """What a transaction wrote, whether or not its COMMIT was answered."""
+
+    transaction_id: str = ""
+    settlements: list[Settlement] = field(default_factory=list)
 
 
 @transaction.atomic
-def _settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
+def settle_once(chunk: Chunk, batch: list[Attempt | Push], written: Written) -> None:
     """In one transaction: states, the log, the failure count, the tally. A push counts once."""
+    written.transaction_id = ""
     outbox.give_back(chunk, [done for done in batch if isinstance(done, Push)])
-    attempts = [done for done in batch if isinstance(done, Attempt)]
+    # A local fault is no attempt. Its push stays claimed, so that it waits until the lease is over.
+    attempts = [done for done in batch if isinstance(done, Attempt) and not done.result.ours]
     if not attempts:
-        return []
+        return
     attempts.sort(key=lambda attempt: attempt.ended)
     settlements = spared([decide(attempt) for attempt in attempts], attempts)
     if seen := next((a.result.certificate for a in attempts if a.result.certificate), None):
@@ -209,7 +224,8 @@ def _settle(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
             if attempt.push.push_id in settled and not attempt.push.is_test
         ],
     )
-    return settlements
+    written.settlements = settlements
+    written.transaction_id = outbox.transaction_id()
 
 
 def decide(attempt: Attempt) -> Settlement:
@@ -220,6 +236,9 @@ def decide(attempt: Attempt) -> Settlement:
     countdown_s = retry.countdown_s(push.attempt, settings.WEBHOOK_RETRY_COUNTDOWNS)
     if countdown_s is None or push.is_test:
         return Settlement(push, State.FAILED, attempt.ended)
+    if asked := attempt.result.retry_after:
+        wait_s = retry.asked_wait_s(asked.values, asked.date, attempt.ended)
+        countdown_s = max(countdown_s, wait_s)
     return Settlement(push, State.RETRYING, attempt.ended, countdown_s)
 
 
@@ -264,6 +283,7 @@ def log_row(chunk: Chunk, attempt: Attempt) -> WebhookLog:
         statuses=list(dict.fromkeys(row.status for row in push.rows)),
         request_body=attempt.body.decode(),
         response_body=result.body,
+        response_cut=result.body_cut,
     )
 
 
@@ -284,7 +304,7 @@ def without_key(result: http.AttemptResult, written: list[str]) -> http.AttemptR
     An answer is kept up to a length, and a redirect's address is shortened: that may have cut a
     key in two.
     """
-    body = result.body + (_CUT if len(result.body.encode()) >= http.KEPT_BODY_BYTES else "")
+    body = result.body + (_CUT if result.body_cut else "")
     return replace(
         result,
         detail=_hidden(result.detail, written, "…"),

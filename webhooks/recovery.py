@@ -11,9 +11,12 @@ from django.db.models.functions import Now
 from eventlog import record
 from eventlog.models import WebhookLog
 from metaaccess.actor import current_actor
+from metaaccess.device_ids import TEST_DEVICE_ID
+from webhooks import held as waiting
 from webhooks import outbox, payload, wake
-from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
 from webhooks.outbox import Replay
+from webhooks.states import State
 
 ENABLED = "webhook enabled"
 DISABLED = "webhook disabled"
@@ -23,8 +26,6 @@ REPLAYED = "events sent again"
 # More than one call may queue at once; what is left can be asked for again.
 MOST_AT_ONCE = 100_000
 REDELIVERED = "event sent again"
-# A device that no account has: receivers can tell a test by it.
-TEST_DEVICE_ID = "TEST000000000000"
 
 
 class Held(models.TextChoices):
@@ -60,7 +61,7 @@ def enable(
     for webhook in disabled:
         detail = reason
         if held is not Held.DELIVER:
-            discarded = outbox.discard_waiting(webhook.pk, but_latest=held is Held.LATEST)
+            discarded = waiting.discard(webhook.pk, but_latest=held is Held.LATEST)
             detail += f" ({discarded:,} held events discarded)" if discarded else ""
         record.administration(webhook.account_id, ENABLED, webhook.described, detail)
     wake.on_commit(webhook.pk for webhook in disabled)

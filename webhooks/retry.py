@@ -1,8 +1,38 @@
 """When a push is tried again."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from django.utils.http import parse_http_date_safe
+
+# A receiver may ask for a longer wait than the countdown's, up to this.
+LONGEST_WAIT_S = 900.0
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 def countdown_s(attempt: int, countdowns_s: Sequence[float]) -> float | None:
     """Seconds from the failure of `attempt` (1 for the first) to the next; None: no more."""
     return countdowns_s[attempt - 1] if attempt <= len(countdowns_s) else None
+
+
+def asked_wait_s(values: Iterable[str], date: str, now: datetime) -> float:
+    """Seconds that the Retry-After headers of an answer ask to wait, at most LONGEST_WAIT_S.
+
+    Of several the longest counts; 0 where none can be read. A time is compared with `date`, the
+    answer's own Date header, so that the receiver's clock need not be right; without one with
+    `now`, when the answer came.
+    """
+    sent = parse_http_date_safe(date)
+    if sent is None:
+        sent = int(now.timestamp())
+    return min(LONGEST_WAIT_S, max((_wait_s(value, sent) for value in values), default=0.0))
+
+
+def _wait_s(value: str, sent: int) -> float:
+    # A proxy may have joined several headers; a date has a comma of its own.
+    parts = [part.strip() for part in value.split(",")]
+    if all(_SECONDS.fullmatch(part) for part in parts):
+        return max(map(float, parts))
+    asked = parse_http_date_safe(value.strip())
+    return 0.0 if asked is None else max(0.0, float(asked - sent))

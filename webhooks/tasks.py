@@ -15,6 +15,7 @@ from webhooks import (
     certificates,
     claims,
     conservation,
+    held,
     mailing,
     metrics,
     notices,
@@ -46,10 +47,17 @@ def push_due(webhook_id: int) -> None:
     wake.clear(webhook_id)
     until = time.monotonic() + TURN_S
     while chunk := next_chunk(webhook_id):
+        left = len(chunk.pushes)
         for settlements in push.send(chunk):
+            # A receiver may ask for any other wait. Those have no alarm, or their number would be
+            # the receiver's choice: the sweep finds them within two seconds.
+            countdowns_s = {0.0, *settings.WEBHOOK_RETRY_COUNTDOWNS}
             wake.later(
-                webhook_id, {s.countdown_s for s in settlements if s.countdown_s is not None}
+                webhook_id, {s.countdown_s for s in settlements if s.countdown_s in countdowns_s}
             )
+            left -= len(settlements)
+            if chunk.is_full and left > 0:
+                wake.now([webhook_id])  # another task takes what there is room for now
         if time.monotonic() > until:
             wake.now([webhook_id])
             return
@@ -135,7 +143,7 @@ def prune() -> None:
     without its deliveries would look as if they were lost.
     """
     run_each(
-        partial(outbox.discard_held, settings.WEBHOOK_HELD_DAYS),
+        partial(held.discard_old, settings.WEBHOOK_HELD_DAYS),
         record.prune,
         partial(outbox.prune, settings.EVENT_LOG_DAYS),
         partial(notices.prune, settings.EVENT_LOG_DAYS),

@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
+from metaaccess import redis_client
+
 logger = logging.getLogger(__name__)
 
 PUSH_DUE = "webhooks.tasks.push_due"
@@ -26,7 +28,8 @@ SEND_NOTICES = "webhooks.tasks.send_notices"
 FLAG_S = 5
 # A probe that is queued longer than this may be lost; until then it is not queued twice.
 PROBE_FLAG_S = 60
-# After a broker failed, nobody waits for it again for this time: the sweep wakes instead.
+# After a broker failed, nobody waits for it again for this time: the sweep wakes instead. The same
+# for the flags, where they are elsewhere: without them a webhook may have more tasks than one.
 QUIET_S = 2.0
 # The alarm rings a little after the retry is due, never before it.
 ALARM_SLACK_S = 0.05
@@ -35,16 +38,15 @@ ALARM_SLACK_S = 0.05
 ALARMS_PER_COUNTDOWN = 60
 
 _BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
+# Of a publish: a broker that is short of memory takes a message and does not say so.
+_IN_TIME = {"timeout": 1.0, "confirm_timeout": 1.0}
 _quiet_until = 0.0
+_no_flags_until = 0.0
 
 
 @lru_cache(maxsize=1)
 def _redis() -> "redis.Redis":
-    return redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=settings.REDIS_TIMEOUT_S,
-        socket_connect_timeout=settings.REDIS_TIMEOUT_S,
-    )
+    return redis_client.connect()
 
 
 def _flag(webhook_id: int) -> str:
@@ -101,17 +103,24 @@ def clear_probe(webhook_id: int) -> None:
 
 
 def _clear(flag: str) -> None:
-    try:
-        _redis().delete(flag)
-    except redis.RedisError as error:
-        logger.error("the flag %s was not cleared: %s", flag, error)
+    if _has_flags():
+        try:
+            _redis().delete(flag)
+        except redis.RedisError as error:
+            _go_without_flags(error)
 
 
 def later(webhook_id: int, countdowns_s: Iterable[float]) -> None:
-    """The alarm clock of retries; the time itself is in the database."""
+    """The alarm clock of retries; the time itself is in the database.
+
+    The moment is computed by this host's clock and waited for by a worker's. Where they differ it
+    rings at the wrong time, finds nothing due or nothing left, and the sweep has done its work.
+    """
 
     def send() -> None:
         for countdown_s in countdowns_s:
+            if countdown_s > settings.LONGEST_ALARM_S:
+                continue
             grain_s = max(countdown_s / ALARMS_PER_COUNTDOWN, ALARM_SLACK_S)
             tick = math.floor((time.time() + countdown_s) / grain_s) + 1
             flag = f"metaaccess:alarm:{webhook_id}:{countdown_s:g}:{tick}"
@@ -124,13 +133,40 @@ def later(webhook_id: int, countdowns_s: Iterable[float]) -> None:
 def _send_once(
     flag: str, flag_s: int, task: str, *args: int, countdown_s: float | None = None
 ) -> None:
-    if not _redis().set(flag, 1, nx=True, ex=flag_s):
+    if not _set(flag, flag_s):
         return
+    if countdown_s is not None and settings.RABBITMQ_QUEUE_TYPE == "quorum":
+        countdown_s = math.ceil(countdown_s)  # RabbitMQ keeps it, and cuts off what is no second
     try:
-        current_app.send_task(task, args, countdown=countdown_s)
+        current_app.send_task(task, args, countdown=countdown_s, **_IN_TIME)
     except Exception:
-        _redis().delete(flag)  # nothing was queued: the next one must not rely on it
+        # Nothing was queued, as far as is known: the next one must not rely on it.
+        if _has_flags():
+            _redis().delete(flag)
         raise
+
+
+def _set(flag: str, flag_s: int) -> bool:
+    """Whether it was not set. Where only the flags are away, tasks are queued without them."""
+    if not _has_flags():
+        return True
+    try:
+        return bool(_redis().set(flag, 1, nx=True, ex=flag_s))
+    except redis.RedisError as error:
+        if settings.FLAGS_ARE_IN_BROKER:
+            raise
+        _go_without_flags(error)
+        return True
+
+
+def _has_flags() -> bool:
+    return time.monotonic() >= _no_flags_until
+
+
+def _go_without_flags(error: redis.RedisError) -> None:
+    global _no_flags_until  # noqa: PLW0603  # one per process
+    _no_flags_until = time.monotonic() + QUIET_S
+    logger.error("the Redis of the wake-up flags does not answer: %s", error)
 
 
 def _tell(send: Callable[[], None], instead: str) -> None:

@@ -76,7 +76,9 @@ class EventLogAdmin(LogAdmin):
         rows = log_filter.qs
         valid = log_filter.is_valid()
         if "export" in request.GET and valid:
-            return self._exported(rows, person(request).is_operator)
+            excel = request.GET["export"] == export.Format.EXCEL
+            form = export.Format.EXCEL if excel else export.Format.CSV
+            return self._exported(rows, person(request).is_operator, form)
         page: Page[Any] = self._page(request, rows) if valid else Page([])
         seen = str(Cursor.of(page.rows[0])) if page.rows else ""
         if request.headers.get("HX-Request"):
@@ -118,14 +120,17 @@ class EventLogAdmin(LogAdmin):
             "newest": page.newer is None,
             "newer_query": _and(query, after=page.newer) if page.newer else "",
             "older_query": _and(query, before=page.older) if page.older else "",
-            "export_query": _and(query, export="csv"),
+            "export_query": _and(query, export=export.Format.CSV),
+            "excel_query": _and(query, export=export.Format.EXCEL),
             "seen": str(Cursor.of(page.rows[0])) if page.rows else "",
         }
 
-    def _exported(self, rows: QuerySet[Any], with_account: bool) -> StreamingHttpResponse:
+    def _exported(
+        self, rows: QuerySet[Any], with_account: bool, form: export.Format
+    ) -> StreamingHttpResponse:
         name = f"{self.title.lower()}-log-{timezone.now():%Y-%m-%dT%H%MZ}.csv"
         return StreamingHttpResponse(
-            export.lines(rows, with_account),
+            export.lines(rows, with_account, form),
             content_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )

@@ -7,10 +7,10 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from console.event_log.words import Link
+from metaaccess.device_ids import TEST_DEVICE_ID
 from metaaccess.models import Device
 from metaaccess.people import person
 from webhooks.models import WebhookConfig, WebhookQuerySet
-from webhooks.recovery import TEST_DEVICE_ID
 
 
 def webhooks_of(request: HttpRequest) -> WebhookQuerySet:

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from api.devices import DeviceViewSet
 from eventlog.models import DeviceLog
 from metaaccess.models import Account, Device
 from metaaccess.signals import StatusChange, device_status_changed
@@ -70,6 +71,114 @@ def test_a_status_is_set(ada: Program, device: Device, webhook: WebhookConfig) -
     assert (delivery.device_id, delivery.timestamp) == (device.device_id, 1582708254594)
 
 
+def test_a_late_report_is_answered_with_the_device_as_it_is(
+    ada: Program, device: Device, webhook: WebhookConfig
+) -> None:
+    """An agent that sends its backlog again has done nothing wrong."""
+    path = f"devices/{device.device_id}/status"
+    ada.post(path, {"status": "non_compliant", "timestamp": 1582708254594})
+    late = {"status": "compliant", "timestamp": 1582708254593}
+
+    answers = [ada.post(path, late) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json() == {
+        "device_id": device.device_id, "account_id": device.account_id, "name": "laptop", "os": "",
+        "status": "non_compliant", "status_changed_at": "2020-02-26T09:10:54.594000Z",
+        "stale": True,
+    }  # fmt: skip
+    assert Delivery.objects.filter(status="compliant").count() == 0
+
+
+@pytest.mark.parametrize("status", ["compliant", "installed"], ids=["changed", "unchanged"])
+def test_a_report_in_time_is_not_stale(ada: Program, device: Device, status: str) -> None:
+    answer = ada.post(f"devices/{device.device_id}/status", {"status": status})
+
+    assert (answer.json()["status"], answer.json()["stale"]) == (status, False)
+
+
+def test_late_reports_of_a_bulk_are_named(
+    ada: Program, device: Device, webhook: WebhookConfig
+) -> None:
+    reports = [
+        {"device_id": device.device_id, "status": status, "timestamp": timestamp}
+        for status, timestamp in [
+            ("compliant", 1582708254594), ("non_compliant", 1582708254593),
+            ("compliant", 1582708254593), ("compliant", 1582708254594),
+            ("non_compliant", 1582708254594),
+        ]
+    ]  # fmt: skip
+
+    answer = ada.post("devices/status", reports)
+
+    assert {name: len(ids) for name, ids in answer.json().items()} == {
+        "changed": 2, "unchanged": 1, "unknown": 0, "stale": 2,
+    }  # fmt: skip
+    sent = Delivery.objects.exclude(status="installed").order_by("pk")
+    assert list(sent.values_list("status", "timestamp")) == [
+        ("compliant", 1582708254594), ("non_compliant", 1582708254595),
+    ]  # fmt: skip
+
+
+def ahead(seconds: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp())::bigint + %s", [seconds])
+        return int(cursor.fetchone()[0]) * 1_000
+
+
+def test_a_timestamp_too_far_ahead_is_refused(ada: Program, device: Device) -> None:
+    path = f"devices/{device.device_id}/status"
+
+    answer = ada.post(path, {"status": "compliant", "timestamp": ahead(120)})
+
+    assert problem(answer) == (400, "invalid")
+    assert "more than 60 s ahead of the server's clock" in answer.json()["errors"]["timestamp"][0]
+    device.refresh_from_db()
+    assert device.status == "installed"
+
+
+def test_a_bulk_names_the_timestamps_that_are_too_far_ahead(ada: Program, device: Device) -> None:
+    good = {"device_id": device.device_id, "status": "compliant"}
+    unknown = {"device_id": "U" * 16, "status": "compliant"}
+    day = {"timestamp": ahead(86_400)}
+
+    answer = ada.post("devices/status", [good, good | day, unknown | day])
+
+    assert problem(answer) == (400, "invalid")
+    assert list(answer.json()["errors"]) == ["1.timestamp", "2.timestamp"]
+    device.refresh_from_db()
+    assert device.status == "installed"
+
+
+def test_a_clock_that_is_a_little_fast_hides_nothing(
+    ada: Program, device: Device, webhook: WebhookConfig
+) -> None:
+    path = f"devices/{device.device_id}/status"
+    fast = ahead(50)
+    ada.post(path, {"status": "non_compliant", "timestamp": fast})
+
+    ada.post(path, {"status": "compliant"})
+
+    assert Delivery.objects.get(status="compliant").timestamp == fast + 1
+
+
+def test_a_device_that_is_deleted_meanwhile_is_not_found(
+    ada: Program, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = DeviceViewSet.get_object
+
+    def look_up_and_lose(view: DeviceViewSet) -> Device:
+        found = look_up(view)
+        Device.objects.filter(pk=found.pk).remove()
+        return found
+
+    monkeypatch.setattr(DeviceViewSet, "get_object", look_up_and_lose)
+
+    answer = ada.post(f"devices/{device.device_id}/status", {"status": "compliant"})
+
+    assert problem(answer) == (404, "not-found")
+
+
 def test_many_statuses_are_set_at_once(
     ada: Program, device: Device, webhook: WebhookConfig, other_account: Account
 ) -> None:
@@ -98,6 +207,7 @@ def test_many_statuses_are_set_at_once(
         "changed": [device.device_id] * 2,
         "unchanged": [device.device_id],
         "unknown": ["U" * 16, foreign.device_id],
+        "stale": [],
     }
     assert [change.status for (changes) in heard for change in changes] == [
         "compliant", "non_compliant",

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from eventlog.models import AdminLog, DeviceLog
-from metaaccess.devices import milliseconds
 from metaaccess.models import Account, Device
+from metaaccess.timestamps import milliseconds
 from tests.api.conftest import Program, problem
 from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt
 
@@ -28,7 +28,7 @@ def test_an_attempt_is_shown_with_its_bodies(ada: Program, account: Account) -> 
     whole = ada.get(f"{LOG}/{row.pk}").json()
 
     assert listed.items() <= whole.items()
-    assert set(whole) - set(listed) == {"request_body", "response_body"}
+    assert set(whole) - set(listed) == {"request_body", "response_body", "response_cut"}
     assert (whole["time"], whole["response_body"]) == ("2026-11-23T12:00:00Z", "thanks")
     assert (whole["outcome"], whole["status_code"], whole["device_ids"]) == (
         "delivered", 200, [DEVICE_ID],
@@ -92,6 +92,21 @@ def test_the_export_has_what_the_filter_shows(ada: Program, account: Account) ->
     titles, row = csv.reader(answer.getvalue().decode().splitlines())
     assert row[titles.index("HTTP status")] == "503"
     assert row[titles.index("Detail")] == "'=cmd()"
+
+
+def test_a_log_is_exported_for_excel(ada: Program, account: Account) -> None:
+    make_attempt(account)
+
+    plain, excel = (ada.get(f"{LOG}?format={form}").getvalue() for form in ("csv", "csv-excel"))
+
+    assert excel == b"\xef\xbb\xbf" + plain
+
+
+def test_another_format_is_refused(ada: Program) -> None:
+    answer = ada.get(f"{LOG}?format=xlsx")
+
+    assert problem(answer) == (400, "invalid")
+    assert answer.json()["errors"] == {"format": ["'xlsx' is not json, csv, csv-excel."]}
 
 
 def test_the_device_log(ada: Program, device: Device) -> None:

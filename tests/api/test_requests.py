@@ -216,7 +216,7 @@ def test_a_wrong_body_is_a_problem_of_the_callers(
 
 
 @pytest.mark.parametrize(("timestamp", "word"), [
-    (1582708254, "milliseconds, not seconds"), (1515732850254594, "lies in the future"),
+    (1582708254, "milliseconds, not seconds"), (1515732850254594, "ahead of the server's clock"),
 ])  # fmt: skip
 def test_a_wrong_timestamp_says_what_it_takes(
     ada: Program, device: Device, timestamp: int, word: str

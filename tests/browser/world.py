@@ -11,9 +11,9 @@ from uuid import UUID, uuid5
 
 from eventlog import record, tally
 from eventlog.models import AdminLog, DeviceLog, Ending, Outcome, WebhookLog
-from metaaccess.devices import milliseconds
 from metaaccess.models import Account, ApiToken, Device, Status, User
 from metaaccess.signals import Cause
+from metaaccess.timestamps import milliseconds
 from webhooks import payload
 from webhooks.models import Delivery, State, WebhookConfig
 

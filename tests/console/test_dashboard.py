@@ -98,6 +98,8 @@ def test_what_waits_and_what_is_held_are_two_figures(
         delivery(active, state)
         delivery(disabled, state)
     delivery(active, State.PENDING, Kind.TEST)
+    lease = timezone.now() + timedelta(seconds=30)
+    Delivery.objects.filter(state=State.SENDING).update(due_at=lease)
 
     # What a worker has of the disabled one is on its way all the same.
     assert tiles(ada.get(HOME))["Events waiting now"] == (

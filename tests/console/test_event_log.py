@@ -315,6 +315,16 @@ def test_export_is_what_the_filter_shows_and_all_of_it(
 
 
 @pytest.mark.parametrize("url", [WEBHOOK_LOG, DEVICE_LOG, ADMIN_LOG])
+def test_a_log_is_exported_for_excel(ada: Client, url: str) -> None:
+    page = ada.get(url)
+
+    answer = ada.get(f"{url}?{page.context['excel_query']}")
+
+    assert b"".join(answer.streaming_content).startswith(b"\xef\xbb\xbfTime (UTC),")  # type: ignore[attr-defined]
+    assert "CSV for Excel" in text(page)
+
+
+@pytest.mark.parametrize("url", [WEBHOOK_LOG, DEVICE_LOG, ADMIN_LOG])
 def test_operators_export_whose_a_row_is(url: str, operator: User, account: Account) -> None:
     make_attempt(account)
     make_device_event(account)
@@ -386,7 +396,27 @@ def test_device_and_admin_events_have_pages(ada: Client, account: Account) -> No
 def test_every_kind_of_error_has_words() -> None:
     with_code = {ErrorKind.HTTP_STATUS, ErrorKind.REDIRECT}
 
-    assert set(words.ERRORS) == set(ErrorKind) - with_code
+    assert set(words.ERRORS) == set(ErrorKind) - with_code - {ErrorKind.OURS}, "never logged"
+
+
+@pytest.mark.parametrize(
+    ("body", "cut", "words_"),
+    [
+        ("x" * 4096, True, "Only the beginning of the body is kept."),
+        ("", True, "200 OK. The body did not arrive."),
+        ("", False, "200 OK, with an empty body."),
+    ],
+)
+def test_a_body_that_was_cut_is_no_failure(
+    ada: Client, account: Account, body: str, cut: bool, words_: str
+) -> None:
+    row = make_attempt(account, response_body=body, response_cut=cut)
+
+    page = text(ada.get(page_of(row)))
+
+    assert words_ in page
+    assert "Delivered" in page
+    assert "Failed" not in page
 
 
 # --- Send again ---

@@ -26,7 +26,8 @@ def ada(administrator: User) -> User:
 
 
 def attempt(email: str, password: str = "wrong", place: str = HERE, **headers: str) -> Any:
-    return Client(REMOTE_ADDR=place, headers=headers).post(
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Client(REMOTE_ADDR=place, headers=named).post(
         LOGIN, {"username": email, "password": password}
     )
 
@@ -154,13 +155,25 @@ def test_the_admin_log_has_each_failure_and_one_lockout(ada: User) -> None:
     assert log("locked out") == [(ada.account_id, "system", ada.email, f"from {HERE}")]
 
 
+CLIENT, INNER = "203.0.113.9", "198.51.100.1"
+
+
 @pytest.mark.parametrize(
     ("said", "place"),
     [
-        ("203.0.113.9", "203.0.113.9"),
-        ("10.0.0.1, 203.0.113.9", "203.0.113.9"),
+        ("203.0.113.9", CLIENT),
+        ("10.0.0.1, 203.0.113.9", CLIENT),
         ("203.0.113.9,2001:db8::7", "2001:db8::7"),
+        ("203.0.113.9:5678", CLIENT),
+        ("[2001:db8::7]:443", "2001:db8::7"),
+        ("[2001:DB8::7]", "2001:db8::7"),
+        ('"[2001:db8:0::7]:443"', "2001:db8::7"),
+        ("fe80::7%eth0", "fe80::7"),
+        ("::ffff:203.0.113.9", CLIENT),
         ("nonsense", None),
+        ("203.0.113.9, unknown", None),
+        ("203.0.113.9,", None),
+        ("203.0.113.9:99:99", None),
         ("", None),
     ],
 )
@@ -173,10 +186,50 @@ def test_behind_a_proxy_the_last_address_is_believed(
     assert sign_in.place(request) == place
 
 
+@pytest.mark.parametrize(
+    ("proxies", "said", "place"),
+    [
+        (0, f"{CLIENT}", HERE),
+        (1, f"{CLIENT}, {INNER}", INNER),
+        (2, f"{CLIENT}, {INNER}", CLIENT),
+        (2, f"10.9.9.9, {CLIENT}, {INNER}", CLIENT),
+        (2, f"garbage, {CLIENT}:5678, {INNER}:80", CLIENT),
+        (2, f",{CLIENT}, {INNER}", CLIENT),
+        (3, f"{CLIENT}, {INNER}", CLIENT),
+        (2, CLIENT, CLIENT),
+        (2, None, HERE),
+        (1, None, HERE),
+    ],
+)
+def test_proxies_are_counted_from_the_end(
+    rf: Any, settings: Any, proxies: int, said: str | None, place: str
+) -> None:
+    settings.TRUSTED_PROXIES = proxies
+    headers = {} if said is None else {"x-forwarded-for": said}
+
+    assert sign_in.place(rf.get("/", headers=headers, REMOTE_ADDR=HERE)) == place
+
+
 def test_without_a_proxy_a_claim_is_not_believed(rf: Any) -> None:
     request = rf.get("/", headers={"x-forwarded-for": "203.0.113.9"}, REMOTE_ADDR=HERE)
 
     assert sign_in.place(request) == HERE
+
+
+def test_a_guesser_behind_two_proxies_locks_out_only_his_own_address(
+    ada: User, settings: Any
+) -> None:
+    settings.TRUSTED_PROXIES = 2
+    said = f"{ELSEWHERE}, {INNER}"
+    attempt("somebody@acme.example", place="10.0.0.2", x_forwarded_for=said)
+    AccessAttempt.objects.filter(ip_address=ELSEWHERE).update(failures_since_start=50)
+
+    locked_out = attempt(ada.email, "pw", place="10.0.0.2", x_forwarded_for=said)
+    others = f"{CLIENT}, {INNER}"
+    signed_in = attempt(ada.email, "pw", place="10.0.0.2", x_forwarded_for=others)
+
+    assert (locked_out.status_code, signed_in.status_code) == (429, 302)
+    assert [detail for *_, detail in log("logged on")] == [f"from {CLIENT}"]
 
 
 def test_failures_are_forgotten_after_a_day(ada: User) -> None:

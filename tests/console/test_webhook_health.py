@@ -126,7 +126,8 @@ def test_what_waits_is_counted_by_where_it_is(webhook: WebhookConfig) -> None:
     for state, count in ((State.PENDING, 3), (State.SENDING, 2), (State.RETRYING, 2),
                          (State.DELIVERED, 1), (State.FAILED, 1)):  # fmt: skip
         for number in range(count):
-            delivery(webhook, state, due_at=NOW + timedelta(seconds=number))
+            at = NOW + timedelta(seconds=number)
+            delivery(webhook, state, due_at=at, created_at=at)
     delivery(webhook, State.PENDING, kind=Kind.TEST)
 
     assert webhook_health.waiting(webhook) == webhook_health.Waiting(
@@ -136,8 +137,8 @@ def test_what_waits_is_counted_by_where_it_is(webhook: WebhookConfig) -> None:
 
 @pytest.mark.parametrize("why", ["disabled", "not on the plan"])
 def test_what_waits_for_an_inactive_webhook_is_held(webhook: WebhookConfig, why: str) -> None:
-    delivery(webhook, State.PENDING, due_at=NOW)
-    delivery(webhook, State.RETRYING, due_at=NOW)
+    for state in (State.PENDING, State.RETRYING, State.SENDING):  # the last: its lease ran out
+        delivery(webhook, state, due_at=NOW, created_at=NOW)
     delivery(webhook, State.PENDING, due_at=NOW, kind=Kind.TEST)
     if why == "disabled":
         recovery.disable([webhook.pk], "a test")
@@ -145,7 +146,7 @@ def test_what_waits_for_an_inactive_webhook_is_held(webhook: WebhookConfig, why:
         Account.objects.update(plan=Plan.STANDARD)
     webhook = WebhookConfig.objects.get()
 
-    assert webhook_health.waiting(webhook) == webhook_health.Waiting(held=2, oldest_at=NOW)
+    assert webhook_health.waiting(webhook) == webhook_health.Waiting(held=3, oldest_at=NOW)
 
 
 # --- The page ---

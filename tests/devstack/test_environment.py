@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack import environment, locks
+from devstack import environment, locks, runs
 from devstack.client import attach
 from tests.devstack.helpers import ROOT, start_python
 
@@ -41,6 +41,7 @@ def test_nothing_is_loaded_where_both_urls_are_given(tmp_path: Path) -> None:
         "devstack",
         "devstack.environment",
         "devstack.locks",
+        "devstack.runs",
     }
     assert "subprocess" not in modules
     assert not (tmp_path / "var").exists()
@@ -118,7 +119,85 @@ def test_command_on_an_empty_directory_finds_a_migrated_database(tmp_path: Path)
     done = run("manage.py", "webhook_list", "--json", **variables)
 
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+    assert done.stderr == f"Starting a new, empty PostgreSQL in {tmp_path}.\n"
     assert not (tmp_path / "sockets").exists()
+
+
+def test_an_empty_database_is_not_started_beside_a_run_that_may_be_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout, other = tmp_path / "checkout", tmp_path / "other"
+    checkout.mkdir()
+    monkeypatch.setattr(os, "environ", dict(NONE_GIVEN))
+
+    with runs.registered(checkout, other), pytest.raises(SystemExit) as refused:
+        environment.prepare(["manage.py", "webhook_list"], checkout)
+
+    assert str(refused.value) == (
+        f"There is no database in {checkout}/var, but make run is running with VAR_DIR={other}. "
+        f"Set VAR_DIR to that to use its database, or to {checkout}/var to start an empty one."
+    )
+    assert not (checkout / "var").exists()
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose servers run, and which is VAR_DIR; what a command would start is not."""
+    monkeypatch.setattr(os, "environ", {**NONE_GIVEN, "VAR_DIR": str(tmp_path / "var")})
+    monkeypatch.setattr(environment, "_attach", lambda *_: None)
+    (tmp_path / "var" / "postgres").mkdir(parents=True)
+    (tmp_path / "var" / "postgres" / "PG_VERSION").touch()
+    return tmp_path / "var"
+
+
+def test_a_command_says_which_database_it_uses(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.prepare(["manage.py", "migrate"], database.parent)
+
+    assert capsys.readouterr() == ("", f"Using the private PostgreSQL in {database}.\n")
+
+
+def test_a_command_says_which_other_run_there_is(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with runs.registered(tmp_path, database), runs.registered(tmp_path, tmp_path / "other"):
+        environment.prepare(["manage.py", "migrate"], tmp_path)
+
+    assert capsys.readouterr().err == (
+        f"Using the private PostgreSQL in {database}. "
+        f"Another make run is running with VAR_DIR={tmp_path}/other.\n"
+    )
+
+
+def test_an_empty_database_that_was_chosen_is_started(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (database / "postgres" / "PG_VERSION").unlink()
+
+    with runs.registered(tmp_path, tmp_path / "other"):
+        environment.prepare(["manage.py", "migrate"], tmp_path)
+
+    assert capsys.readouterr().err.startswith(f"Starting a new, empty PostgreSQL in {database}. ")
+
+
+def test_a_database_that_was_given_is_not_named(
+    database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(os.environ, "DATABASE_URL", GIVEN["DATABASE_URL"])
+
+    environment.prepare(["manage.py", "migrate"], database.parent)
+
+    assert capsys.readouterr().err == f"Using the private Redis in {database}.\n"
+
+
+def test_a_run_that_is_over_or_was_killed_is_not_named(tmp_path: Path) -> None:
+    with runs.registered(tmp_path, tmp_path / "first"):
+        (tmp_path / ".cache" / "runs" / "killed").write_text("/killed")
+
+        assert runs.elsewhere(tmp_path, tmp_path) == [tmp_path / "first"]
+
+    assert runs.elsewhere(tmp_path, tmp_path) == []
 
 
 def test_run_says_which_port_is_in_use(tmp_path: Path, busy_port: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import models
 from django.utils import timezone
 
 from eventlog import export
@@ -70,14 +71,36 @@ def test_device_and_admin_events_are_lines(account: Account) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
-def test_what_a_spreadsheet_would_run_is_text(account: Account, begin: str) -> None:
-    make_attempt(account, detail=f"{begin}1+cmd|' /C calc'!A0", url="https://x.example/?a=-1")
+@pytest.mark.parametrize("log", [WebhookLog, DeviceLog, AdminLog])
+def test_no_text_of_a_log_is_a_formula(account: Account, log: type[models.Model]) -> None:
+    """Each text field of a log, so that a new column is covered on the day it is written."""
+    evil = "\u200b＝cmd|' /C calc'!A0"
+    make_attempt(account, url=evil, error=evil[:30], detail=evil, statuses=[evil[:20]])
+    DeviceLog.objects.create(
+        account=account, time=NOON, event_id=PUSH_ID, device_id=evil[:16], device_name=evil,
+        previous=evil[:20], status=evil[:20], cause=evil, actor=evil,
+    )  # fmt: skip
+    AdminLog.objects.create(
+        account=account, time=NOON, actor=evil, action=evil, target=evil, detail=evil
+    )
+    Account.objects.update(name=evil)
 
-    titles, line = records(WebhookLog.objects.all())
+    _, line = records(log._default_manager.all(), with_account=True)
 
-    assert line[titles.index("Detail")] == f"'{begin}1+cmd|' /C calc'!A0"
-    assert line[titles.index("URL")] == "https://x.example/?a=-1"
+    texts = [cell for cell in line if "＝" in cell]
+    assert len(texts) == {WebhookLog: 5, DeviceLog: 7, AdminLog: 5}[log]
+    assert {cell[:3] for cell in texts} == {"'\u200b＝"}
+
+
+def test_a_file_for_excel_begins_with_a_byte_order_mark(account: Account) -> None:
+    make_attempt(account, detail="größer")
+    rows = WebhookLog.objects.all()
+
+    plain = "".join(export.lines(rows)).encode()
+    excel = "".join(export.lines(rows, form=export.Format.EXCEL)).encode()
+
+    assert excel == b"\xef\xbb\xbf" + plain
+    assert plain.startswith(b"Time (UTC),")
 
 
 def test_rows_come_in_portions_newest_first(

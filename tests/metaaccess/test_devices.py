@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from metaaccess.devices import NewStatus, milliseconds
+from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Status, User
 from metaaccess.signals import Cause, StatusChange, device_status_changed
+from metaaccess.timestamps import milliseconds
 
 
 @pytest.fixture
@@ -42,6 +44,13 @@ def test_a_made_up_device_id_has_16_capitals_and_digits(account: Account) -> Non
 
     device.full_clean(exclude=["status_changed_at"])
     assert len(device.device_id) == 16
+
+
+def test_the_device_of_test_pushes_is_nobodys(account: Account) -> None:
+    device = Device(account=account, device_id="TEST000000000000")
+
+    with pytest.raises(ValidationError, match="device of test pushes: choose another ID"):
+        device.full_clean(exclude=["status_changed_at"])
 
 
 def test_many_new_devices_are_one_signal(

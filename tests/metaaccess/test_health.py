@@ -3,10 +3,14 @@
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError
+import redis
+from django.conf import settings
+from django.db import OperationalError, connection
 from django.test import Client
 
 from metaaccess import health
+from metaaccess.models import Account
+from settings import celery_app
 from webhooks import recovery
 from webhooks.models import Delivery, State, WebhookConfig
 
@@ -19,7 +23,7 @@ def test_it_is_ready_with_postgresql_and_redis(client: Client, db: None) -> None
     answer = client.get("/readyz")
 
     assert answer.status_code == 200
-    assert answer.json() == {"ready": True, "postgresql": "ok", "redis": "ok"}
+    assert answer.json() == {"ready": True, "postgresql": "ok", "broker": "ok", "redis": "ok"}
 
 
 def test_without_redis_it_is_ready(client: Client, db: None, settings: object) -> None:
@@ -40,7 +44,79 @@ def test_without_postgresql_it_is_not(client: Client, monkeypatch: pytest.Monkey
     answer = client.get("/readyz")
 
     assert answer.status_code == 503
-    assert answer.json() == {"ready": False, "postgresql": "does not answer", "redis": "ok"}
+    assert answer.json() == {
+        "ready": False, "postgresql": "does not answer", "broker": "ok", "redis": "ok"
+    }  # fmt: skip
+
+
+def test_postgresql_that_is_read_only_takes_no_write(client: Client, db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+
+    answer = client.get("/readyz")
+
+    assert (answer.status_code, answer.json()["postgresql"]) == (503, "does not answer")
+
+
+def test_the_test_of_a_write_leaves_no_row_behind(client: Client, account: Account) -> None:
+    def dead_or_alive() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(DISTINCT ctid) FROM metaaccess_account")
+            return int(cursor.fetchone()[0])
+
+    place = Account.objects.extra(select={"place": "ctid::text"}).get().place
+
+    assert client.get("/readyz").status_code == 200
+    assert dead_or_alive() == 1
+    assert Account.objects.extra(select={"place": "ctid::text"}).get().place == place
+
+
+def test_the_broker_in_use_is_asked(client: Client, db: None) -> None:
+    with celery_app.connection_for_write() as broker:
+        address = broker.as_uri(include_password=True)
+    celery_app.conf.broker_write_url = "amqp://guest@127.0.0.1:1//"
+    try:
+        answer = client.get("/readyz")
+    finally:
+        celery_app.conf.broker_write_url = address
+
+    assert answer.status_code == 200
+    assert (answer.json()["broker"], answer.json()["redis"]) == ("does not answer", "ok")
+
+
+def test_a_redis_that_takes_no_write_is_told(client: Client, db: None) -> None:
+    flags = redis.Redis.from_url(settings.REDIS_URL)
+    maximum = flags.config_get("maxmemory")["maxmemory"]
+    flags.config_set("maxmemory", 1)
+    try:
+        answer = client.get("/readyz")
+    finally:
+        flags.config_set("maxmemory", maximum)
+
+    assert (answer.status_code, answer.json()["redis"]) == (200, "does not answer")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize("host", ["10.0.0.5:8000", "evil.example", "no host", "[::1"])
+def test_probes_are_answered_whatever_the_host(
+    client: Client, db: None, settings: object, path: str, host: str
+) -> None:
+    settings.ALLOWED_HOSTS = ["console.example"]  # type: ignore[attr-defined]
+
+    answer = client.get(path, headers={"host": host, "cookie": "sessionid=nonsense"})
+
+    assert answer.status_code == 200
+    assert not answer.cookies
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_probes_only_read(client: Client, path: str) -> None:
+    assert client.post(path).status_code == 405
+
+
+def test_a_process_is_up_without_a_query(client: Client) -> None:
+    # No `db`: a connection would be refused.
+    assert client.get("/healthz", headers={"cookie": "sessionid=nonsense"}).status_code == 200
 
 
 def test_metrics_count_what_waits(client: Client, webhook: WebhookConfig) -> None:

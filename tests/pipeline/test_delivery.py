@@ -1,27 +1,31 @@
 """A device changes its status, and the callback API hears of it: with a real worker."""
 
+import json
 import ssl
 import time
+from typing import Any
 from uuid import UUID
 
 import pytest
 import trustme
+from django.core.management import call_command
 
 from eventlog.models import WebhookLog
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
-from tests.conftest import API_KEY, MakeWebhook
+from tests.conftest import API_KEY, MakeWebhook, installed_in_2020
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
+from tests.receivers import Receiver, answering, closing, hanging
 from webhooks import http
 from webhooks.local_receiver import LocalReceiver
-from webhooks.models import Delivery, State
+from webhooks.models import OPEN, Delivery, State
 
 DEVICE_ID = "6WXJURV8QAM0I7KC"
 
 
 def add_device(account: Account, device_id: str = DEVICE_ID) -> None:
-    Device.objects.create(account=account, device_id=device_id)
+    installed_in_2020(Device.objects.create(account=account, device_id=device_id))
 
 
 def change(device_id: str, status: str, timestamp: int | None = None) -> None:
@@ -106,6 +110,38 @@ def test_a_retry_that_succeeds_is_a_success(
     webhook.refresh_from_db()
     assert [push.status for push in receiver.received] == [503, 503, 200]
     assert (webhook.consecutive_failures, webhook.enabled) == (0, True)
+
+
+LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 307200\r\n\r\n" + b"x" * 300 * 1024
+BROKEN_OFF = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok"
+ENDLESS = b"HTTP/1.1 200 OK\r\n\r\nok"
+
+
+def test_a_2xx_is_delivered_once_whatever_becomes_of_its_body(
+    workers: Workers, account: Account, make_webhook: MakeWebhook, capsys: Any
+) -> None:
+    events = 5
+    workers.start("one", WEBHOOK_RETRY_COUNTDOWNS="0,0")
+    with (
+        Receiver(answering(LONG)) as long,
+        Receiver(closing(BROKEN_OFF)) as broken_off,
+        Receiver(hanging(ENDLESS)) as endless,
+    ):
+        receivers = (long, broken_off, endless)
+        for receiver in receivers:
+            make_webhook(url=receiver.url)
+        for number in range(events):
+            add_device(account, f"{number:016}")
+        until("all settled", lambda: Delivery.objects.exclude(state__in=OPEN).count() == 3 * events)
+        call_command("webhook_list", "--json")
+
+    assert [len(receiver.requests) for receiver in receivers] == [events] * 3
+    rows = WebhookLog.objects.values_list("outcome", "status_code", "error", "detail")
+    assert list(rows) == [("delivered", 200, "", "")] * 3 * events
+    assert set(WebhookLog.objects.values_list("response_cut", flat=True)) == {True}
+    assert max(len(row.response_body) for row in WebhookLog.objects.all()) == 4096
+    listed = json.loads(capsys.readouterr().out)
+    assert [webhook["consecutive_failures"] for webhook in listed] == [0] * 3
 
 
 def test_each_kind_of_failure_has_its_own_words(

@@ -16,6 +16,12 @@ from settings import celery_app
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 T = TypeVar("T")
+# The web opens no secret that the tests have sealed.
+PRODUCTION = {
+    "DEBUG": "false",
+    "SECRET_KEY": "a-secret-key-of-fifty-characters-and-more-0123456789",
+    "WEBHOOK_KEYS": "a-webhook-key-of-32-characters-01",
+}
 
 
 class Workers:
@@ -24,6 +30,9 @@ class Workers:
     def __init__(self) -> None:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.options: list[str] = []  # of the workers, beside those of the Procfile
+        self.application = "settings"
+        self.app = celery_app  # on the broker of the workers
+        self.settings: dict[str, str] = {}  # of all processes
         self.output: IO[bytes] | None = None  # where they write; the test's own when not set
         self.directory = tempfile.TemporaryDirectory()
 
@@ -38,8 +47,7 @@ class Workers:
         until(f"{names} answer", lambda: self._answering() >= set(names))
 
     def start_beat(self, **settings: str) -> None:
-        schedule = str(Path(self.directory.name) / "beat")
-        self._celery("beat", ["beat", "--schedule", schedule], settings)
+        self._celery("beat", ["beat"], settings)
 
     def kill(self, name: str) -> None:
         process = self.processes.pop(name)
@@ -58,8 +66,9 @@ class Workers:
         self.directory.cleanup()
 
     def start_web(self, port: int, **settings: str) -> None:
-        bind = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "4"]
-        self._run("web", ["gunicorn", "settings.wsgi", *bind, "--no-control-socket"], settings)
+        """As in production; gunicorn.conf.py has the rest."""
+        bind = ["--bind", f"127.0.0.1:{port}"]
+        self._run("web", ["gunicorn", "settings.wsgi", *bind], PRODUCTION | settings)
 
     def environment(self, **settings: str) -> dict[str, str]:
         """Of a process of the product that works on the test's database and Redis."""
@@ -72,11 +81,12 @@ class Workers:
             "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
             "WEBHOOK_KEYS": "test",
             "SECRET_KEY": "test",
+            **self.settings,
             **settings,
         }
 
     def _celery(self, name: str, command: list[str], settings: dict[str, str]) -> None:
-        self._run(name, ["celery", "--quiet", "-A", "settings", *command], settings)
+        self._run(name, ["celery", "--quiet", "-A", self.application, *command], settings)
 
     def _run(self, name: str, module: list[str], settings: dict[str, str]) -> None:
         self.processes[name] = subprocess.Popen(
@@ -89,8 +99,8 @@ class Workers:
 
     def _answering(self) -> set[str]:
         # A connection of its own: the kept one may be to a Redis that has been stopped since.
-        with celery_app.connection_for_write() as broker:
-            answers = celery_app.control.ping(timeout=0.3, connection=broker) or []
+        with self.app.connection_for_write() as broker:
+            answers = self.app.control.ping(timeout=0.3, connection=broker) or []
         return {name.partition("@")[0] for answer in answers for name in answer}
 
 

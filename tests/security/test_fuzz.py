@@ -1,5 +1,6 @@
 """Whatever is entered or answered: only the errors that are meant, and no header more than ours."""
 
+import encodings.aliases
 import json
 import re
 import socket
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from tests.receivers import Receiver, answering, closing
 from webhooks import payload, signing
 from webhooks.addresses import UrlError, is_allowed, parse_target
-from webhooks.http import AttemptResult, Client, ErrorKind
+from webhooks.http import KEPT_BODY_BYTES, AttemptResult, Client, ErrorKind, text
 from webhooks.http.client import _prepare
 from webhooks.http.result import AttemptError
 from webhooks.validators import validate_api_key, validate_callback_url, validate_signing_secret
@@ -36,7 +37,7 @@ PIECES = st.sampled_from(
 URLS = st.one_of(
     st.lists(PIECES, max_size=8).map("".join),
     st.lists(PIECES, max_size=6).map(lambda pieces: "https://" + "".join(pieces)),
-    st.text(max_size=60).map(lambda text: f"https://{text}/"),
+    st.text(max_size=60).map(lambda host: f"https://{host}/"),
     st.ip_addresses().map(lambda ip: f"https://{f'[{ip}]' if ip.version == 6 else ip}/"),
     st.text(),
 )
@@ -178,7 +179,10 @@ LINES = st.lists(
     st.sampled_from(
         [b"Content-Length: 5\r\n", b"Content-Length: -1\r\n", b"Content-Length: x\r\n",
          b"Transfer-Encoding: chunked\r\n", b"Location: http://[\r\n", b"Location: //x\r\n",
-         b"Content-Encoding: gzip\r\n", b"Connection: close\r\n", b": \r\n", b"X\r\n", b"\r\n"]
+         b"Content-Encoding: gzip\r\n", b"Content-Encoding: deflate\r\n", b"Content-Length: 1, 2\r\n",
+         b"Content-Type: text/plain; charset=utf-16\r\n", b"Content-Type: a/b; charset=\xff\x00\r\n",
+         b"Content-Type: text/plain; charset=cp1251\r\n", b"Retry-After: \xb2\r\n",
+         b"Connection: close\r\n", b": \r\n", b"X\r\n", b"\r\n"]
     ),
     max_size=5,
 ).map(b"".join)  # fmt: skip
@@ -194,4 +198,25 @@ def test_whatever_is_answered_there_is_a_result(
 
     assert isinstance(result, AttemptResult)
     assert (result.error == "") == (result.status_code is not None and result.status_code < 300)
-    assert "\x00" not in result.body + result.detail
+    assert not result.ours
+    assert not re.search(r"[\x00-\x08\ud800-\udfff]", result.body + result.detail)
+
+
+HEADERS_OF_A_BODY = st.tuples(
+    st.one_of(ANY_TEXT, st.sampled_from(sorted(set(encodings.aliases.aliases))).map(
+        lambda name: f"text/plain; charset={name}"
+    )),
+    st.one_of(ANY_TEXT, st.sampled_from(["", "gzip", "deflate", "deflate,gzip", "br"])),
+)  # fmt: skip
+
+
+@QUICK
+@given(st.binary(max_size=KEPT_BODY_BYTES), st.booleans(), HEADERS_OF_A_BODY)
+def test_any_body_becomes_a_text_that_a_database_takes(
+    kept: bytes, cut: bool, headers: tuple[str, str]
+) -> None:
+    shown, _ = text.read(text.Body(kept, len(kept), cut), *headers)
+
+    assert len(shown) <= KEPT_BODY_BYTES
+    assert not re.search(r"[\x00-\x08\x7f-\x9f\ud800-\udfff]", shown)
+    shown.encode()

@@ -1,13 +1,14 @@
 """A wrong value stops the start with one line that names the variable and what it takes."""
 
 import os
+import runpy
+import ssl
 import stat
-import subprocess
-import sys
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+import trustme
 
 from settings import environment
 from settings.environment import env, read, read_positive, read_url, read_whole
@@ -91,6 +92,62 @@ def test_keys_are_required_in_production(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_certificates_are_read_at_the_start_without_what_else_a_file_holds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first, second = trustme.CA(), trustme.CA()
+    file = tmp_path / "ca.pem"
+    parts = (b"# our own\r\n", first.cert_pem.bytes(), first.private_key_pem.bytes(),
+             second.cert_pem.bytes())  # fmt: skip
+    file.write_bytes(b"".join(parts))
+
+    assert environment.read_certificates("X") == ""
+    monkeypatch.setenv("X", str(file))
+    read = environment.read_certificates("X")
+
+    file.unlink()
+    assert read.count("BEGIN CERTIFICATE") == 2
+    assert "PRIVATE" not in read
+    context = ssl.create_default_context(cadata=read)
+    assert context.cert_store_stats()["x509_ca"] == 2
+
+
+CA_FILES: dict[str, bytes | None] = {
+    "missing": None,
+    "empty": b"",
+    "no PEM": b"hello",
+    "DER": b"0\x82\x01\x0a\x02",
+    "PEM without a certificate": b"-----BEGIN X-----\nAAAA\n-----END X-----\n",
+    "broken": b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    "only a private key": trustme.CA().private_key_pem.bytes(),
+}
+
+
+@pytest.mark.parametrize("content", CA_FILES.values(), ids=CA_FILES.keys())
+def test_a_wrong_file_of_certificates(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("X", str(file))
+
+    with pytest.raises(SystemExit, match=r"^X is '.*ca\.pem', which .*: it takes a file of cert"):
+        environment.read_certificates("X")
+
+
+@pytest.mark.parametrize("path", ["{tmp}", "/dev/null", "{tmp}/pipe", "{tmp}/ca.pem/x"])
+def test_what_is_no_file_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "ca.pem").touch()
+    monkeypatch.setenv("X", path.format(tmp=tmp_path))
+
+    with pytest.raises(SystemExit, match=r"^X is .*: it takes a file of certificates"):
+        environment.read_certificates("X")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -103,21 +160,20 @@ def test_keys_are_required_in_production(monkeypatch: pytest.MonkeyPatch, tmp_pa
         ("WEBHOOK_DISABLE_AFTER", "0"),
         ("EVENT_LOG_DAYS", "x"),
         ("EMAIL_URL", "carrier-pigeon://"),
+        ("WEBHOOK_CA_FILE", "/etc/ssl/nope.pem"),
+        ("WEBHOOK_CA_FILE", "/etc"),
     ],
 )
-def test_the_start_stops_with_one_line(name: str, value: str) -> None:
-    given = os.environ | {"SECRET_KEY": "s", "WEBHOOK_KEYS": "k", name: value}
+def test_the_start_stops_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    for each, given in {"SECRET_KEY": "s", "WEBHOOK_KEYS": "k", name: value}.items():
+        monkeypatch.setenv(each, given)
 
-    start = subprocess.run(
-        [sys.executable, "-c", "import settings.base"],
-        cwd=ROOT,
-        env=given,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(ROOT / "settings" / "base.py"))
 
-    assert start.returncode == 1
-    assert start.stderr.startswith(f"{name} ")
-    assert start.stderr.count("\n") == 1
-    assert "it takes" in start.stderr
+    line = str(stopped.value.code)
+    assert line.startswith(f"{name} ")
+    assert "\n" not in line
+    assert "it takes" in line

@@ -20,6 +20,7 @@ from metaaccess.models import Account, Device, Plan
 from tests.conftest import API_KEY, MakeWebhook
 from webhooks import claims, outbox, tasks, wake
 from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.states import place
 
 URL = "https://receiver.example/hook"
 EVERY_STATUS = ["compliant", "non_compliant", "installed", "deleted"]
@@ -479,7 +480,7 @@ def test_webhook_disable_holds_what_waits(device: Device, webhook: WebhookConfig
         {"id": webhook.pk, "url": URL}
     ]
 
-    assert Delivery.objects.get().state_name == "held"
+    assert Delivery.objects.annotate(place=place()).get().place == "held"
     assert claims.claim(webhook.pk) is None
 
 
@@ -546,6 +547,7 @@ def test_webhook_test_delivered(
         "detail": "",
         "duration_ms": row.duration_ms,
         "response_body": "thanks",
+        "response_cut": False,
     }
     assert (row.kind, row.device_ids, row.attempt) == ("test", ["TEST000000000000"], 1)
     assert receiver.calls[0].request.headers["Webhook-Id"] == printed["push_id"]
@@ -631,6 +633,8 @@ def test_webhook_test_refuses(webhook: WebhookConfig, arguments: list[str], word
         (["--fail-first", "1.5"], "--fail-first: invalid int value: '1.5'"),
         (["--port", "65536"], "cannot listen on port 65536"),
         (["--port", "http"], "--port: invalid int value: 'http'"),
+        (["--api-key", ""], "Enter the API key"),
+        (["--api-key", "schlüssel"], "character that cannot be sent"),
     ],
 )
 def test_webhook_receiver_refuses(db: None, arguments: list[str], words: str) -> None:

@@ -14,7 +14,7 @@ from django.test import Client
 from eventlog.models import AdminLog, DeviceLog
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
-from tests.conftest import MakeWebhook
+from tests.conftest import MakeWebhook, installed_in_2020
 from webhooks import conservation, outbox, tasks
 from webhooks.models import Delivery, Kind, Snapshot, State, WebhookConfig
 
@@ -149,6 +149,7 @@ def test_tests_and_repeats_are_no_part_of_it(devices: list[Device], capsys: Any)
 
 
 def test_an_old_timestamp_is_recorded_today(devices: list[Device], capsys: Any) -> None:
+    installed_in_2020(devices[0])
     Device.objects.change([NewStatus(devices[0].device_id, "compliant", 1582708254594)])
     Delivery.objects.filter(timestamp=1582708254594).delete()
 

@@ -21,7 +21,6 @@ from tests.receivers import (
     hanging,
 )
 from webhooks.http import AttemptResult, Client, ErrorKind
-from webhooks.http.connection import MAX_BODY_BYTES
 
 HEADERS = {
     "Content-Type": "application/json",
@@ -207,34 +206,14 @@ def test_a_redirect_is_a_failure_and_never_followed(
     assert len(receiver.requests) == 1
 
 
-def test_the_body_is_kept_as_text_that_a_database_takes(post: Post) -> None:
-    body = b"a\x00b\xff\xc3\xa9" + b"x" * 5000
-    with Receiver(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5006\r\n\r\n" + body)) as receiver:
-        result = post(receiver.url)
-
-    assert result.body == "ab\ufffdé" + "x" * 4090
-
-
-def test_a_compressed_body_is_not_unpacked(post: Post) -> None:
-    answer = (
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"
-    )
-    with Receiver(answering(answer)) as receiver:
-        result = post(receiver.url)
-
-    assert result.delivered
-    assert result.body == "\x1f\ufffd\x08"
-
-
 @pytest.mark.parametrize(
     "answer",
     [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 262144\r\n\r\n" + b"x" * MAX_BODY_BYTES,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: 1\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + OK,
         b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + OK,
     ],
-    ids=["the largest body", "chunked", "after 100", "after 102 and 103"],
+    ids=["chunked", "after 100", "after 102 and 103"],
 )
 def test_answers_within_the_limits_are_success_and_keep_the_connection(
     post: Post, answer: bytes
@@ -262,11 +241,7 @@ INVALID: dict[str, Behaviour] = {
     "not HTTP": closing(b"SSH-2.0-OpenSSH_9.6\r\n"),
     "binary": closing(bytes(range(256)) * 4),
     "no status": closing(b"HTTP/1.1 OK\r\n\r\n"),
-    "shorter than announced": closing(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nok"),
-    "chunk cut off": closing(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nok"),
     "headers cut off": closing(b"HTTP/1.1 200 OK\r\nX: 1\r\n"),
-    "no chunk": closing(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n"),
-    "two lengths": closing(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nok"),
     "over 100 headers": closing(b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 101 + b"\r\n"),
     "a header of 70 KB": closing(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n"),
     "another protocol": closing(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"),
@@ -274,7 +249,7 @@ INVALID: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("behaviour", INVALID.values(), ids=INVALID.keys())
-def test_what_is_not_a_complete_http_answer_is_a_failure(post: Post, behaviour: Behaviour) -> None:
+def test_what_has_no_complete_head_of_http_is_a_failure(post: Post, behaviour: Behaviour) -> None:
     with Receiver(behaviour) as receiver:
         result = post(receiver.url)
 
@@ -285,23 +260,16 @@ def test_what_is_not_a_complete_http_answer_is_a_failure(post: Post, behaviour: 
 
 
 TOO_LARGE: dict[str, Behaviour] = {
-    "one byte too long": answering(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 262145\r\n\r\n" + b"x" * (MAX_BODY_BYTES + 1)
-    ),
-    "endless body": flooding(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536),
-    "announced as huge": flooding(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", b"x" * 65536
-    ),
-    "endless chunks": flooding(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1;" + b"e" * 999 + b"\r\nx\r\n"
-    ),
     "a flood of 100s": flooding(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
     "a flood of 102s": flooding(b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 1000),
+    "60 headers of 4 KB": closing(
+        b"HTTP/1.1 200 OK\r\n" + (b"X: " + b"x" * 4096 + b"\r\n") * 60 + b"\r\n"
+    ),
 }
 
 
 @pytest.mark.parametrize("behaviour", TOO_LARGE.values(), ids=TOO_LARGE.keys())
-def test_an_answer_over_the_limit_is_a_failure_and_the_connection_is_closed(
+def test_headers_over_the_limit_are_a_failure_and_the_connection_is_closed(
     post: Post, client: Client, behaviour: Behaviour
 ) -> None:
     with Receiver(behaviour) as receiver:
@@ -309,44 +277,18 @@ def test_an_answer_over_the_limit_is_a_failure_and_the_connection_is_closed(
         assert receiver.closed.acquire(timeout=SLOW_S)
 
     assert summary(result) == (
-        None, ErrorKind.RESPONSE_TOO_LARGE, "The answer is longer than 256 KiB",
+        None, ErrorKind.RESPONSE_TOO_LARGE, "The headers of the answer are longer than 128 KiB",
     )  # fmt: skip
     assert client.idle_connections == 0
 
 
-def test_endless_trailers_end(post: Post) -> None:
-    before = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
-    with Receiver(flooding(before, b"X: 1\r\n" * 1000)) as receiver:
-        result = post(receiver.url)
-
-    # Newer releases of Python count trailers themselves.
-    assert result.error in (ErrorKind.RESPONSE_TOO_LARGE, ErrorKind.INVALID_RESPONSE)
-
-
-def test_a_status_that_was_heard_stands_whatever_becomes_of_the_body(post: Post) -> None:
-    before = b"HTTP/1.1 500 Internal Server Error\r\n\r\n"
-    with Receiver(flooding(before, b"x" * 65536)) as receiver:
-        result = post(receiver.url)
-
-    assert summary(result) == (
-        500, ErrorKind.HTTP_STATUS, "HTTP 500 Internal Server Error",
-    )  # fmt: skip
-    assert result.body == "x" * 4096
-
-
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 LATE: dict[str, Behaviour] = {
     "silent": hanging(),
     "silent without reading": Peer.wait,
     "half a status line": hanging(b"HTTP/1.1 20"),
     "half the headers": hanging(b"HTTP/1.1 200 OK\r\nX: 1\r\n"),
-    "half a body": hanging(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
-    "a body that never closes": hanging(b"HTTP/1.1 200 OK\r\n\r\nok"),
-    "closing, and never closed": hanging(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok"),
     "dripping status": dripping(b"HTTP/1.1 200 ", itertools.repeat(b"O")),
     "dripping headers": dripping(b"HTTP/1.1 200 OK\r\n", itertools.repeat(b"X: 1\r\n")),
-    "dripping body": dripping(b"HTTP/1.1 200 OK\r\n\r\n", itertools.repeat(b"x")),
-    "dripping chunks": dripping(CHUNKED, itertools.repeat(b"1\r\nx\r\n")),
     "dripping 100s": dripping(b"", itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n")),
     "dripping 103s": dripping(b"", itertools.repeat(b"HTTP/1.1 103 Early Hints\r\n\r\n")),
 }
@@ -409,7 +351,7 @@ def test_a_refused_connection(post: Post) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"])
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n"])
 def test_a_reset_of_a_new_connection_is_a_failure_and_not_tried_again(
     post: Post, before: bytes
 ) -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.receivers import Peer, Receiver, answering, dripping
+from tests.receivers import Peer, Receiver, answering, closing, dripping
 from webhooks.http import AttemptResult, Client, ErrorKind
 
 SHORT_S = 0.5
@@ -30,10 +30,8 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def client(authority: trustme.CA, tmp_path: Path, settings: Any) -> Iterator[Client]:
-    ca_file = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(ca_file))
-    settings.WEBHOOK_CA_FILE = str(ca_file)
+def client(authority: trustme.CA, settings: Any) -> Iterator[Client]:
+    settings.WEBHOOK_CA_CERTIFICATES = authority.cert_pem.bytes().decode()
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
     client = Client()
     yield client
@@ -224,16 +222,58 @@ def test_the_deadline_holds_during_the_handshake(client: Client, behaviour: Any)
     assert result.duration_ms < (SHORT_S + SLOW_S) * 1000
 
 
-@pytest.mark.parametrize("before", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
-def test_the_deadline_holds_for_a_dripping_answer(
-    client: Client, authority: trustme.CA, before: bytes
-) -> None:
-    behaviour = dripping(before, iter(lambda: b"X: 1\r\n", b""))
+def test_the_deadline_holds_for_dripping_headers(client: Client, authority: trustme.CA) -> None:
+    behaviour = dripping(b"HTTP/1.1 200 OK\r\n", iter(lambda: b"X: 1\r\n", b""))
     with Receiver(behaviour, context=serving(authority.issue_cert(HOST))) as receiver:
         result = post(client, receiver, SHORT_S)
 
     assert (result.status_code, result.error) == (None, ErrorKind.TIMEOUT)
     assert result.duration_ms < (SHORT_S + SLOW_S) * 1000
+
+
+def reset_in_the_body(peer: Peer) -> None:
+    peer.read_request()
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+    peer.reset()
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        reset_in_the_body,
+        dripping(b"HTTP/1.1 200 OK\r\n\r\n", iter(lambda: b"x", b"")),
+        closing(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
+    ],
+    ids=["reset", "dripping", "closed without close_notify"],
+)
+def test_a_body_that_breaks_off_over_tls_is_delivered(
+    client: Client, authority: trustme.CA, behaviour: Any
+) -> None:
+    with Receiver(behaviour, context=serving(authority.issue_cert(HOST))) as receiver:
+        result = post(client, receiver)
+        assert receiver.closed.acquire(timeout=SLOW_S)
+
+    assert (result.status_code, result.error, result.body_cut) == (200, "", True)
+    assert client.idle_connections == 0
+
+
+@pytest.mark.parametrize("extra", ["", "ours"])
+def test_the_public_authorities_stay_trusted(
+    authority: trustme.CA, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    extra: str,
+) -> None:  # fmt: skip
+    """A private authority plays certifi's; that of WEBHOOK_CA_FILE, if any, comes on top."""
+    public = trustme.CA()
+    public.cert_pem.write_to_path(str(tmp_path / "public.pem"))
+    monkeypatch.setattr("certifi.where", lambda: str(tmp_path / "public.pem"))
+    settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
+    settings.WEBHOOK_CA_CERTIFICATES = authority.cert_pem.bytes().decode() if extra else ""
+    client = Client()
+
+    for issuer, trusted in ((public, True), (authority, bool(extra))):
+        with Receiver(answering(), context=serving(issuer.issue_cert(HOST))) as receiver:
+            assert post(client, receiver).delivered == trusted
+    client.close()
 
 
 def test_authorities_are_read_once(

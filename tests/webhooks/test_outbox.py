@@ -9,9 +9,10 @@ from django.utils import timezone
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import MakeWebhook
-from webhooks import claims, outbox
+from webhooks import claims, held, outbox
 from webhooks.chunk import Chunk, Settlement
 from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.states import place
 
 
 def change(*news: tuple[str, str]) -> None:
@@ -47,7 +48,9 @@ def make_due() -> None:
 
 
 def states() -> list[str]:
-    return [delivery.state_name for delivery in Delivery.objects.order_by("pk")]
+    return list(
+        Delivery.objects.annotate(place=place()).order_by("pk").values_list("place", flat=True)
+    )
 
 
 # --- Add ---
@@ -424,7 +427,7 @@ def test_events_of_an_account_that_left_enterprise_are_held(
     assert states() == ["held"]
     assert WebhookConfig.objects.with_held_events().get().held_events == 1
     Delivery.objects.update(created_at=timezone.now() - timedelta(days=8))
-    assert outbox.discard_held(days=7) == 1
+    assert held.discard_old(days=7) == 1
 
 
 def test_held_events_are_discarded_after_their_days(
@@ -435,12 +438,12 @@ def test_held_events_are_discarded_after_their_days(
     WebhookConfig.objects.filter(pk=webhook.pk).update(
         disabled_at=timezone.now(), disabled_reason="by hand"
     )
-    assert outbox.discard_held(days=7) == 0
+    assert held.discard_old(days=7) == 0
 
     Delivery.objects.update(created_at=timezone.now() - timedelta(days=8))
-    assert outbox.discard_held(days=7) == 1
-    assert Delivery.objects.get(webhook=webhook).state_name == "discarded"
-    assert Delivery.objects.get(webhook=enabled).state_name == "pending"
+    assert held.discard_old(days=7) == 1
+    assert Delivery.objects.get(webhook=webhook).state == State.DISCARDED
+    assert Delivery.objects.get(webhook=enabled).state == State.PENDING
 
 
 def test_prune_removes_only_what_ended(account: Account, webhook: WebhookConfig) -> None:

@@ -1,11 +1,15 @@
 """One push in this process, from claim to settled, against a receiver that is faked."""
 
+import gzip
 import html
 import json
 import re
+import threading
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from ipaddress import ip_network
+from itertools import count
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -23,7 +27,7 @@ from eventlog import tally
 from eventlog.models import AdminLog, Tally, WebhookLog
 from metaaccess import VERSION
 from metaaccess.devices import NewStatus
-from metaaccess.models import Device
+from metaaccess.models import Account, Device
 from tests.conftest import API_KEY, MakeWebhook
 from webhooks import (
     certificates,
@@ -40,7 +44,9 @@ from webhooks import (
 )
 from webhooks.chunk import Chunk, Settlement
 from webhooks.http import AttemptResult
+from webhooks.local_receiver import Behaviour, LocalReceiver
 from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.states import place
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -105,8 +111,8 @@ def push_with_retries(webhook: WebhookConfig) -> None:
 
 
 def states() -> list[tuple[str, int]]:
-    rows = Delivery.objects.order_by("pk")
-    return [(delivery.state_name, delivery.attempts) for delivery in rows]
+    rows = Delivery.objects.annotate(place=place()).order_by("pk")
+    return list(rows.values_list("place", "attempts"))
 
 
 def failures(webhook: WebhookConfig) -> int:
@@ -221,6 +227,7 @@ def test_a_success_is_one_row_of_the_log(
         "device_ids": ["6WXJURV8QAM0I7KC"],
         "request_body": EXAMPLE.decode(),
         "response_body": "created",
+        "response_cut": False,
     }
     assert event.created_at < began
     assert timedelta(milliseconds=duration_ms) <= settled[0].ended - began
@@ -403,7 +410,7 @@ def test_every_other_status_is_failed_in_words(
     status: int,
     detail: str,
 ) -> None:
-    headers = ELSEWHERE if status in (301, 302, 307) else {"Retry-After": "3600"}
+    headers = ELSEWHERE if status in (301, 302, 307) else {}
     receiver.post(URL, status=status, headers=headers)
 
     tasks.push_due(webhook.pk)
@@ -413,7 +420,181 @@ def test_every_other_status_is_failed_in_words(
     assert row.error == ("redirect" if status < 400 else "http_status")
     assert states() == [("retrying", 1)]
     assert alarms == [(webhook.pk, 4)]
-    assert len(receiver.calls) == 1, "no redirect is followed, no answer changes the countdown"
+    assert len(receiver.calls) == 1, "no redirect is followed"
+
+
+# --- Retry-After ---
+
+
+@pytest.mark.usefixtures("event")
+@pytest.mark.parametrize(
+    ("status", "headers", "waits_s"),
+    [
+        (429, {"Retry-After": "120"}, 120),
+        (503, {"Retry-After": "120"}, 120),
+        (503, {"Retry-After": "3600"}, 900),
+        (503, {"Retry-After": "2"}, 4),
+        (503, {"Retry-After": "soon"}, 4),
+        (503, {"Date": "Sat, 28 Nov 2020 04:00:00 GMT",
+               "Retry-After": "Sat, 28 Nov 2020 04:02:00 GMT"}, 120),
+        (500, {"Retry-After": "120"}, 4),
+        (502, {"Retry-After": "120"}, 4),
+        (302, {"Retry-After": "120"}, 4),
+        (400, {"Retry-After": "120"}, 4),
+    ],
+)  # fmt: skip
+def test_a_retry_waits_for_the_larger_of_countdown_and_retry_after(
+    receiver: responses.RequestsMock,
+    settled: list[Settlement],
+    status: int,
+    headers: dict[str, str],
+    waits_s: float,
+) -> None:
+    receiver.post(URL, status=status, headers=headers)
+
+    tasks.push_due(Delivery.objects.get().webhook_id)
+
+    assert Delivery.objects.get().due_at == settled[0].ended + timedelta(seconds=waits_s)
+
+
+def test_a_receiver_does_not_choose_how_many_alarms_there_are(
+    webhook: WebhookConfig, receiver: responses.RequestsMock, alarms: list[tuple[int, float]]
+) -> None:
+    for asked in range(30):
+        receiver.post(URL, status=429, headers={"Retry-After": str(asked)})
+    Device.objects.bulk_create(Device(account=webhook.account) for _ in range(30))
+
+    tasks.push_due(webhook.pk)
+
+    assert states() == [("retrying", 1)] * 30
+    assert set(alarms) == {(webhook.pk, 4)}
+
+
+def test_the_second_retry_waits_for_the_larger_one_too(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock,
+    settled: list[Settlement],
+) -> None:  # fmt: skip
+    for asked in ("30", "90"):
+        receiver.post(URL, status=429, headers={"Retry-After": asked})
+
+    for _ in range(2):
+        tasks.push_due(webhook.pk)
+        make_due()
+
+    assert [settlement.countdown_s for settlement in settled] == [30, 90]
+
+
+def test_of_several_headers_the_longest_wait_counts(
+    event: Delivery, webhook: WebhookConfig, settled: list[Settlement],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    asked = http.RetryAfter(("30", "soon", "90"), "")
+    busy = AttemptResult(503, "http_status", "HTTP 503", "", 1, retry_after=asked)
+    monkeypatch.setattr(http, "post", lambda *_, **__: busy)
+
+    tasks.push_due(webhook.pk)
+
+    assert [settlement.countdown_s for settlement in settled] == [90]
+
+
+def test_the_last_attempt_and_a_test_wait_for_nothing(
+    event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock
+) -> None:
+    receiver.post(URL, status=429, headers={"Retry-After": "120"})
+    recovery.send_test(webhook)
+
+    push_with_retries(webhook)
+
+    assert states() == [("failed", 3), ("failed", 1)]
+    assert failures(webhook) == 1
+
+
+# --- Faults of ours ---
+
+
+class Local:
+    """http.post, which cannot send what carries one of these devices; it notes what it sent."""
+
+    def __init__(self, *devices: str) -> None:
+        self.devices = devices
+        self.sent: list[tuple[str, str]] = []
+
+    def __call__(self, url: str, headers: dict[str, str], body: bytes, **_: object) -> Any:
+        (event,) = json.loads(body)
+        if event["device_id"] in self.devices:
+            return AttemptResult(None, http.ErrorKind.OURS, "too many open files", "", 1)
+        self.sent.append((event["device_id"], event["status"]))
+        return AttemptResult(200, "", "", "", 1)
+
+
+def end_leases() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE webhooks_delivery SET due_at = statement_timestamp() WHERE state = 1"
+        )
+
+
+def test_a_fault_of_ours_is_no_attempt_and_the_push_waits(
+    event: Delivery, webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch,
+    alarms: list[tuple[int, float]],
+) -> None:  # fmt: skip
+    WebhookConfig.objects.update(consecutive_failures=99, failing_since=timezone.now())
+    local = Local(event.device_id)
+    monkeypatch.setattr(http, "post", local)
+
+    for _ in range(5):
+        tasks.push_due(webhook.pk)
+        end_leases()
+
+    event.refresh_from_db()
+    push_id = event.push_id
+    assert states() == [("sending", 0)]
+    assert (failures(webhook), webhook.enabled, webhook.unreachable_since) == (99, True, None)
+    assert not WebhookLog.objects.exists()
+    assert not Tally.objects.exists()
+    assert alarms == []
+
+    local.devices = ()
+    tasks.push_due(webhook.pk)
+
+    assert states() == [("delivered", 1)]
+    assert local.sent == [(event.device_id, "compliant")]
+    assert WebhookLog.objects.get().push_id == push_id
+
+
+def test_a_fault_of_ours_is_not_tried_again_at_once(
+    event: Delivery, webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def fail(*_: object, **__: object) -> AttemptResult:
+        tried.append(1)
+        return AttemptResult(None, http.ErrorKind.OURS, "too many open files", "", 1)
+
+    monkeypatch.setattr(http, "post", fail)
+
+    tasks.push_due(webhook.pk)
+    tasks.push_due(webhook.pk)
+
+    assert len(tried) == 1
+    assert outbox.due_webhooks(0) == [], "nobody wakes for it before its lease is over"
+
+
+def test_a_fault_of_ours_holds_up_its_device_and_no_other(
+    event: Delivery, webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Device.objects.create(account=webhook.account)
+    Device.objects.change([NewStatus(event.device_id, "non_compliant")])
+    local = Local(event.device_id)
+    monkeypatch.setattr(http, "post", local)
+
+    tasks.push_due(webhook.pk)
+    assert local.sent == [(other.device_id, "installed")]
+
+    local.devices = ()
+    end_leases()
+    tasks.push_due(webhook.pk)
+    assert local.sent[1:] == [(event.device_id, "compliant"), (event.device_id, "non_compliant")]
 
 
 def test_no_answer_is_failed_in_words(
@@ -841,13 +1022,45 @@ def test_a_key_is_hidden_however_an_answer_writes_it(told: str) -> None:
 @pytest.mark.parametrize("length", [4, 10, len(SIGNS) - 1])
 def test_a_key_that_was_cut_in_two_is_hidden(length: int) -> None:
     cut = SIGNS[:length]
-    body = cut.rjust(http.KEPT_BODY_BYTES, "x")
-    result = AttemptResult(302, "redirect", f"redirects to https://x.example/{cut}…)", body, 1)
+    body = f"it ends with {cut}"
+    detail = f"redirects to https://x.example/{cut}…)"
+    result = AttemptResult(302, "redirect", detail, body, 1, body_cut=True)
 
     shown = push.without_key(result, push.ways_to_write(SIGNS))
 
     assert shown.detail == "redirects to https://x.example/[API key]…)"
     assert shown.body == body.removesuffix(cut) + "[API key]"
+
+
+ANSWERS = {
+    "gzip": (gzip.compress(SIGNS.encode(), mtime=0), {"Content-Encoding": "gzip"}),
+    "utf-16": (f"«{SIGNS}»".encode("utf-16"), {"Content-Type": "text/plain; charset=utf-16"}),
+    "utf-16 that nobody declared": (f"it is {SIGNS}".encode("utf-16-le"), {}),
+    "ebcdic": (f"it is {SIGNS}".encode("cp037"), {"Content-Type": "text/plain; charset=cp037"}),
+    "with controls in it": ("\x01".join(SIGNS).encode(), {}),
+    "cut in two in gzip": (
+        gzip.compress(b"x" * 4090 + SIGNS.encode() + b"x" * 9000, mtime=0),
+        {"Content-Encoding": "gzip"},
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
+def test_a_key_is_hidden_in_whatever_encoding_an_answer_repeats_it(
+    answer: tuple[bytes, dict[str, str]],
+    event: Delivery,
+    webhook: WebhookConfig,
+    receiver: responses.RequestsMock,
+) -> None:
+    webhook.api_key = SIGNS
+    webhook.save()
+    body, headers = answer
+    receiver.post(URL, status=401, body=body, headers=headers, auto_calculate_content_length=True)
+
+    tasks.push_due(webhook.pk)
+
+    row = WebhookLog.objects.get()
+    assert (row.status_code, SIGNS[:4] in row.response_body) == (401, False)
 
 
 def test_a_whole_answer_that_ends_like_the_key_begins_stays_as_it_is() -> None:
@@ -1031,3 +1244,64 @@ def test_a_key_in_a_redirect_is_in_no_log_and_in_no_reason(
     ]
     assert all("https://other.example/[API key]" in text for text in written)
     assert API_KEY not in "".join(written)
+
+
+# --- In flight ---
+
+
+class Together(Behaviour):
+    """Answers nobody until `count` requests are there; then all."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._barrier = threading.Barrier(count)
+
+    def answer(self, headers: dict[str, str]) -> int:
+        self._barrier.wait(30)
+        return 200
+
+
+@pytest.fixture
+def local(settings: Any) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
+    settings.WEBHOOK_TIMEOUT_S = 60.0
+
+
+@pytest.mark.usefixtures("local")
+def test_what_was_claimed_is_in_flight(account: Account, make_webhook: MakeWebhook) -> None:
+    most = claims.MAX_PUSHES
+    with LocalReceiver(0, Together(most)) as receiver:
+        webhook = make_webhook(url=receiver.url)
+        Device.objects.bulk_create(Device(account=account) for _ in range(most))
+
+        tasks.push_due(webhook.pk)
+
+    assert states() == [("delivered", 1)] * most
+
+
+class FirstWaits(Behaviour):
+    def __init__(self, until: threading.Event) -> None:
+        super().__init__()
+        self._until, self._numbers = until, count()
+
+    def answer(self, headers: dict[str, str]) -> int:
+        if next(self._numbers) == 0:
+            self._until.wait(30)
+        return 200
+
+
+@pytest.mark.usefixtures("local")
+def test_room_that_is_made_is_filled_before_the_slowest_answer(
+    account: Account, make_webhook: MakeWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken = threading.Event()
+    monkeypatch.setattr(wake, "now", lambda webhook_ids: woken.set())
+    monkeypatch.setattr(claims, "MAX_PUSHES", 2)
+    with LocalReceiver(0, FirstWaits(woken)) as receiver:
+        webhook = make_webhook(url=receiver.url)
+        Device.objects.bulk_create(Device(account=account) for _ in range(2))
+
+        tasks.push_due(webhook.pk)
+
+    assert woken.is_set()
+    assert states() == [("delivered", 1)] * 2

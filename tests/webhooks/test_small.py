@@ -1,6 +1,7 @@
 """The small parts: the body, the countdowns, the secrets, and what a webhook's row keeps to."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -64,6 +65,56 @@ def test_when_a_push_is_tried_again(
     attempt: int, countdowns_s: tuple[float, ...], countdown_s: float | None
 ) -> None:
     assert retry.countdown_s(attempt, countdowns_s) == countdown_s
+
+
+NOW = datetime(2026, 11, 28, 4, 0, 0, 500_000, tzinfo=UTC)
+SENT = "Sat, 28 Nov 2026 04:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("values", "date", "wait_s"),
+    [
+        (["120"], "", 120),
+        ([" 120 "], "", 120),
+        (["1.5"], "", 1.5),
+        (["0"], "", 0),
+        (["901"], "", 900),
+        (["9" * 5000], "", 900),
+        (["120", "60"], "", 120),
+        (["60, 120"], "", 120),
+        (["soon", "60"], "", 60),
+        (["-120"], "", 0),
+        (["+120"], "", 0),
+        (["1e2"], "", 0),
+        (["120 s"], "", 0),
+        (["٣"], "", 0),
+        (["soon"], "", 0),
+        ([""], "", 0),
+        ([], "", 0),
+        (["Sat, 28 Nov 2026 04:02:00 GMT"], SENT, 120),
+        (["Saturday, 28-Nov-26 04:02:00 GMT"], SENT, 120),
+        (["Sat Nov 28 04:02:00 2026"], SENT, 120),
+        (["Sat, 28 Nov 2026 03:58:00 GMT"], SENT, 0),
+        (["Sat, 28 Nov 2099 04:00:00 GMT"], SENT, 900),
+        (["Sat, 31 Feb 2026 04:00:00 GMT"], SENT, 0),
+        # The receiver's clock is an hour slow, and says so.
+        (["Sat, 28 Nov 2026 03:02:00 GMT"], "Sat, 28 Nov 2026 03:00:00 GMT", 120),
+        # It does not say what time it has: ours counts.
+        (["Sat, 28 Nov 2026 04:02:00 GMT"], "", 120),
+        (["Sat, 28 Nov 2026 04:02:00 GMT"], "yesterday", 120),
+        (["Sat, 28 Nov 2026 03:02:00 GMT"], "", 0),
+    ],
+)
+def test_how_long_a_receiver_asks_to_wait(values: list[str], date: str, wait_s: float) -> None:
+    assert retry.asked_wait_s(values, date, NOW) == wait_s
+
+
+TIMES = st.text("0123456789.,:-+ SatNovGM\x00é", max_size=30)
+
+
+@given(st.lists(TIMES, max_size=3), TIMES)
+def test_whatever_a_receiver_asks_is_bounded(values: list[str], date: str) -> None:
+    assert 0 <= retry.asked_wait_s(values, date, NOW) <= 900
 
 
 # --- Secrets ---

@@ -14,7 +14,13 @@ from webhooks import wake
 class Sent(list[tuple[int, float | None]]):
     """What was published: the webhook's ID and the countdown."""
 
-    def send_task(self, name: str, arguments: tuple[int], countdown: float | None = None) -> None:
+    def send_task(
+        self,
+        name: str,
+        arguments: tuple[int],
+        countdown: float | None = None,
+        **options: float,
+    ) -> None:
         assert name == wake.PUSH_DUE
         self.append((arguments[0], countdown))
 

@@ -15,19 +15,22 @@ from django.conf import settings
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import HTTPError
 from urllib3.response import HTTPResponse
 from urllib3.util import SKIP_HEADER
 
 from webhooks.addresses import Target, parse_target
-from webhooks.http.connection import MAX_BODY_BYTES, too_large
+from webhooks.http import text
 from webhooks.http.deadline import Deadline
-from webhooks.http.errors import EXPECTED, explain, judge, timed_out
+from webhooks.http.errors import LocalError, describe, explain, judge, report
 from webhooks.http.pool import IdleConnections, ReceiverPool
-from webhooks.http.result import AttemptError, AttemptResult, ErrorKind
+from webhooks.http.response import MAX_BODY_BYTES
+from webhooks.http.result import AttemptError, AttemptResult, ErrorKind, RetryAfter
 
-KEPT_BODY_BYTES = 4096
 MAX_HEADER_LENGTH = 8192
 _READ_BYTES = 16 * 1024
+# Statuses that may say when to come again: 429 Too Many Requests, 503 Service Unavailable.
+_BUSY = (429, 503)
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 # These say how the request is framed and where it goes: the client's to write.
@@ -47,23 +50,35 @@ class Client:
         """Sends `body` with exactly `headers`; ends within `timeout_s`, whatever the receiver does.
 
         Besides `headers`, only Host, Content-Length and Accept-Encoding: identity are sent.
-        Nothing that happens on the way is raised.
+        Nothing that happens on the way is raised; a local fault is logged, and is a result whose
+        `ours` is true.
         """
         started = time.monotonic()
         deadline = Deadline(timeout_s)
-        answer = _Answer()
         try:
-            request = _prepare(url, headers, body)
-            response = self._adapter.send(request, stream=True, timeout=cast(Any, deadline))
-            answer.read(response)
-            verdict = timed_out(timeout_s) if deadline.expired else None
-        except EXPECTED as problem:
-            verdict = explain(problem, timeout_s, deadline.expired)
+            result = self._attempt(url, headers, body, deadline)
         finally:
             if deadline.connection is not None:
                 deadline.connection.discard()
+        if result.ours:
+            report(result.detail)
         duration_ms = int((time.monotonic() - started) * 1000)
-        return replace(answer.result(verdict, duration_ms), certificate=deadline.certificate)
+        return replace(result, duration_ms=duration_ms, certificate=deadline.certificate)
+
+    def _attempt(
+        self, url: str, headers: Mapping[str, str], body: bytes, deadline: Deadline
+    ) -> AttemptResult:
+        try:
+            request = _prepare(url, headers, body)
+            response = self._adapter.send(request, stream=True, timeout=cast(Any, deadline))
+        except Exception as problem:
+            kind, detail = explain(problem, deadline.timeout_s, deadline.expired)
+            return AttemptResult(None, kind, detail, "", 0)
+        try:
+            return _result(response, deadline)
+        except BaseException:  # such as a Timeout of gevent
+            response.close()
+            raise
 
     @property
     def idle_connections(self) -> int:
@@ -75,45 +90,49 @@ class Client:
         self._adapter.close()
 
 
-class _Answer:
-    """What is known of the receiver's answer so far; it can break off at any point."""
+def _result(response: Response, deadline: Deadline) -> AttemptResult:
+    """What an answer means whose headers came. From here on nothing changes the outcome."""
+    status_code, headers = response.status_code, response.headers
+    kind, detail = judge(status_code, headers.get("location", "")) or ("", "")
+    body, body_cut = _read_text(response, deadline)
+    result = AttemptResult(status_code, kind, detail, body, 0, body_cut=body_cut)
+    if status_code not in _BUSY:
+        return result
+    values = tuple(cast(HTTPResponse, response.raw).headers.getlist("retry-after"))
+    return replace(result, retry_after=RetryAfter(values, headers.get("date", "")))
 
-    __slots__ = ("body", "refused", "status_code")
 
-    def __init__(self) -> None:
-        self.status_code: int | None = None
-        self.refused: tuple[ErrorKind, str] | None = None
-        self.body = b""
+def _read_text(response: Response, deadline: Deadline) -> tuple[str, bool]:
+    """The beginning of the body, and whether part of it is missing; whatever becomes of it."""
+    headers = response.headers
+    try:
+        body = _read_body(cast(HTTPResponse, response.raw), deadline)
+        return text.read(body, headers.get("content-type", ""), headers.get("content-encoding", ""))
+    except Exception as problem:
+        report(describe(problem))  # it must not make us send the push again
+        return "", True
 
-    def read(self, response: Response) -> None:
-        raw = cast(HTTPResponse, response.raw)
-        self.status_code = response.status_code
-        try:
-            self.refused = judge(response.status_code, response.headers.get("location", ""))
-            self._read_body(raw)
-        except BaseException:
-            raw.close()
-            raise
 
-    def _read_body(self, raw: HTTPResponse) -> None:
-        size = 0
-        while chunk := raw.read(_READ_BYTES, decode_content=False):
+def _read_body(raw: HTTPResponse, deadline: Deadline) -> text.Body:
+    """As much of the body as comes soon and is not long. Where that is not all of it, the
+    connection is closed, so that nobody takes the rest for the next answer."""
+    kept, size, complete = b"", 0, False
+    try:
+        while (raw.length_remaining or 0) <= MAX_BODY_BYTES or size < text.KEPT_BODY_BYTES:
+            chunk = raw.read1(_READ_BYTES, decode_content=False)
+            if not chunk:
+                complete = not deadline.expired
+                break
             size += len(chunk)
-            if len(self.body) < KEPT_BODY_BYTES:
-                self.body = (self.body + chunk)[:KEPT_BODY_BYTES]
-            # Also what is only announced: then the connection is closed without reading it.
-            if size + (raw.length_remaining or 0) > MAX_BODY_BYTES:
-                raise too_large()
-            if raw.length_remaining == 0:
-                return
-
-    def result(self, broken: tuple[ErrorKind, str] | None, duration_ms: int) -> AttemptResult:
-        # A refusal stands, even when the rest of it did not come.
-        verdict = self.refused or broken
-        error, detail = verdict or ("", "")
-        status_code = self.status_code if self.refused or not broken else None
-        text = self.body.decode("utf-8", "replace").replace("\x00", "")
-        return AttemptResult(status_code, str(error), detail, text, duration_ms)
+            kept = (kept + chunk)[: text.KEPT_BODY_BYTES]
+    except (HTTPError, AttemptError):
+        pass  # it broke off, or it reached a limit
+    finally:
+        if not complete:
+            raw.close()
+    announced = 0 if complete else raw.length_remaining
+    total = None if announced is None else size + announced
+    return text.Body(kept, total, cut=not complete or size > len(kept))
 
 
 class _Adapter(HTTPAdapter):
@@ -130,7 +149,13 @@ class _Adapter(HTTPAdapter):
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=settings.WEBHOOK_CA_FILE or certifi.where())
+        try:
+            context = ssl.create_default_context(cafile=certifi.where())
+            if settings.WEBHOOK_CA_CERTIFICATES:
+                context.load_verify_locations(cadata=settings.WEBHOOK_CA_CERTIFICATES)
+        except (OSError, ValueError) as problem:
+            fault = f"the certificate authorities cannot be loaded: {describe(problem)}"
+            raise LocalError(fault) from problem
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
         return context

@@ -1,85 +1,23 @@
 """One connection to a receiver: to an address that was checked, within the attempt's deadline."""
 
 import contextlib
-import http.client
-import io
 import socket
 import ssl
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from django.conf import settings
 from urllib3.connection import HTTPConnection
 
 from webhooks.addresses import Target, is_allowed, is_exempt, is_port_allowed
 from webhooks.http.deadline import Deadline
-from webhooks.http.lookup import Endpoint, resolve
+from webhooks.http.dial import Endpoint, connect
+from webhooks.http.lookup import resolve
+from webhooks.http.response import BoundedResponse
 from webhooks.http.result import AttemptError, ErrorKind, Validity
-
-MAX_BODY_BYTES = 256 * 1024
-# Everything that is read for one answer: interim answers, headers, framing, trailers, body.
-# Under gevent a receiver that always has more to send would otherwise never let others run.
-MAX_WIRE_BYTES = MAX_BODY_BYTES + 64 * 1024
-# Each gets a share of the time; a receiver with more addresses than that is reached anyway.
-MAX_ADDRESSES = 6
-
-
-def too_large() -> AttemptError:
-    return AttemptError(
-        ErrorKind.RESPONSE_TOO_LARGE, f"The answer is longer than {MAX_BODY_BYTES // 1024} KiB"
-    )
-
-
-class _Counted(io.RawIOBase):
-    """A socket's reader that stops when more has come than an answer may have."""
-
-    def __init__(self, raw: io.RawIOBase) -> None:
-        self._raw = raw
-        self._left = MAX_WIRE_BYTES
-        self.ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        size = cast("int | None", self._raw.readinto(buffer))
-        self._left -= size or 0
-        self.ended = size == 0
-        if self._left < 0:
-            raise too_large()
-        return size
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class BoundedResponse(http.client.HTTPResponse):
-    """An answer of bounded size that comes after any number of interim ones (1xx)."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._counted = _Counted(self.fp.detach())
-        self.fp = io.BufferedReader(self._counted)
-
-    def begin(self, *args: Any, **kwargs: Any) -> None:
-        super().begin(*args, **kwargs)
-        # http.client takes the end of the connection for the end of the headers.
-        if self._counted.ended:
-            raise http.client.IncompleteRead(b"")
-
-    def _read_status(self) -> tuple[str, int, str]:
-        # http.client skips 100 by itself, but takes 102 and 103 for the answer.
-        while True:
-            status_line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
-            if status_line[1] == http.HTTPStatus.SWITCHING_PROTOCOLS:
-                raise http.client.HTTPException("nobody asked for another protocol")
-            if not 101 < status_line[1] < 200:
-                return status_line
-            http.client.parse_headers(self.fp)
 
 
 class CheckedConnection(HTTPConnection):
@@ -162,34 +100,23 @@ class CheckedTlsConnection(CheckedConnection):
         self.deadline.certificate = _validity(self.sock.getpeercert() or {})
 
 
-def _validity(certificate: Mapping[str, Any]) -> Validity:
-    begins_at, ends_at = (
-        datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate[name]), UTC)
-        for name in ("notBefore", "notAfter")
-    )
+def _validity(certificate: Mapping[str, Any]) -> Validity | None:
+    """None where its dates are none that a calendar has: it was accepted all the same."""
+    try:
+        begins_at, ends_at = (
+            datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate[name]), UTC)
+            for name in ("notBefore", "notAfter")
+        )
+    except (KeyError, ValueError, OverflowError):
+        return None
     return Validity(begins_at, ends_at)
 
 
 def _open(target: Target, deadline: Deadline) -> socket.socket:
-    """Looks up, checks every address, then tries them in turn for a share of the time each."""
+    """Looks up and checks every address, then connects to the first that answers."""
     endpoints = resolve(target, deadline.remaining_s())
     _check(target, endpoints)
-    endpoints = endpoints[:MAX_ADDRESSES]
-    problem: OSError = OSError("no address")
-    for index, (family, address) in enumerate(endpoints):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(deadline.remaining_s() / (len(endpoints) - index))
-            sock.connect(address)
-            return sock
-        except OSError as error:
-            sock.close()
-            problem = error
-        except BaseException:
-            sock.close()
-            raise
-    raise problem
+    return connect((target.host, target.port), endpoints, deadline)
 
 
 def _check(target: Target, endpoints: list[Endpoint]) -> None:

@@ -80,10 +80,9 @@ class _Watcher:
         with self.lock:
             heappush(self._heap, (deadline.at, next(self._numbers), deadline))
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="webhook-deadlines", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="webhook-deadlines", daemon=True)
+                thread.start()  # raises where there is no thread to be had
+                self._thread = thread
             elif self._heap[0][2] is deadline:  # sooner than what the watcher waits for
                 self._wake.notify()
 

@@ -6,25 +6,32 @@ The words are ours alone: texts of exceptions and of receivers can carry URLs wi
 import errno
 import http
 import http.client
+import logging
+import os
 import ssl
+import time
+import traceback
 from urllib.parse import urlsplit
 
-from requests import RequestException
-from urllib3.exceptions import HTTPError
-from urllib3.exceptions import TimeoutError as UrllibTimeout
+from urllib3.exceptions import ProtocolError
 
 from webhooks.addresses import UrlError
 from webhooks.http.result import AttemptError, ErrorKind
 
-# All that sending may raise for reasons outside the program.
-EXPECTED = (
-    AttemptError,
-    RequestException,
-    HTTPError,
-    OSError,
-    http.client.HTTPException,
-    ValueError,
-)
+logger = logging.getLogger(__name__)
+
+# What the network can answer. All other error numbers are local: no descriptor, memory or port is
+# left, or a local firewall forbids the connection.
+_OF_THE_NETWORK = {
+    errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENONET, errno.ENETRESET,
+    errno.EPROTO, errno.ENOPROTOOPT, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOTCONN,
+}  # fmt: skip
+_TLS_OF_OURS = {"MALLOC_FAILURE", "INTERNAL_ERROR"}
+_OUT_OF_MEMORY = 17  # X509_V_ERR_OUT_OF_MEM
+# http.client raises these for calls in the wrong order, which no receiver can cause.
+_WRONG_CALLS = (http.client.ImproperConnectionState, http.client.InvalidURL)
+# The same fault is logged once in this time, however many pushes it affects.
+LOG_EVERY_S = 10.0
 
 # OpenSSL's numbers of what verification can find (X509_V_ERR_…).
 _CERTIFICATE = {
@@ -52,28 +59,71 @@ _TLS = {
     "HTTP_REQUEST": _NOT_TLS,
     "RECORD_LAYER_FAILURE": _NOT_TLS,
 }
-_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
+CLOSED_EARLY = "The server closed the connection without a complete answer"
+_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EHOSTDOWN}
 
 
-def explain(problem: BaseException, timeout_s: float, expired: bool) -> tuple[ErrorKind, str]:
-    """The kind and the words for whatever sending raised."""
+class LocalError(Exception):
+    """A local fault, raised where it is known to be one; the message goes to our log."""
+
+
+def explain(problem: Exception, timeout_s: float, expired: bool) -> tuple[ErrorKind, str]:
+    """The kind and the words for whatever sending raised before an answer's headers were read."""
     cause = _root(problem)
     if isinstance(cause, AttemptError):
         return cause.kind, cause.detail
-    if expired or isinstance(cause, TimeoutError | UrllibTimeout):
-        return timed_out(timeout_s)
-    if isinstance(cause, ssl.SSLError):
-        return ErrorKind.TLS, _explain_tls(cause)
+    if expired or isinstance(cause, TimeoutError):
+        return ErrorKind.TIMEOUT, f"No complete answer within {timeout_s:g} s"
+    if is_ours(cause):
+        return ErrorKind.OURS, describe(cause)
     if isinstance(cause, OSError):
         return _explain_network(cause)
-    if isinstance(cause, UrlError | UnicodeError):  # such as of a host name
-        words = str(cause) if isinstance(cause, UrlError) else "The request cannot be sent as it is"
-        return ErrorKind.INVALID_REQUEST, words
+    if isinstance(cause, UrlError):
+        return ErrorKind.INVALID_REQUEST, str(cause)
     return ErrorKind.INVALID_RESPONSE, "The answer is not valid HTTP, or not complete"
 
 
-def timed_out(timeout_s: float) -> tuple[ErrorKind, str]:
-    return ErrorKind.TIMEOUT, f"No complete answer within {timeout_s:g} s"
+def is_ours(cause: Exception) -> bool:
+    """Whether the cause is local. Everything is that a receiver or the network cannot cause: an
+    unforeseen defect must not disable a customer's webhook."""
+    if isinstance(cause, ssl.SSLError):
+        unchecked = getattr(cause, "verify_code", 0) == _OUT_OF_MEMORY
+        return unchecked or cause.reason in _TLS_OF_OURS
+    if isinstance(cause, OSError):
+        from_outside = isinstance(cause, ConnectionError | TimeoutError)
+        return not from_outside and cause.errno not in _OF_THE_NETWORK
+    if isinstance(cause, http.client.HTTPException):
+        return isinstance(cause, _WRONG_CALLS)
+    return not isinstance(cause, AttemptError | UrlError | ProtocolError)
+
+
+def describe(problem: Exception) -> str:
+    """Names a local fault without the exception's text, which may repeat a URL or a header."""
+    cause = _root(problem)
+    if isinstance(cause, LocalError):
+        return str(cause)
+    name = type(cause).__name__
+    if isinstance(cause, OSError) and cause.errno:
+        return f"{name} {cause.errno} ({os.strerror(abs(cause.errno))})"
+    frames = traceback.extract_tb(cause.__traceback__)
+    return f"{name} in {frames[-1].filename}:{frames[-1].lineno}" if frames else name
+
+
+class _Reports:
+    """Logs local faults, the same one at most every LOG_EVERY_S seconds."""
+
+    def __init__(self) -> None:
+        self._quiet_until: dict[str, float] = {}
+
+    def report(self, words: str) -> None:
+        now = time.monotonic()
+        self._quiet_until = {w: until for w, until in self._quiet_until.items() if until > now}
+        if words not in self._quiet_until:
+            self._quiet_until[words] = now + LOG_EVERY_S
+            logger.error("a local fault keeps pushes waiting: %s", words)
+
+
+report = _Reports().report
 
 
 def judge(status_code: int, location: str) -> tuple[ErrorKind, str] | None:
@@ -90,10 +140,10 @@ def judge(status_code: int, location: str) -> tuple[ErrorKind, str] | None:
     return ErrorKind.HTTP_STATUS, f"HTTP {words}"
 
 
-def _root(problem: BaseException) -> BaseException:
+def _root(problem: Exception) -> Exception:
     """The first cause: requests and urllib3 wrap it, as an argument of their own."""
     while True:
-        inner = next((arg for arg in problem.args if isinstance(arg, BaseException)), None)
+        inner = next((arg for arg in problem.args if isinstance(arg, Exception)), None)
         if inner is None:
             return problem
         problem = inner
@@ -107,10 +157,12 @@ def _explain_tls(problem: ssl.SSLError) -> str:
 
 
 def _explain_network(problem: OSError) -> tuple[ErrorKind, str]:
+    if isinstance(problem, ssl.SSLError):
+        return ErrorKind.TLS, _explain_tls(problem)
     if isinstance(problem, ConnectionRefusedError):
         return ErrorKind.REFUSED, "Connection refused"
     if isinstance(problem, ConnectionError):
-        return ErrorKind.RESET, "The server closed the connection without a complete answer"
+        return ErrorKind.RESET, CLOSED_EARLY
     if problem.errno in _UNREACHABLE:
         return ErrorKind.CONNECTION, "The server cannot be reached"
     return ErrorKind.CONNECTION, "The connection could not be made, or it broke"

@@ -12,13 +12,23 @@ for hundreds, else ten silent names stop all others.
 import os
 import socket
 import threading
-from typing import Any, TypeAlias
+from contextlib import ExitStack
+from pathlib import Path
 
 from webhooks.addresses import Target
+from webhooks.http.dial import Endpoint
+from webhooks.http.errors import LocalError, describe
 from webhooks.http.result import AttemptError, ErrorKind
 
-# The family and the socket address: all that is needed to connect.
-Endpoint: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
+RESOLVER_SETTINGS = Path("/etc/resolv.conf")
+# Codes of getaddrinfo that can only be local. EAI_AGAIN is not among them: the name servers that do
+# not answer may be the customer's or ours, which only the failures of other receivers can tell.
+_LOCAL = {
+    socket.EAI_SYSTEM, socket.EAI_MEMORY, socket.EAI_BADFLAGS, socket.EAI_FAMILY,
+    socket.EAI_SERVICE, socket.EAI_SOCKTYPE,
+}  # fmt: skip
+# At least as many as a look-up opens.
+_DESCRIPTORS = 8
 
 
 class _Lookup:
@@ -26,6 +36,7 @@ class _Lookup:
         self.done = threading.Event()
         self.endpoints: list[Endpoint] = []
         self.problem: Exception | None = None
+        self.fault = ""  # a local one, in words
 
 
 class _Lookups:
@@ -55,8 +66,8 @@ class _Lookups:
         )
         try:
             thread.start()
-        except RuntimeError as problem:  # no more threads; the attempt will be made again
-            raise OSError("no thread for a look-up") from problem
+        except RuntimeError as problem:
+            raise LocalError("no thread for a look-up") from problem
 
     def _run(self, key: tuple[str, int], lookup: _Lookup) -> None:
         try:
@@ -64,6 +75,7 @@ class _Lookups:
             lookup.endpoints = [(family, address) for family, _, _, _, address in found]
         except Exception as problem:
             lookup.problem = problem
+            lookup.fault = _fault_of_ours(problem)
         finally:
             with self._lock:
                 self._running.pop(key, None)
@@ -77,7 +89,7 @@ os.register_at_fork(after_in_child=_lookups.start_anew)
 def resolve(target: Target, timeout_s: float) -> list[Endpoint]:
     """All addresses of a host, in the system's order.
 
-    Raises TimeoutError, or AttemptError for a name that has no address.
+    Raises TimeoutError, AttemptError for a name that has no address, or LocalError.
     """
     if target.ip is not None:
         family = socket.AF_INET if target.ip.version == 4 else socket.AF_INET6
@@ -85,7 +97,38 @@ def resolve(target: Target, timeout_s: float) -> list[Endpoint]:
     lookup = _lookups.join(target.host, target.port)
     if not lookup.done.wait(timeout_s):
         raise TimeoutError
+    if lookup.fault:
+        raise LocalError(lookup.fault) from lookup.problem
     if not lookup.endpoints:
         # An exception of its own for each attempt: a shared one would collect their tracebacks.
         raise AttemptError(ErrorKind.DNS, "The host name does not resolve") from lookup.problem
     return lookup.endpoints
+
+
+def _fault_of_ours(problem: Exception) -> str:
+    """The local fault that made a look-up fail, in words; '' where there is none.
+
+    The C library reports missing descriptors and missing resolver settings as if the name did not
+    exist, so both are checked here.
+    """
+    if isinstance(problem, UnicodeError):
+        return ""  # not a name that a name server could be asked for
+    if not isinstance(problem, socket.gaierror) or problem.errno in _LOCAL:
+        return f"a look-up failed: {describe(problem)}"
+    try:
+        with ExitStack() as open_:
+            for _ in range(_DESCRIPTORS):
+                open_.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    except OSError as lack:
+        return f"no descriptors for a look-up: {lack.strerror}"
+    if problem.errno == socket.EAI_AGAIN and not _has_name_server():
+        return f"{RESOLVER_SETTINGS} names no name server"
+    return ""
+
+
+def _has_name_server() -> bool:
+    try:
+        lines = RESOLVER_SETTINGS.read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.split()[:1] == ["nameserver"] for line in lines)

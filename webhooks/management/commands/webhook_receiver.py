@@ -8,6 +8,7 @@ from rich.text import Text
 
 from metaaccess.commands import Command as BaseCommand
 from webhooks.local_receiver import Behaviour, LocalReceiver, Received
+from webhooks.validators import validate_api_key
 
 
 class Command(BaseCommand):
@@ -40,6 +41,8 @@ class Command(BaseCommand):
             raise CommandError(f"--status is {status}: it takes an HTTP status from 200 to 599")
         if not 0 <= delay < 1e9 or options["fail_first"] < 0:
             raise CommandError("--delay and --fail-first take numbers that are not negative")
+        if options["api_key"] is not None:
+            validate_api_key(options["api_key"])
         behaviour = Behaviour(
             status=status,
             fail_first=options["fail_first"],
@@ -63,6 +66,7 @@ class Command(BaseCommand):
         at = datetime.fromtimestamp(received.time, UTC)
         line = Text(f"{at:%H:%M:%S}.{at.microsecond // 1000:03} ", style="dim")
         line.append(f"{received.status} ", style="green" if received.status < 300 else "red")
+        line.append(f"{received.reason}: " if received.reason else "")
         line.append(received.body.decode(errors="backslashreplace"))
         line.append(f"  Webhook-Id: {received.push_id}", style="dim")
         self.say(line)

@@ -31,6 +31,7 @@ class Command(ListingCommand):
             "detail": attempt.detail,
             "duration_ms": attempt.duration_ms,
             "response_body": attempt.response_body,
+            "response_cut": attempt.response_cut,
         }
         if json:
             self.print_json(outcome)

@@ -8,7 +8,7 @@ from django.utils import timezone
 class Migration(migrations.Migration):
     dependencies = [
         ("metaaccess", "0004_for_webhook_check"),
-        ("webhooks", "0006_signing_overlap_and_account_of_delivery"),
+        ("webhooks", "0007_one_definition_of_held_and_a_mark_of_deletion"),
     ]
 
     operations = [

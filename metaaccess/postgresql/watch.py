@@ -1,0 +1,73 @@
+"""Whether PostgreSQL still answers: asked only when somebody has reason to doubt it.
+
+A frozen server, or one behind a cut wire, sends neither an answer nor an error. A statement that
+waits for it cannot tell it from a slow one; a new connection can.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+# A server that has not greeted a new connection after this time does not answer.
+ANSWERS_WITHIN_S = 0.75
+ASK_AGAIN_S = 0.5
+
+
+class Watch:
+    """`ask` connects, and raises where that fails; it may take longer than it should."""
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._asking_since: float | None = None
+        self._failed = False
+        self._was_silent = False
+        self._running = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether the server neither takes nor refuses connections: nothing is to be hoped for
+        from those that there are."""
+        since = self._asking_since
+        is_late = since is not None and time.monotonic() - since > ANSWERS_WITHIN_S
+        return is_late or self._was_silent
+
+    @property
+    def away(self) -> bool:
+        """Whether the server is known not to take new connections."""
+        return self._failed or self.silent
+
+    def doubt(self) -> None:
+        """Begins to ask, unless somebody does already, and goes on until there is an answer."""
+        with self._lock:
+            if self._running:
+                return
+            self._running = True
+        threading.Thread(target=self._until_it_answers, daemon=True).start()
+
+    def _until_it_answers(self) -> None:
+        while error := self._error():
+            if not self._failed:
+                logger.error("PostgreSQL does not answer: %s", str(error).strip())
+            self._failed = True
+            time.sleep(ASK_AGAIN_S)
+        if self._failed:
+            logger.warning("PostgreSQL answers again")
+        with self._lock:
+            self._running = self._failed = False
+
+    def _error(self) -> Exception | None:
+        self._asking_since = time.monotonic()
+        try:
+            self._ask()
+        except Exception as error:
+            self._was_silent = time.monotonic() - self._asking_since > ANSWERS_WITHIN_S
+            return error
+        else:
+            self._was_silent = False
+            return None
+        finally:
+            self._asking_since = None

@@ -1,0 +1,93 @@
+"""The Redis of REDIS_URL: one server, one behind TLS, or the master that Sentinel names.
+
+redis://[user:password@]host:6379/0
+rediss://host:6379/0?ssl_ca_certs=/etc/ssl/redis-ca.pem
+sentinel://[user:password@]host1:26379,host2:26379/0?master_name=NAME
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+SENTINEL_PORT = 26379
+# A Sentinel that is down is passed over at once: redis-py would ask it four times, seconds apart.
+ONCE = Retry(NoBackoff(), 0)
+
+
+class Sentinels(NamedTuple):
+    """What a sentinel:// address says. `username` and `password` are those of the Redis servers."""
+
+    nodes: Sequence[tuple[str, int]]
+    master_name: str
+    database: int
+    username: str | None
+    password: str | None
+    sentinel_password: str | None
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Raises ValueError where it names no host, no master, or something unknown."""
+        first, *others = url.replace(";", ",").split(",")
+        # Celery's own way to write several repeats the scheme.
+        rest = ",".join([first, *(other.removeprefix("sentinel://") for other in others)])
+        parts = urlsplit(rest)
+        credentials, _, hosts = parts.netloc.rpartition("@")
+        username, _, password = credentials.partition(":")
+        query = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        master_name = query.pop("master_name", "")
+        sentinel_password = query.pop("sentinel_password", None)
+        nodes = [_node(host) for host in hosts.split(",")]
+        if not master_name or query:
+            raise ValueError("a sentinel address takes master_name, and maybe sentinel_password")
+        database = int(parts.path.strip("/") or 0)
+        secrets = (unquote(username) or None, unquote(password) or None, sentinel_password)
+        return cls(nodes, master_name, database, *secrets)
+
+    def arguments(self, **options: Any) -> dict[str, Any]:
+        """Of the connections to the Sentinels themselves."""
+        return options | {"password": self.sentinel_password, "retry": ONCE}
+
+
+def _node(text: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError("a host is missing")
+    return parts.hostname, parts.port or SENTINEL_PORT
+
+
+def pool(url: str, **options: Any) -> redis.ConnectionPool:
+    """Connections to the Redis of an address; `options` are those of redis-py's connections."""
+    if not url.startswith("sentinel://"):
+        return redis.ConnectionPool.from_url(url, **options)
+    given = Sentinels.parse(url)
+    sentinel = Sentinel(
+        given.nodes,
+        sentinel_kwargs=given.arguments(**options),
+        db=given.database,
+        username=given.username,
+        password=given.password,
+        **options,
+    )
+    found: redis.ConnectionPool = sentinel.master_for(given.master_name).connection_pool
+    return found
+
+
+class CachePool:
+    """Django's cache makes its pools with this class."""
+
+    @staticmethod
+    def from_url(url: str, **options: Any) -> redis.ConnectionPool:
+        return pool(url, **options)
+
+
+def connect() -> redis.Redis:
+    """A client of REDIS_URL that waits REDIS_TIMEOUT_S for an answer."""
+    timeouts = ("socket_timeout", "socket_connect_timeout")
+    options = dict.fromkeys(timeouts, settings.REDIS_TIMEOUT_S)
+    return redis.Redis(connection_pool=pool(settings.REDIS_URL, **options))

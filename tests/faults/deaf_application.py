@@ -1,0 +1,28 @@
+"""`celery -A tests.faults.deaf_application worker`: as ours, but deaf after SIGUSR2.
+
+Its consumer stays connected, and no message comes out of its connection any more: as workers were
+after a loss of Redis.
+"""
+
+import signal
+import time
+from typing import Any, NoReturn
+
+from kombu import Connection
+
+from settings.celery import app
+
+__all__ = ["app"]
+
+
+def hear_nothing(self: Connection, timeout: float = 1.0, **kwargs: Any) -> NoReturn:
+    print("deaf", flush=True)
+    time.sleep(timeout)
+    raise TimeoutError
+
+
+def become_deaf(*_: object) -> None:
+    Connection.drain_events = hear_nothing
+
+
+signal.signal(signal.SIGUSR2, become_deaf)

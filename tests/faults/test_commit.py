@@ -1,0 +1,67 @@
+"""A COMMIT whose answer is lost: what it wrote is not written a second time."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from eventlog.models import Tally, WebhookLog
+from metaaccess.models import Account, Device
+from tests.conftest import MakeWebhook
+from tests.pipeline.workers import until
+from tests.sessions import Session, session
+from webhooks import claims, push
+from webhooks.http import AttemptResult
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.push import Attempt
+from webhooks.states import State
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+
+
+def execute(statement: str, *values: object) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchone() if cursor.description else None
+
+
+@pytest.fixture
+def worker(account: Account) -> Iterator[Session]:
+    """Its COMMITs take effect, and are then answered only once a standby has them: never."""
+    with session() as opened:
+        execute("SET synchronous_commit = off")  # so that the test's own are answered
+        execute("ALTER SYSTEM SET synchronous_standby_names = 'none_such'")
+        execute("SELECT pg_reload_conf()")
+        yield opened
+        execute("ALTER SYSTEM RESET synchronous_standby_names")
+        execute("SELECT pg_reload_conf()")
+
+
+def wait_event(pid: int) -> str | None:
+    found = execute("SELECT wait_event FROM pg_stat_activity WHERE pid = %s", pid)
+    return found[0] if isinstance(found, tuple) else None
+
+
+def test_a_settle_whose_commit_got_no_answer_is_written_once(
+    account: Account, make_webhook: MakeWebhook, worker: Session
+) -> None:
+    webhook = make_webhook()
+    Device.objects.create(account=account)
+    chunk = claims.claim(webhook.pk)
+    assert chunk is not None
+    now = timezone.now()
+    refused = AttemptResult(503, "http_status", "HTTP 503", "", 5)
+    attempts = [Attempt(each, b"[]", now, now, refused) for each in chunk.pushes]
+    worker.do(execute, "SET synchronous_commit = on")
+
+    settled = worker.start(push.settle, chunk, attempts)
+    until("COMMIT waits for a standby", lambda: wait_event(worker.pid) == "SyncRep")
+    execute("SELECT pg_terminate_backend(%s)", worker.pid)
+
+    (settlement,) = settled.result(30)
+    assert settlement.state == State.RETRYING
+    assert WebhookLog.objects.count() == 1
+    assert Tally.objects.get().count == 1
+    assert Delivery.objects.get().attempts == 1
+    assert WebhookConfig.objects.get().consecutive_failures == 0

@@ -1,0 +1,23 @@
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+SetClock = Callable[[int], None]
+
+
+@pytest.fixture
+def set_clock(db: None) -> SetClock:
+    """Sets the database's clock, in Unix ms, for this test: it stands still, and may step back."""
+
+    def set_to(now: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE OR REPLACE FUNCTION frozen.clock_timestamp() RETURNS timestamptz"
+                f" LANGUAGE sql AS $$ SELECT to_timestamp(0) + {now} * interval '1 ms' $$"
+            )
+
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA frozen")
+        cursor.execute("SET LOCAL search_path = frozen, pg_catalog, public")
+    return set_to
