@@ -44,7 +44,7 @@ screenshots: $(READY)  ## docs/screenshots, from the product with an account tha
 	@$(BIN)/python -m devstack.chromium
 	@$(BIN)/python -m devstack exec $(BIN)/python -m tests.browser.screenshots
 
-bench: $(READY)  ## the benchmarks (SCENARIO=drain, slow, ingest or event_log): tables, and bench/results.json
+bench: $(READY)  ## the benchmarks (SCENARIO=drain, slow, ingest, event_log or deletion): tables, and bench/results.json
 	@$(BIN)/python -m devstack exec $(BIN)/python -m bench $(if $(SCENARIO),--scenario $(SCENARIO))
 
 lint: $(READY)  ## ruff, mypy, import contracts, migrations, system checks, pins

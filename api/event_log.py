@@ -20,16 +20,16 @@ from api.filters import (
 )
 from api.pagination import NewestFirst
 from api.views import AccountViewSet
-from eventlog import export
+from eventlog import export, words
 from eventlog.filters import (
-    AdminEvent,
     DeviceEvent,
-    by_admin_event,
+    by_category,
     by_device_event,
     by_http_status,
     by_status,
 )
 from eventlog.models import AdminLog, DeviceLog, Outcome, PushKind, WebhookLog
+from metaaccess.actions import Action, Category
 from metaaccess.models import Status
 from metaaccess.people import person
 
@@ -78,7 +78,8 @@ class DeviceLogFilterSet(LogFilterSet):
 
 
 class AdminLogFilterSet(LogFilterSet):
-    event = filters.ChoiceFilter(method=by_admin_event, choices=AdminEvent.choices)
+    event = filters.ChoiceFilter(method=by_category, choices=Category.choices)
+    action = filters.ChoiceFilter(choices=Action.choices)
     actor = text_filter(254)
 
     class Meta:
@@ -113,9 +114,15 @@ class DeviceEventSerializer(serializers.ModelSerializer[DeviceLog]):
 
 
 class AdminEventSerializer(serializers.ModelSerializer[AdminLog]):
+    category = serializers.ChoiceField(Category.choices, read_only=True)
+    detail = serializers.SerializerMethodField(help_text="The reason, and what changed.")
+
     class Meta:
         model = AdminLog
-        fields = ("id", "account_id", "time", "actor", "action", "target", "detail")
+        fields = ("id", "account_id", "time", "actor", "action", "category", "target", "detail")
+
+    def get_detail(self, row: AdminLog) -> str:
+        return words.in_utc(words.detail(row))
 
 
 class LogViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountViewSet):

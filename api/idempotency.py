@@ -3,13 +3,10 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
 from functools import wraps
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import transaction
-from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
@@ -17,11 +14,10 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.models import IdempotencyKey
 from api.problems import KeyUsedBefore
+from metaaccess.idempotency import IdempotencyKey, taken
 from metaaccess.people import person
 
-KEPT = timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 PARAMETER = OpenApiParameter(
     "Idempotency-Key",
@@ -49,16 +45,11 @@ def idempotent(view: View) -> View:
             raise ValidationError(
                 {"Idempotency-Key": ["It takes 1 to 255 ASCII characters without spaces."]}
             )
-        with transaction.atomic():
-            known, is_new = IdempotencyKey.objects.get_or_create(
-                user=person(request), key=key, defaults={"fingerprint": _fingerprint(request)}
-            )
+        with taken(person(request), key, _fingerprint(request)) as (known, is_new):
             if not is_new:
                 return _again(known, request)
             answer = view(self, request, *args, **kwargs)
-            known.status_code = answer.status_code
-            known.body = json.dumps(answer.data, cls=DjangoJSONEncoder)
-            known.save()
+            known.keep(answer.status_code, json.dumps(answer.data, cls=DjangoJSONEncoder))
         return answer
 
     return answered
@@ -79,9 +70,3 @@ def _fingerprint(request: Request) -> str:
     """Keyed, for the body may hold a secret."""
     text = json.dumps([request.method, request.path, request.data], sort_keys=True)
     return salted_hmac("api.idempotency", text, algorithm="sha256").hexdigest()
-
-
-def prune() -> int:
-    """Forgets what is older than a day; how many."""
-    deleted, _ = IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT).delete()
-    return deleted

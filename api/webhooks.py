@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError as FieldError
 from django.db import transaction
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -28,10 +29,12 @@ from api.serializers import (
     StrictSerializer,
 )
 from api.views import AccountViewSet, account_for
-from eventlog import record
+from eventlog import record, words
+from eventlog.words import Change
+from metaaccess.actions import Action
 from metaaccess.models import Status
-from webhooks import recovery
-from webhooks.models import SEALED_FOR, SETTINGS_FIELDS, WebhookConfig
+from webhooks import reasons, recovery
+from webhooks.models import SEALED_FOR, SETTINGS_FIELDS, DisabledBecause, WebhookConfig
 from webhooks.recovery import Held, Only
 from webhooks.validators import (
     MAX_API_KEY_LENGTH,
@@ -42,6 +45,8 @@ from webhooks.validators import (
 )
 
 REASON = "through the API"
+# Settings that are no secret.
+SHOWN_SETTINGS = ("name", "url", "events", "events_per_push", "in_order")
 # Base64 of 24 to 64 bytes: whole groups of four, and what is left over.
 _WHSEC = (
     "^whsec_(([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
@@ -112,6 +117,17 @@ class WebhookSerializer(StrictModelSerializer):
     state = serializers.ChoiceField(
         ["active", "failing", "disabled"], source="state_name", read_only=True
     )
+    disabled_by = serializers.CharField(
+        read_only=True, help_text="Who or what disabled it; empty while it is enabled."
+    )
+    disabled_because = serializers.ChoiceField(
+        ["", *DisabledBecause.values],
+        read_only=True,
+        help_text="`failures`: too many failed pushes in a row. Empty while it is enabled.",
+    )
+    disabled_reason = serializers.SerializerMethodField(
+        help_text="The same in words, with the reason that was given or the failures."
+    )
 
     class Meta:
         model = WebhookConfig
@@ -119,13 +135,15 @@ class WebhookSerializer(StrictModelSerializer):
             "id", "account_id", "name", "url", "api_key", "api_key_hint", "signing_secret",
             "signing_secret_hint", "previous_signing_secret_until", "events", "enabled", "state",
             "events_per_push", "in_order", "consecutive_failures", "failing_since", "disabled_at",
-            "disabled_reason", "held_events", "created_at",
+            "disabled_by", "disabled_because", "disabled_reason", "held_events", "created_at",
         )  # fmt: skip
         read_only_fields = (
             "api_key_hint", "signing_secret_hint", "previous_signing_secret_until",
-            "consecutive_failures", "failing_since", "disabled_at", "disabled_reason",
-            "created_at",
+            "consecutive_failures", "failing_since", "disabled_at", "created_at",
         )  # fmt: skip
+
+    def get_disabled_reason(self, webhook: WebhookConfig) -> str:
+        return reasons.in_utc(webhook)
 
     def validate_signing_secret(self, secret: str) -> str:
         if secret:
@@ -151,15 +169,19 @@ class WebhookSerializer(StrictModelSerializer):
                 "the Enterprise plan."
             )
         webhook = self._save(WebhookConfig(account=account), values)
-        record.administration(account.pk, "webhook created", webhook.described, "")
+        record.administration(account.pk, Action.WEBHOOK_CREATED, webhook.described, of=webhook)
         return webhook
 
     def update(self, webhook: WebhookConfig, values: dict[str, Any]) -> WebhookConfig:
-        changed = sorted(set(values) - {"enabled"})
+        before = WebhookConfig.objects.get(pk=webhook.pk)
         self._save(webhook, values)
-        if changed:
+        if changes := settings_changed(before, webhook):
             record.administration(
-                webhook.account_id, "webhook changed", webhook.described, ", ".join(changed)
+                webhook.account_id,
+                Action.WEBHOOK_CHANGED,
+                webhook.described,
+                of=webhook,
+                changes=changes,
             )
         return webhook
 
@@ -254,27 +276,27 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
     @extend_schema(parameters=[IF_MATCH])
     @transaction.atomic
     def destroy(self, request: Request, pk: str) -> Response:
-        """Deletes the webhook with the events that wait for it. The event log stays."""
-        webhook = self._locked()
-        record.administration(webhook.account_id, "webhook deleted", webhook.described, "")
-        webhook.delete()
+        """Deletes the webhook: nothing more is pushed, also not what waits. The event log stays."""
+        self._locked().delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(request=EnableSerializer, responses=WebhookSerializer)
+    @extend_schema(request=EnableSerializer, responses=WebhookSerializer, parameters=[IF_MATCH])
     @action(detail=True, methods=["post"])
+    @transaction.atomic
     def enable(self, request: Request, pk: str) -> Response:
         """Enables it again; the count of failures restarts at 0. One that is enabled stays so."""
         values = self._body(EnableSerializer)
-        webhook = self.get_object()
+        webhook = self._locked()
         recovery.enable([webhook.pk], values["reason"], Held(values["held"]))
         return self._answer(webhook.pk)
 
-    @extend_schema(request=DisableSerializer, responses=WebhookSerializer)
+    @extend_schema(request=DisableSerializer, responses=WebhookSerializer, parameters=[IF_MATCH])
     @action(detail=True, methods=["post"])
+    @transaction.atomic
     def disable(self, request: Request, pk: str) -> Response:
         """Disables it: its events are held until it is enabled again."""
         values = self._body(DisableSerializer)
-        webhook = self.get_object()
+        webhook = self._locked()
         recovery.disable([webhook.pk], values["reason"])
         return self._answer(webhook.pk)
 
@@ -313,17 +335,17 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
         return values
 
     def _answer(self, webhook_id: int, status_code: int = status.HTTP_200_OK) -> Response:
-        webhook = self.get_queryset().get(pk=webhook_id)
+        webhook = get_object_or_404(self.get_queryset(), pk=webhook_id)
         data = self.get_serializer(webhook).data
         return Response(data, status_code, headers={"ETag": etag(webhook)})
 
     def _locked(self) -> WebhookConfig:
         """The webhook, as nobody else changes it meanwhile; refused where somebody has."""
-        found = self.get_object()
-        webhook = (
-            WebhookConfig.objects.select_related("account")
-            .select_for_update(of=("self",), no_key=True)
-            .get(pk=found.pk)
+        webhook: WebhookConfig = get_object_or_404(
+            WebhookConfig.objects.select_related("account").select_for_update(
+                of=("self",), no_key=True
+            ),
+            pk=self.get_object().pk,
         )
         wanted = [tag.strip() for tag in self.request.headers.get("If-Match", "*").split(",")]
         if "*" not in wanted and etag(webhook) not in wanted:
@@ -331,6 +353,21 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
                 "The webhook was changed since you read it: read it again, and decide anew."
             )
         return webhook
+
+
+def settings_changed(before: WebhookConfig, after: WebhookConfig) -> list[Change]:
+    """What the Admin log tells of a change: old and new values, and secrets by their name."""
+    changes = [
+        words.change(name, getattr(before, name), getattr(after, name))
+        for name in SHOWN_SETTINGS
+        if getattr(before, name) != getattr(after, name)
+    ]
+    secrets = [
+        words.change(sealed.removesuffix("_sealed"))
+        for sealed in ("api_key_sealed", "signing_secret_sealed")
+        if getattr(before, sealed) != getattr(after, sealed)
+    ]
+    return changes + secrets
 
 
 def etag(webhook: WebhookConfig) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import drain, event_log, ingest, slow
+from bench import deletion, drain, event_log, ingest, slow
 
 RESULTS = Path(__file__).parent / "results.json"
-SCENARIOS = ["drain", "slow", "ingest", "event_log"]
+SCENARIOS = ["drain", "slow", "ingest", "event_log", "deletion"]
 
 
 def main() -> None:
@@ -42,6 +42,9 @@ def main() -> None:
         results["event_log"] = event_log.run()
         for who, figures in results["event_log"].items():
             show(f"event_log: 5,000,000 attempts, as {who}", figures)
+    if "deletion" in wanted:
+        results["deletion"] = deletion.run()
+        show("deletion: a webhook with 2,000,000 deliveries", results["deletion"])
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     Console().print(f"written: {RESULTS.relative_to(Path.cwd())}")
 

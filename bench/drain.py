@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from bench import plain, receivers
-from bench.setting import celery, until
+from bench.setting import celery, empty, until
 from eventlog.models import WebhookLog
 from metaaccess.models import Account, Device, Plan
 from webhooks import recovery
@@ -77,7 +77,7 @@ def _run_all(processes: list[Any]) -> None:
 
 def ours(url: str, events_per_push: int) -> float:
     """Events a second, from enabling the webhooks to the last settled delivery."""
-    Account.objects.all().delete()
+    empty()
     account = Account.objects.create(name="drain", plan=Plan.ENTERPRISE)
     for _ in range(WEBHOOKS):
         webhook = WebhookConfig(account=account, url=url, events_per_push=events_per_push)

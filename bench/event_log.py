@@ -16,6 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from bench.setting import empty
 from eventlog.models import DeviceLog, WebhookLog
 from eventlog.pages import Cursor
 from metaaccess.models import Account, Plan, Role, User
@@ -129,12 +130,6 @@ def fill() -> Account:
         for table in TABLES:
             cursor.execute(f"VACUUM ANALYZE {table}")
     return large
-
-
-def empty() -> None:
-    """By SQL: a cascade would read millions of rows first."""
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE metaaccess_account CASCADE")
 
 
 def pages(large: Account) -> dict[str, str]:

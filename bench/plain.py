@@ -8,7 +8,7 @@ import requests
 from celery import Celery
 from django.utils import timezone
 
-from bench.setting import until
+from bench.setting import empty, until
 from eventlog.models import WebhookLog
 from metaaccess.models import Account, Device, Plan
 from webhooks import payload, recovery
@@ -53,7 +53,7 @@ def push_one(delivery_id: int) -> None:
 
 def drain(url: str, events: int) -> float:
     """Events a second, from the first publish to the last row."""
-    Account.objects.all().delete()
+    empty()
     account = Account.objects.create(name="plain", plan=Plan.ENTERPRISE)
     webhook = WebhookConfig(account=account, url=url)
     webhook.api_key = "bench-key-0123456789"

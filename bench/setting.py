@@ -1,4 +1,4 @@
-"""What a scenario runs with: real workers."""
+"""What a scenario runs with: no accounts, and real workers."""
 
 import contextlib
 import subprocess
@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from django.db import connection
 
 from settings import celery_app
 
@@ -37,6 +39,12 @@ def celery(*arguments: str, app: str = "settings", processes: int = 1) -> Iterat
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def empty() -> None:
+    """Takes all accounts away, with all that they have."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE metaaccess_account CASCADE")
 
 
 def until(happened: Callable[[], bool], seconds: float) -> float:

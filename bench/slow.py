@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 
 from bench import receivers
-from bench.setting import celery, until
+from bench.setting import celery, empty, until
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
 from webhooks import recovery
@@ -76,7 +76,7 @@ def p99(seconds: list[float]) -> int:
 
 def load(url: str) -> list[int]:
     """One account, one webhook, and devices for each receiver; the webhooks' IDs."""
-    Account.objects.all().delete()
+    empty()
     webhooks = []
     for number in range(WEBHOOKS):
         account = Account.objects.create(name=f"slow {number}", plan=Plan.ENTERPRISE)

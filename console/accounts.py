@@ -7,18 +7,21 @@ from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm
 
-from console import display
-from console.base import AccountAdmin, hide_account
+from console import display, shown
+from console.base import AccountAdmin, announce, hide_account
 from console.display import Label
 from console.user_forms import NewUserForm, UserForm, why_not_remove
+from eventlog import history, words
 from metaaccess import sign_in, two_factor
+from metaaccess.actions import Action
 from metaaccess.models import Account, Role, User
 from metaaccess.people import person
 
@@ -34,6 +37,9 @@ class AccountsAdmin(AccountAdmin):
     """Operators create accounts; an account's people see their own."""
 
     account_path = "pk"
+    action_added = Action.ACCOUNT_CREATED
+    action_changed = Action.ACCOUNT_CHANGED
+    action_deleted = Action.ACCOUNT_DELETED
     ordering = ("name",)
     list_display = ("name", "plan_in_colour", "created")
     list_filter = ("plan",)
@@ -45,8 +51,9 @@ class AccountsAdmin(AccountAdmin):
     change_form_template = "console/accounts/account.html"
     delete_words = {
         "question": "Delete this account?",
-        "consequence": "Its users, devices, webhooks, events that wait, and event logs are "
-        "deleted with it. It cannot be undone.",
+        "consequence": "Its users and API tokens are locked out at once, and nothing more is "
+        "pushed, also not what waits. Its devices, webhooks and event logs are gone with it. It "
+        "cannot be undone.",
         "yes": "Delete account",
     }
 
@@ -74,6 +81,13 @@ class AccountsAdmin(AccountAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and person(request).is_operator
 
+    def delete_model(self, request: HttpRequest, obj: Account) -> None:
+        if not obj.delete()[0]:
+            raise Http404  # somebody else was faster
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        """metaaccess/deletion.py logs them, whoever deletes."""
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
@@ -94,6 +108,9 @@ class AccountsAdmin(AccountAdmin):
 
 @admin.register(User)
 class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
+    action_added = Action.USER_CREATED
+    action_changed = Action.USER_CHANGED
+    action_deleted = Action.USER_DELETED
     form = UserForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
@@ -187,6 +204,50 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
 
     # --- How a user signs in ---
 
+    def lock(self, row: Any) -> None:
+        """With the account's administrators, always in the same order: two who take each other
+        away wait, and one is refused (console/user_forms.py)."""
+        administrators = Q(account=row.account_id, role=Role.ADMINISTRATOR)
+        users = User.objects.filter(Q(pk=row.pk) | administrators).order_by("pk")
+        list(users.select_for_update().values_list("pk", flat=True))
+
+    def state_of(self, row: Any) -> shown.Values:
+        return {"on_since": two_factor.on_since(row), "password": shown.digest(row.password)}
+
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        """Not over a password that was set since the page was opened."""
+        user = self.get_object(request, unquote(id))
+        if user is None:
+            raise Http404
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        if shown.changed(request, user, self.state_of(user)):
+            who = display.by(history.last_change(user, "password"))
+            messages.error(
+                request,
+                format_html("Nothing was changed: the sign-in of {} was changed {}.", user, who),
+            )
+            return HttpResponseRedirect(request.path)
+        answer: HttpResponse = super().user_change_password(request, id, form_url)
+        if isinstance(answer, TemplateResponse) and answer.context_data is not None:
+            answer.context_data[shown.FIELD] = shown.seal(user, self.state_of(user))
+        return answer
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        if isinstance(form, AdminPasswordChangeForm):
+            return [words.change("password")]
+        return super().construct_change_message(request, form, formsets, add)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        if message == [words.change("password")]:
+            announce(obj, Action.PASSWORD_CHANGED, changes=message)
+        else:
+            super().log_change(request, obj, message)
+
     def sign_in_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         user = self.get_object(request, unquote(object_id))
         if user is None:
@@ -195,9 +256,13 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
             raise PermissionDenied
         is_self = user.pk == person(request).pk
         if request.method == "POST":
-            self._help(request, user, request.POST.get("do", ""), is_self)
+            if shown.changed(request, user, self.state_of(user)):
+                messages.error(request, "Nothing was done: this is not as it was shown any more.")
+            else:
+                self._help(request, user, request.POST.get("do", ""), is_self)
             return HttpResponseRedirect(request.path)
         context = {
+            shown.FIELD: shown.seal(user, self.state_of(user)),
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "media": self.media,
@@ -214,7 +279,7 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
             messages.success(request, f"{user} may try again.")
         elif wanted == "two-factor-off" and is_self:
             raise PermissionDenied  # the own page asks for the password
-        elif wanted == "two-factor-off" and two_factor.turn_off(user, two_factor.TAKEN_OFF):
+        elif wanted == "two-factor-off" and two_factor.turn_off(user, Action.TWO_FACTOR_TAKEN_OFF):
             messages.success(request, f"{user} signs in with the password alone now.")
 
     # --- Delete ---

@@ -8,14 +8,13 @@ from django.conf import settings
 from django.db.models import Count, Min, Q, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.html import format_html
 
-from console.display import plural
+from console.display import plural, time
 from metaaccess.models import Plan, User
 from metaaccess.people import person
 from webhooks import certificates, notices
-from webhooks.models import Notice, Outage, WebhookConfig
+from webhooks.models import DisabledBecause, Notice, Outage, WebhookConfig
 
 
 class Alert(NamedTuple):
@@ -54,7 +53,7 @@ def _count(user: User) -> dict[str, Any]:
     level = notices.levels(settings.WEBHOOK_DISABLE_AFTER).get(Notice.Kind.FAILING)
     enabled = Q(disabled_at=None)
     kinds = {
-        "disabled": ~enabled & ~Q(disabled_reason__startswith="by "),
+        "disabled": Q(disabled_because=DisabledBecause.FAILURES),
         "failing": enabled & Q(consecutive_failures__gte=level or settings.WEBHOOK_DISABLE_AFTER),
         "certificate": enabled & certificates.ENDS_SOON,
     }
@@ -72,11 +71,11 @@ def _count(user: User) -> dict[str, Any]:
 
 
 def _outage(began_at: datetime) -> Alert:
-    since = date_format(timezone.localtime(began_at), "j M H:i")
-    text = (
-        f"Platform outage since {since}: many receivers are unreachable at once, so the fault is "
+    text = format_html(
+        "Platform outage since {}: many receivers are unreachable at once, so the fault is "
         "probably on our side. Their pushes wait, failures do not count, and everything is sent "
-        "when it is over."
+        "when it is over.",
+        time(began_at),
     )
     href = reverse("admin:eventlog_webhooklog_changelist") + "?outcome=failed"
     return Alert("danger", text, "See the attempts", href)
@@ -109,6 +108,6 @@ def _alert(kind: str, count: int, one: int) -> Alert:
         )
     else:
         until = webhook.certificate_until
-        text = f"The certificate of webhook “{name}” ends on {until:%Y-%m-%d %H:%M} UTC."
+        text = format_html("The certificate of webhook “{}” ends on {}.", name, time(until))
     href = reverse("admin:webhooks_webhookconfig_health", args=[webhook.pk])
     return Alert(tone, text, "See the webhook", href)

@@ -4,29 +4,54 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
+from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.db import models
 from django.forms import HiddenInput
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from unfold.admin import ModelAdmin
 
+from console import shown
+from console.guarded import GuardedForm, guarded
+from metaaccess import signals
+from metaaccess.actions import Action
 from metaaccess.models import Account
 from metaaccess.people import person
-from metaaccess.signals import administered
+
+# What one transaction may take. The page that asks repeats each row in its form, and Django takes
+# 1,000 fields.
+MOST_AT_ONCE = 900
 
 
 class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """A model whose rows belong to accounts. Operators see all rows, the others their account's.
 
     Rows of other accounts do not exist: they are in no list, count, choice or search, and their
-    pages answer as a missing row's do.
+    pages answer as a missing row's do. A row that somebody changed since its page was opened is not
+    changed over that (console/guarded.py).
     """
 
     account_path = "account"
+    # How the Admin log calls it.
+    action_added: Action
+    action_changed: Action
+    action_deleted: Action
     list_per_page = 50
     delete_confirmation_template = "console/delete.html"
+    change_form_before_template = "console/conflicts.html"
     # The question, the consequence, and the button's word.
     delete_words: Mapping[str, str] = MappingProxyType({})
     show_full_result_count = False
+
+    @admin.action(description="Delete selected %(verbose_name_plural)s", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+        """Django's, for so many at a time as one transaction and one page may be of."""
+        if queryset.count() <= MOST_AT_ONCE:
+            return delete_selected(self, request, queryset)
+        plural = self.opts.verbose_name_plural
+        messages.error(request, f"Select at most {MOST_AT_ONCE:,} {plural} at a time.")
+        return None
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows: models.QuerySet[Any] = super().get_queryset(request)
@@ -47,6 +72,51 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             kwargs["initial"] = user.account_id
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
+    # --- A row's forms ---
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """A row as it is; where a form of it was sent, nobody changes it until that has ended."""
+        row = super().get_object(request, object_id, from_field)
+        if row is None or request.method != "POST":
+            return row
+        self.lock(row)
+        return super().get_object(request, object_id, from_field)
+
+    def lock(self, row: models.Model) -> None:
+        rows = type(row)._base_manager.filter(pk=row.pk)
+        rows.select_for_update(no_key=True).order_by().first()
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        if obj is not None:
+            kwargs["form"] = guarded(kwargs.get("form", self.form))
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def state_of(self, row: Any) -> shown.Values:
+        """What the row's pages show besides its settings, and buttons act on."""
+        return {}
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = context["original"]
+        if row is not None:
+            if context["errors"]:  # the form wrote into it what was refused
+                row = context["original"] = self.get_object(request, str(row.pk))
+            form = context["adminform"].form
+            context[shown.FIELD] = shown.seal(row, form.now | self.state_of(row))
+            context["conflicts"] = form.conflicts
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        return form.changes() if isinstance(form, GuardedForm) else []
+
+    # --- Delete ---
+
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """What belongs to a row goes with it: it is not listed, and asks for no permission."""
         rows = list(objs)
@@ -55,8 +125,21 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponse:
-        answer: HttpResponse = super().delete_view(request, object_id, dict(self.delete_words))
+        """Asks again where the row was changed since it was asked."""
+        context: dict[str, Any] = dict(self.delete_words)
+        row = self.get_object(request, unquote(object_id))
+        if row is not None:
+            fields = flatten_fieldsets(self.get_fieldsets(request, row))
+            form = self.get_form(request, row, change=True, fields=fields)(instance=row)
+            context[shown.FIELD] = shown.seal(row, form.now)
+            before = shown.read(request.POST, row)
+            if before is not None and (conflicts := form.conflicts_with(before)):
+                context["conflicts"] = conflicts
+                request.POST = QueryDict()  # then Django asks
+        answer: HttpResponse = super().delete_view(request, object_id, context)
         return answer
+
+    # --- The list ---
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """The account is a column for operators alone: the others have one."""
@@ -71,16 +154,18 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             return filters
         return [name for name in filters if name != "account"]
 
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        announce(obj, f"{obj._meta.verbose_name} created", "")
+    # --- The Admin log ---
 
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        announce(obj, self.action_added)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         if message:  # a form that was saved as it was changed nothing
-            announce(obj, f"{obj._meta.verbose_name} changed", changed_fields(message))
+            announce(obj, self.action_changed, changes=message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
         for obj in queryset:
-            announce(obj, f"{obj._meta.verbose_name} deleted", "")
+            announce(obj, self.action_deleted)
 
 
 class LogAdmin(AccountAdmin):
@@ -103,16 +188,8 @@ def hide_account(form: Any, request: HttpRequest) -> None:
         field.required, field.widget = True, HiddenInput()
 
 
-def announce(obj: Any, action: str, detail: str) -> None:
+def announce(obj: Any, action: Action, **facts: Any) -> None:
     # An account takes its logs with it, so what is done to accounts stands in the operators'.
     account = None if isinstance(obj, Account) else obj.account
     target = f"{obj._meta.verbose_name} {obj.pk} ({obj})"
-    administered.send(type(obj), account=account, action=action, target=target, detail=detail)
-
-
-def changed_fields(message: Any) -> str:
-    """The names of the fields, never their values: one may be a secret."""
-    names: list[str] = []
-    for part in message if isinstance(message, list) else []:
-        names += part.get("changed", {}).get("fields", [])
-    return ", ".join(names)
+    signals.announce(obj, account, action, target, **facts)

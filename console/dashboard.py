@@ -15,6 +15,7 @@ from console.event_log.words import Link
 from eventlog import tally
 from eventlog.models import Ending, Outcome, PushKind, Tally, WebhookLog
 from eventlog.tally import Figures
+from eventlog.words import Sentence
 from metaaccess.devices import SETTABLE
 from metaaccess.models import Device, Plan
 from metaaccess.people import person
@@ -39,7 +40,7 @@ class Unwell(NamedTuple):
 
     webhook: WebhookConfig
     state: Label
-    why: str
+    why: Sentence
     since: datetime | None
     held: int
 
@@ -133,12 +134,12 @@ def _unwell(webhook: Any) -> Unwell:
     return Unwell(webhook, display.state(webhook), why, since, webhook.held_events)
 
 
-def _why_failing(webhook: WebhookConfig) -> str:
+def _why_failing(webhook: WebhookConfig) -> Sentence:
     streak = webhook_health.streak(webhook)
     causes = streak.causes if streak else []
     counted = ", ".join(f"{count:,} × {cause}" for count, cause in causes)
     limit = display.plural(settings.WEBHOOK_DISABLE_AFTER, "failure")
-    return f"{counted}. After {limit} in a row it is disabled."
+    return [f"{counted}. After {limit} in a row it is disabled."]
 
 
 def _devices(request: HttpRequest) -> list[Devices]:

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.http import urlencode
+from django.utils.safestring import SafeString
 
 from console import display
 from console.display import Label
@@ -14,7 +16,7 @@ from console.event_log import related, words
 from console.event_log.words import Link
 from eventlog.models import DeviceLog, WebhookLog
 from metaaccess.devices import SETTABLE
-from metaaccess.models import Device
+from metaaccess.models import Device, Status
 from webhooks import states
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.states import HELD, State
@@ -149,6 +151,17 @@ def who_is_told(device: Device, status: str) -> str:
         are = "is" if len(disabled) == 1 else "are"
         parts.append(f"{_names(disabled)} {are} disabled: the event is held.")
     return " ".join(parts)
+
+
+def changed_meanwhile(device: Device) -> SafeString:
+    """Why a new status was not set: the one that the page showed is not the present one."""
+    newest = DeviceLog.objects.filter(device_id=device.device_id, account=device.account_id)
+    return format_html(
+        "Nothing was changed: {} became {} meanwhile, {}. Choose again if you still want to.",
+        device,
+        Status(device.status).label.lower(),
+        display.by(newest.order_by("-time", "-id").first()),
+    )
 
 
 def _names(webhooks: Iterable[WebhookConfig]) -> str:

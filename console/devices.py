@@ -10,9 +10,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from console import device_page, display
+from console import device_page, display, shown
 from console.base import AccountAdmin, hide_account
 from console.event_log import words
+from metaaccess.actions import Action
 from metaaccess.devices import SETTABLE, NewStatus
 from metaaccess.models import Device, Status
 
@@ -22,8 +23,12 @@ NEW_STATUS = "_status"
 
 @admin.register(Device)
 class DevicesAdmin(AccountAdmin):
+    action_added = Action.DEVICE_CREATED
+    action_changed = Action.DEVICE_CHANGED
+    action_deleted = Action.DEVICE_DELETED
     list_display = ("device_id", "name", "os", "status_in_colour", "changed_at", "account")
     list_filter = ("account",)
+    actions = ("delete_selected",)
     change_list_template = "console/devices/list.html"
     change_form_template = "console/devices/device.html"
     delete_words = {
@@ -91,8 +96,10 @@ class DevicesAdmin(AccountAdmin):
             return [(None, {"fields": ("account", "device_id", "name", "os")})]
         return [("Details", {"fields": ("name", "os")})]
 
-    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, **kwargs)
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
         hide_account(form, request)
         return form
 
@@ -104,6 +111,9 @@ class DevicesAdmin(AccountAdmin):
         answer: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
         return answer
 
+    def state_of(self, row: Any) -> shown.Values:
+        return {"status": row.status}
+
     def _change_status(self, request: HttpRequest, object_id: str) -> HttpResponse:
         device = self.get_object(request, unquote(object_id))
         if not self.has_change_permission(request, device):
@@ -114,6 +124,8 @@ class DevicesAdmin(AccountAdmin):
         if new not in SETTABLE:
             choices = ", ".join(status.label for status in SETTABLE)
             messages.error(request, f"{new!r} is not a status to set. Choose one of: {choices}.")
+        elif shown.changed(request, device, self.state_of(device)):
+            messages.error(request, device_page.changed_meanwhile(device))
         else:
             outcome = Device.objects.change([NewStatus(device.device_id, new)])
             if outcome.unknown:  # deleted since it was looked up

@@ -6,10 +6,12 @@ from typing import NamedTuple
 from django.conf import settings
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from webhooks.models import WebhookConfig
+from eventlog.models import AdminLog, DeviceLog
+from eventlog.words import Sentence
+from webhooks.models import DisabledBecause, WebhookConfig
 
 NONE = "–"
 
@@ -34,6 +36,20 @@ def time(moment: datetime | None) -> SafeString | str:
     )
 
 
+def sentence(parts: Sentence) -> SafeString:
+    """The words of a log or a reason, with their moments as `time` writes them."""
+    return format_html_join(
+        "", "{}", [(part if isinstance(part, str) else time(part),) for part in parts]
+    )
+
+
+def by(row: AdminLog | DeviceLog | None) -> SafeString:
+    """Who did what a row of a log tells of, and when: “by ada@acme.example at …”."""
+    if row is None:
+        return format_html("by somebody else")
+    return format_html("by {} at {}", row.actor, time(row.time))
+
+
 def duration(ms: int | None) -> str:
     """Milliseconds below a second, seconds from there on."""
     if ms is None:
@@ -55,10 +71,10 @@ def state(webhook: WebhookConfig) -> Label:
     """A webhook's state in words and colour."""
     if not webhook.account.has_webhooks:
         return Label("Not on the Enterprise plan", "neutral")
+    if webhook.disabled_because == DisabledBecause.FAILURES:
+        return Label("Disabled automatically", "danger")
     if not webhook.enabled:
-        by_hand = webhook.disabled_reason.startswith("by ")
-        who = webhook.disabled_reason.partition(":")[0]
-        return Label(f"Disabled {who}" if by_hand else "Disabled automatically", "danger")
+        return Label(f"Disabled by {webhook.disabled_by}", "danger")
     if webhook.consecutive_failures:
         return Label(
             f"Failing {webhook.consecutive_failures} of {settings.WEBHOOK_DISABLE_AFTER}", "warning"

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from console import once, shown
 from console.sign_in import CodeForm
 from metaaccess import two_factor
 from metaaccess.models import User
@@ -52,11 +53,19 @@ def page(request: HttpRequest) -> HttpResponse:
         return _show(request, user)
     if wanted == "confirm":
         return _confirm(request, user)
+    User.objects.select_for_update().get(pk=user.pk)  # one form after the other
+    if shown.changed(request, user, _state(user)):
+        messages.error(request, "Nothing was done: this was changed since you opened the page.")
+        return HttpResponseRedirect(reverse("admin:own_sign_in"))
     form = OwnPasswordForm(request.POST)
     form.user = user
     if wanted not in _ACTIONS or not form.is_valid():
         return _show(request, user, form, wanted)
     return _ACTIONS[wanted](request, user)
+
+
+def _state(user: User) -> shown.Values:
+    return {"on_since": two_factor.on_since(user), "codes": two_factor.codes_made(user)}
 
 
 def _begin(request: HttpRequest, user: User) -> HttpResponse:
@@ -74,7 +83,7 @@ def _confirm(request: HttpRequest, user: User) -> HttpResponse:
             "code",
             "That is not the code. Look at the clock of your phone, and enter the next one.",
         )
-        return _show(request, user, code_form=form)
+        return once.done(_show(request, user, code_form=form))  # the failure was counted
     del request.session[SHOWS_SECRET]
     return _show_codes(request, codes, "Two-factor sign-in is on")
 
@@ -108,6 +117,7 @@ def _show(
     context = {
         **admin.site.each_context(request),
         "title": "Your sign-in",
+        shown.FIELD: shown.seal(user, _state(user)),
         "on_since": two_factor.on_since(user),
         "codes_left": two_factor.codes_left(user),
         "form": form or OwnPasswordForm(),
@@ -123,4 +133,4 @@ def _show(
 def _show_codes(request: HttpRequest, codes: list[str], title: str) -> HttpResponse:
     """The one answer that has the codes; as of each page of the console, no browser keeps it."""
     context = {**admin.site.each_context(request), "title": title, "codes": codes}
-    return TemplateResponse(request, "console/sign_in/codes.html", context)
+    return once.done(TemplateResponse(request, "console/sign_in/codes.html", context))

@@ -7,13 +7,22 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
-from console import own_sign_in, sign_in
-from metaaccess.models import User
+from console import once, own_sign_in, sign_in
+from eventlog import words
+from metaaccess.actions import Action
 from metaaccess.people import person
-from metaaccess.signals import administered
+from metaaccess.signals import announce
 
 
 class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
+    def admin_view(self, view: once.View, cacheable: bool = False) -> once.View:
+        """All pages but the sign-in's: what a form does, it does once."""
+        page: once.View = super().admin_view(once.acts_once(view), cacheable)
+        return page
+
+    def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return once.done(super().logout(request, extra_context))
+
     def get_urls(self) -> list[URLPattern]:
         own = [
             path("login/code/", never_cache(sign_in.code_page), name="second_step"),
@@ -31,9 +40,8 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         answer: HttpResponse = super().password_change(request, extra_context)
         if request.method == "POST" and answer.status_code == 302:
             user = person(request)
-            administered.send(
-                User, account=user.account, action="password changed", target=user.email, detail=""
-            )
+            changes = [words.change("password")]
+            announce(user, user.account, Action.PASSWORD_CHANGED, user.email, changes=changes)
         return answer
 
 

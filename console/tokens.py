@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -16,9 +17,10 @@ from knox.models import get_digest_token
 from knox.settings import CONSTANTS
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from console import display
-from console.base import AccountAdmin, announce
+from console import display, once
+from console.base import AccountAdmin
 from console.display import Label
+from metaaccess.actions import Action
 from metaaccess.models import ApiToken, Scope, User
 from metaaccess.people import person
 
@@ -76,6 +78,9 @@ class NewTokenForm(NameForm):
 @admin.register(ApiToken)
 class TokensAdmin(AccountAdmin):
     account_path = "user__account"
+    action_added = Action.TOKEN_CREATED
+    action_changed = Action.TOKEN_CHANGED
+    action_deleted = Action.TOKEN_REVOKED
     list_display = (
         "name", "owner", "scope", "first_characters", "state", "created_at", "last_used", "expires",
         "account",
@@ -146,12 +151,20 @@ class TokensAdmin(AccountAdmin):
 
     # --- A token ---
 
+    def lock(self, row: models.Model) -> None:
+        """The owner first, as where a user is deleted with the tokens."""
+        assert isinstance(row, ApiToken)
+        User.objects.select_for_update().get(pk=row.user_id)
+        super().lock(row)
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return [(None, {"fields": ("name",) if obj else ("name", "scope", "lifetime")})]
 
-    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
         kwargs["form"] = NameForm if obj else NewTokenForm
-        form = super().get_form(request, obj, **kwargs)
+        form = super().get_form(request, obj, change=change, **kwargs)
         form.owner = obj.user if obj else person(request)
         return form
 
@@ -196,7 +209,7 @@ class TokensAdmin(AccountAdmin):
         }
         answer = TemplateResponse(request, "console/tokens/created.html", context)
         answer["Cache-Control"] = "no-store"
-        return answer
+        return once.done(answer)
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         messages.success(request, f"The token is named {obj.name} now.")
@@ -207,7 +220,3 @@ class TokensAdmin(AccountAdmin):
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
         messages.success(request, f"{obj_display} is revoked.")
         return HttpResponseRedirect(reverse("admin:metaaccess_apitoken_changelist"))
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
-        for token in queryset:
-            announce(token, "API token revoked", "")

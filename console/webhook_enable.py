@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.http import urlencode
 
-from console import display, webhook_pages
+from console import display, once, webhook_pages
 from console import webhook_health as health_of
 from console.base import AccountAdmin
 from console.webhook_pages import address
@@ -37,6 +37,9 @@ def page(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
     if request.method != "POST" or not form.is_valid():
         return _ask(admin, request, webhook)
     held = Held(form.cleaned_data["held"] or Held.DELIVER)
+    if problem := webhook_pages.changed_meanwhile(request, webhook):
+        messages.error(request, problem)
+        return _to_health(request, webhook)
     if "probe" in request.POST and not webhook.enabled:
         query = urlencode({"push": str(recovery.send_test(webhook)), "then": str(held)})
         return HttpResponseRedirect(f"{address(webhook, 'test')}?{query}")
@@ -45,9 +48,13 @@ def page(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
         messages.error(request, f"{webhook} stays disabled: its receiver took no test push lately.")
     else:
         _enable(request, webhook, held)
+    return _to_health(request, webhook)
+
+
+def _to_health(request: HttpRequest, webhook: WebhookConfig) -> HttpResponse:
     url = address(webhook, "health")
     if "HX-Request" in request.headers:  # by itself, as soon as the test push was taken
-        return HttpResponse(status=204, headers={"HX-Redirect": url})
+        return once.done(HttpResponse(status=204, headers={"HX-Redirect": url}))
     return HttpResponseRedirect(url)
 
 

@@ -1,5 +1,6 @@
 """The webhook's settings as a form. Secrets go in, and never come out again."""
 
+from types import MappingProxyType
 from typing import Any
 
 from django import forms
@@ -12,8 +13,10 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from console import shown
 from metaaccess.models import Status
 from webhooks.models import WebhookConfig
+from webhooks.secrets import SecretError
 from webhooks.validators import validate_api_key, validate_key_is_for, validate_signing_secret
 
 SECRETS = ("api_key", "signing_secret")
@@ -80,7 +83,6 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
     enabled = forms.BooleanField(
         required=False,
         initial=True,
-        show_hidden_initial=True,  # only what this person changed is acted on
         widget=UnfoldBooleanWidget,
         help_text="While it is disabled, events are held, and are sent when it is enabled again.",
     )
@@ -117,6 +119,10 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         help_text="Pushes are then no longer signed, with one that was replaced neither.",
     )
 
+    # For console/guarded.py.
+    live = ("enabled",)
+    logged_as = MappingProxyType({"remove_signing_secret": "signing_secret"})
+
     class Meta:
         model = WebhookConfig
         fields = ("account", "name", "url", "events", "events_per_push", "in_order")
@@ -131,10 +137,18 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
             self.initial["enabled"] = self.instance.enabled
         else:
             self.fields["api_key"].required = True
-            # A form that was never shown has no earlier value to compare with.
-            self.fields["enabled"].show_hidden_initial = False
         if not self.instance.signing_secret_hint:
             del self.fields["remove_signing_secret"]
+
+    def secret_digests(self) -> dict[str, str]:
+        """One that does not open, for its key is missing, is as good as none."""
+        digests: dict[str, str] = {}
+        for name in SECRETS:
+            try:
+                digests[name] = shown.digest(getattr(self.instance, name))
+            except SecretError:
+                digests[name] = ""
+        return digests
 
     @property
     def advanced_is_open(self) -> bool:

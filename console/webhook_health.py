@@ -11,9 +11,10 @@ from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
 from eventlog.models import Outcome, PushKind, WebhookLog
-from webhooks import certificates, states
+from eventlog.words import Sentence
+from webhooks import certificates, reasons, states
 from webhooks.http import ErrorKind
-from webhooks.models import Delivery, WebhookConfig
+from webhooks.models import Delivery, DisabledBecause, WebhookConfig
 from webhooks.states import HELD, State
 
 LAST_ATTEMPTS = 10
@@ -62,13 +63,13 @@ def streak(webhook: WebhookConfig) -> Streak | None:
     return Streak(failures, since, [(count, words) for words, count in causes.most_common()])
 
 
-def why_disabled(webhook: WebhookConfig, failing: Streak | None) -> str:
+def why_disabled(webhook: WebhookConfig, failing: Streak | None) -> Sentence:
     """The reason, without what the page says beside it: who did it, and the streak."""
-    who, by_hand, reason = webhook.disabled_reason.partition(": ")
-    if by_hand and who.startswith("by "):
-        return f"Reason: {reason}."
-    last = webhook.disabled_reason.rpartition("; the last one: ")[2]
-    return f"The last one: {last}." if failing else f"{webhook.disabled_reason}."
+    if webhook.disabled_because == DisabledBecause.ADMINISTRATOR:
+        return [f"Reason: {webhook.disabled_note}."] if webhook.disabled_note else []
+    if failing and webhook.disabled_last_failure:
+        return [f"The last failure: {webhook.disabled_last_failure}."]
+    return [*reasons.why_disabled(webhook), "."]
 
 
 def cause(status_code: int | None, error: str) -> str:

@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from console.base import AccountAdmin
 from console.webhook_replay import TimeForm
 from metaaccess.people import person
-from webhooks import recovery
+from webhooks import reasons, recovery
 from webhooks.models import WebhookConfig
 from webhooks.recovery import Held
 
@@ -60,4 +60,7 @@ def page(admin: AccountAdmin, request: HttpRequest) -> HttpResponse:
 
 def _listed(found: Any) -> list[WebhookConfig]:
     rows = found.with_held_events().select_related("account").order_by("disabled_at", "pk")
-    return list(rows[:LISTED])
+    listed = list(rows[:LISTED])
+    for webhook in listed:
+        webhook.why = reasons.why_disabled(webhook)
+    return listed

@@ -13,12 +13,14 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http import HttpResponseNotAllowed as NotAllowed
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from console import charts, display
+from console import charts, display, once, shown
 from console import webhook_health as health_of
 from console.base import AccountAdmin
-from eventlog import tally
+from eventlog import history, tally
 from eventlog.models import Tally, WebhookLog
 from webhooks import claims, recovery
 from webhooks.models import OPEN, Delivery, Kind, State, WebhookConfig
@@ -43,11 +45,26 @@ def address(webhook: WebhookConfig, page: str) -> str:
     return reverse(f"admin:webhooks_webhookconfig_{page}", args=[webhook.pk])
 
 
+def state_of(webhook: WebhookConfig) -> shown.Values:
+    """What the buttons of its pages act on."""
+    return {"disabled_at": webhook.disabled_at}
+
+
+def changed_meanwhile(request: HttpRequest, webhook: WebhookConfig) -> SafeString | None:
+    """Why nothing is done: somebody enabled or disabled it since the page was opened."""
+    if not shown.changed(request, webhook, state_of(webhook)):
+        return None
+    done = "enabled" if webhook.enabled else "disabled"
+    who = display.by(history.last_change(webhook, "enabled"))
+    return format_html("Nothing was done: {} was {} meanwhile, {}.", webhook, done, who)
+
+
 def frame(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig, page: str) -> Context:
     """What the head of each of its pages needs; `page` is the one that is open."""
     return {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
+        shown.FIELD: shown.seal(webhook, state_of(webhook)),
         "original": webhook,
         "webhook": webhook,
         "media": admin.media,
@@ -94,7 +111,9 @@ def disable(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -
             "title": f"Disable {webhook}", "form": form,
         }  # fmt: skip
         return TemplateResponse(request, "console/webhooks/disable.html", context)
-    if recovery.disable([webhook.pk], form.cleaned_data["reason"] or "in the console"):
+    if problem := changed_meanwhile(request, webhook):
+        messages.error(request, problem)
+    elif recovery.disable([webhook.pk], form.cleaned_data["reason"] or "in the console"):
         messages.success(request, f"{webhook} is disabled. Its events are held.")
     else:
         messages.info(request, f"{webhook} was disabled already.")
@@ -122,7 +141,7 @@ def test(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
     if wanted in Held.values and not webhook.enabled and context["may_change"]:
         context["then"] = wanted  # what becomes of held events once the test push is taken
     name = "test_result" if polled else "test"
-    return TemplateResponse(request, f"console/webhooks/{name}.html", context)
+    return once.done(TemplateResponse(request, f"console/webhooks/{name}.html", context))
 
 
 def _outcome(webhook: WebhookConfig, push: str | None) -> Context:

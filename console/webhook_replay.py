@@ -12,6 +12,9 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from console import webhook_pages
 from console.base import AccountAdmin
 from console.webhook_pages import address
+from eventlog import words
+from eventlog.models import AdminLog
+from metaaccess.actions import Action
 from webhooks import outbox, recovery
 from webhooks.models import OPEN, Delivery, Kind, WebhookConfig
 from webhooks.recovery import Only
@@ -63,12 +66,22 @@ def page(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
             return HttpResponseRedirect(f"{address(webhook, 'replay')}?sent={sent}")
         count = min(outbox.count_replayable(replay), recovery.MOST_AT_ONCE)
     sent_text = request.GET.get("sent", "")
-    context = webhook_pages.frame(admin, request, webhook, "replay") | {
+    context: dict[str, Any] = webhook_pages.frame(admin, request, webhook, "replay") | {
         "title": f"Send events of {webhook} again",
         "form": form,
         "problem": problem,
         "count": count,
         "sent": int(sent_text) if sent_text.isdecimal() and len(sent_text) < 10 else None,
+        "last": AdminLog.objects.filter(
+            account=webhook.account_id,
+            action=Action.EVENTS_SENT_AGAIN,
+            object_type=webhook._meta.label_lower,
+            object_id=webhook.pk,
+        )
+        .order_by("-time", "-id")
+        .first(),
         "left": Delivery.objects.filter(webhook=webhook, kind=Kind.REPLAY, state__in=OPEN).count(),
     }
+    if context["last"]:
+        context["last_detail"] = words.detail(context["last"])
     return TemplateResponse(request, "console/webhooks/replay.html", context)

@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 
 from console import (
     display,
+    shown,
     webhook_enable,
     webhook_incident,
     webhook_list,
@@ -27,9 +28,11 @@ from console import (
 from console.base import AccountAdmin, hide_account
 from console.webhook_enable import IN_THE_CONSOLE
 from console.webhook_form import WebhookForm
+from metaaccess.actions import Action
 from metaaccess.models import Account, Plan
 from metaaccess.people import person
 from webhooks import recovery
+from webhooks.deletion import WebhookGone
 from webhooks.models import WebhookConfig
 
 Page = Callable[[AccountAdmin, HttpRequest, WebhookConfig], HttpResponse]
@@ -44,6 +47,9 @@ PAGES: dict[str, Page] = {
 
 @admin.register(WebhookConfig)
 class WebhooksAdmin(AccountAdmin):
+    action_added = Action.WEBHOOK_CREATED
+    action_changed = Action.WEBHOOK_CHANGED
+    action_deleted = Action.WEBHOOK_DELETED
     form = WebhookForm
     change_list_template = "console/webhooks/list.html"
     change_form_template = add_form_template = "console/webhooks/form.html"
@@ -55,11 +61,11 @@ class WebhooksAdmin(AccountAdmin):
     show_full_result_count = True
     list_filter = ("account",)
     search_fields = ("name", "url")
-    actions = ("enable", "disable", "test")
+    actions = ("enable", "disable", "test", "delete_selected")
     delete_words = {
         "question": "Delete this webhook?",
-        "consequence": "The events that wait for it are deleted with it and are not pushed. What "
-        "was pushed stays in the event log.",
+        "consequence": "Its events that wait are not pushed and are removed. What was pushed "
+        "stays in the event log.",
         "yes": "Delete webhook",
     }
 
@@ -153,6 +159,9 @@ class WebhooksAdmin(AccountAdmin):
 
     # --- The form ---
 
+    def state_of(self, row: Any) -> shown.Values:
+        return webhook_pages.state_of(row)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         account = person(request).account
         allowed: bool = super().has_add_permission(request)
@@ -168,9 +177,11 @@ class WebhooksAdmin(AccountAdmin):
         kwargs["queryset"] = Account.objects.filter(plan=Plan.ENTERPRISE)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
         """Operators choose the account; the others' is their own."""
-        form = super().get_form(request, obj, **kwargs)
+        form = super().get_form(request, obj, change=change, **kwargs)
         if "account" in form.base_fields:
             field = form.base_fields["account"]
             field.widget = field.widget.widget  # without links to add and change accounts
@@ -182,6 +193,8 @@ class WebhooksAdmin(AccountAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         webhook = context["original"]
+        if webhook and context["errors"]:  # the form wrote into it what was refused
+            webhook = self.get_object(request, str(webhook.pk))
         context |= {
             "title": "Webhook settings" if webhook else "Add webhook",
             "retries": " and then ".join(f"{s:g} s" for s in settings.WEBHOOK_RETRY_COUNTDOWNS),
@@ -190,8 +203,6 @@ class WebhooksAdmin(AccountAdmin):
             "show_save_and_add_another": False,
         }
         if webhook:
-            if context["errors"]:  # the form wrote into it what was refused
-                webhook = self.get_object(request, str(webhook.pk))
             context |= webhook_pages.frame(self, request, webhook, "settings")
             context["signed_twice_until"] = webhook.signed_twice_until(timezone.now())
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
@@ -213,6 +224,15 @@ class WebhooksAdmin(AccountAdmin):
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         messages.success(request, f"The settings of {obj} were saved.")
         return HttpResponseRedirect(reverse(f"admin:{_PREFIX}_change", args=[obj.pk]))
+
+    # --- Delete ---
+
+    def delete_model(self, request: HttpRequest, obj: WebhookConfig) -> None:
+        if not obj.delete()[0]:
+            raise WebhookGone  # somebody else was faster
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        """webhooks/deletion.py logs them, whoever deletes."""
 
     # --- What is done to many ---
 

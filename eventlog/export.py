@@ -2,14 +2,14 @@
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from io import StringIO
 from typing import Any, NamedTuple
 
 from django.db import connection, models
 from django.db.models import QuerySet
 
-from eventlog import pages, spreadsheet
+from eventlog import pages, spreadsheet, words
 from eventlog.models import AdminLog, DeviceLog, WebhookLog
 from metaaccess import database
 
@@ -63,7 +63,7 @@ ADMIN_LOG = (
     column("By", "actor"),
     column("What was done", "action"),
     column("To what", "target"),
-    column("Detail", "detail"),
+    Column("Detail", lambda row: words.in_utc(words.detail(row))),
 )
 COLUMNS = {WebhookLog: WEBHOOK_LOG, DeviceLog: DEVICE_LOG, AdminLog: ADMIN_LOG}
 _BODIES = ("request_body", "response_body")
@@ -71,7 +71,7 @@ _BODIES = ("request_body", "response_body")
 
 def utc(moment: datetime) -> str:
     """In ISO 8601, to the millisecond."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return words.utc(moment, "milliseconds")
 
 
 class Format(models.TextChoices):

@@ -6,12 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.db.models import Model, Q, QuerySet, TextChoices
+from django.db.models import CharField, Model, Q, QuerySet, TextChoices
+from django.db.models.functions import Cast
 from django.utils import timezone
 from django_filters import ChoiceFilter, Filter, FilterSet
 
 from eventlog.fields import HttpStatusField, IdField, MomentField
 from eventlog.models import AdminLog, DeviceLog, Outcome, WebhookLog
+from metaaccess.actions import Action, Category
 from metaaccess.models import Device, Status
 from metaaccess.signals import Cause
 
@@ -47,13 +49,6 @@ _CAUSES = {
     DeviceEvent.REMOVED: Cause.REMOVED_BY_ADMINISTRATOR,
     DeviceEvent.UNINSTALLED: Cause.UNINSTALLED_BY_USER,
 }
-
-
-class AdminEvent(TextChoices):
-    LOGGED_ON = "logged on", "Logged on"
-    LOGGED_OFF = "logged off", "Logged off"
-    FAILED_AUTHENTICATION = "failed authentication", "Failed authentication"
-    CONFIGURATION = "configuration", "Configuration change"
 
 
 class MomentFilter(Filter):  # type: ignore[misc]
@@ -168,10 +163,8 @@ def by_device_event(rows: Rows, name: str, event: str) -> Rows:
     return rows.filter(cause=cause)
 
 
-def by_admin_event(rows: Rows, name: str, event: str) -> Rows:
-    if event == AdminEvent.CONFIGURATION:
-        return rows.exclude(action__in=set(AdminEvent.values) - {event})
-    return rows.filter(action=event)
+def by_category(rows: Rows, name: str, category: str) -> Rows:
+    return rows.filter(action__in=Action.of(Category(category)))
 
 
 class WebhookLogFilter(LogFilter):
@@ -203,19 +196,22 @@ class DeviceLogFilter(LogFilter):
 
 
 class AdminLogFilter(LogFilter):
-    event = choice(AdminEvent, "Anything", method=by_admin_event, label="What was done")
+    event = choice(Category, "Anything", method=by_category, label="What was done")
 
     class Meta(LogFilter.Meta):
         model: type[Model] = AdminLog
         fields: tuple[str, ...] = ()
 
     def search(self, rows: Rows, name: str, text: str) -> Rows:
-        return rows.filter(
+        # A fact is found by what it is; the braces and names around it are found, too.
+        found: Rows = rows.alias(facts_text=Cast("facts", CharField())).filter(
             Q(actor__icontains=text)
             | Q(action__icontains=text)
             | Q(target__icontains=text)
             | Q(detail__icontains=text)
+            | Q(facts_text__icontains=text)
         )
+        return found
 
 
 def span(timeframe: Timeframe, now: datetime) -> tuple[datetime | None, datetime | None]:

@@ -1,13 +1,17 @@
 """Three append-only logs. Rows are written by eventlog/record.py alone, and never changed.
 
-They hold copies, not references, of what they tell of: a log outlives its webhook and device.
+They hold copies, not references, of what they tell of: a log outlives its webhook and device. An
+account takes its logs with it.
 """
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex, GinIndex
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
 
+from metaaccess.actions import Action
+from metaaccess.deletion import OfAccounts
 from metaaccess.models import Account, Status
 
 
@@ -70,6 +74,8 @@ class WebhookLog(models.Model):
         help_text="The response's body was longer than what is kept of it, or broke off.",
     )
 
+    objects = OfAccounts["WebhookLog"]()
+
     class Meta:
         verbose_name = "attempt"
         indexes = (
@@ -126,6 +132,8 @@ class DeviceLog(models.Model):
         db_default=Now(), editable=False, help_text="When we heard of it; it may have been before."
     )
 
+    objects = OfAccounts["DeviceLog"]()
+
     class Meta:
         verbose_name = "status change"
         indexes = (
@@ -151,9 +159,21 @@ class AdminLog(models.Model):
     )
     time = models.DateTimeField(db_default=Now(), help_text="When.")
     actor = models.CharField("by", max_length=254, help_text="Who or what did it.")
-    action = models.CharField(max_length=60, help_text="What was done.")
+    action = models.CharField(max_length=60, help_text="An Action.")
     target = models.CharField(max_length=300, help_text="To what.")
-    detail = models.TextField(blank=True, help_text="The change, or the reason. Never a secret.")
+    object_type = models.CharField(
+        max_length=60, blank=True, db_default="", help_text="The target's model; none: no row."
+    )
+    object_id = models.BigIntegerField(null=True, help_text="The target's ID.")
+    detail = models.TextField(blank=True, help_text="The reason given. Never a secret.")
+    facts = models.JSONField(
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        encoder=DjangoJSONEncoder,
+        help_text="What words.py makes words of: numbers, times, old and new values. No secrets.",
+    )
+
+    objects = OfAccounts["AdminLog"]()
 
     class Meta:
         verbose_name = "admin event"
@@ -166,6 +186,11 @@ class AdminLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action}: {self.target}"
+
+    @property
+    def category(self) -> str:
+        """What it is filed under; empty for an action that no longer exists."""
+        return Action.category_of(self.action)
 
 
 class Ending(models.TextChoices):
@@ -189,6 +214,8 @@ class Tally(models.Model):
     ending = models.CharField(max_length=10, choices=Ending, help_text="How attempts ended.")
     bucket = models.SmallIntegerField(help_text="The duration's place on a scale of logarithms.")
     count = models.PositiveIntegerField(help_text="How many attempts.")
+
+    objects = OfAccounts["Tally"]()
 
     class Meta:
         constraints = (

@@ -4,10 +4,12 @@ from typing import Any
 
 from axes.signals import user_locked_out
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db.models import Model
 from django.dispatch import receiver
 from django.http import HttpRequest
 
 from eventlog import record
+from metaaccess.actions import Action
 from metaaccess.actor import acting_as
 from metaaccess.models import Account, User
 from metaaccess.sign_in import place
@@ -21,9 +23,16 @@ def record_status_changes(changes: list[StatusChange], **kwargs: Any) -> None:
 
 @receiver(administered)
 def record_administration(
-    account: Account | None, action: str, target: str, detail: str, **kwargs: Any
+    *,
+    account: Account | None,
+    action: Action,
+    target: str,
+    detail: str,
+    of: Model,
+    facts: dict[str, Any],
+    **kwargs: Any,
 ) -> None:
-    record.administration(account, action, target, detail)
+    record.administration(account, action, target, detail, of=of, **facts)
 
 
 @receiver(user_logged_in)
@@ -32,14 +41,14 @@ def record_log_on(user: User, request: HttpRequest | None = None, **kwargs: Any)
     used = getattr(request, "signed_in_with", "")
     detail = ", ".join(part for part in (used and f"with {used}", _from(request)) if part)
     with acting_as(user.email):
-        record.administration(user.account, "logged on", user.email, detail)
+        record.administration(user.account, Action.LOGGED_ON, user.email, detail)
 
 
 @receiver(user_logged_out)
 def record_log_off(user: User | None, **kwargs: Any) -> None:
     if user is not None:
         with acting_as(user.email):
-            record.administration(user.account, "logged off", user.email, "")
+            record.administration(user.account, Action.LOGGED_OFF, user.email)
 
 
 @receiver(user_login_failed)
@@ -51,14 +60,14 @@ def record_failed_log_on(
         return
     tried = str(credentials.get("username") or credentials.get("email") or "")
     detail = ", ".join(part for part in (why, _from(request)) if part)
-    _record_of(tried, "failed authentication", detail)
+    _record_of(tried, Action.FAILED_AUTHENTICATION, detail)
 
 
 @receiver(user_locked_out)
 def record_lockout(request: Any, **kwargs: Any) -> None:
     """Axes says so again at each try; once is enough."""
     if _did_it(request):
-        _record_of(request.axes_credentials["username"], "locked out", _from(request))
+        _record_of(request.axes_credentials["username"], Action.LOCKED_OUT, _from(request))
 
 
 def _did_it(request: HttpRequest | None) -> bool:
@@ -66,7 +75,7 @@ def _did_it(request: HttpRequest | None) -> bool:
     return getattr(request, "axes_failures_since_start", None) is not None
 
 
-def _record_of(tried: str, action: str, detail: str) -> None:
+def _record_of(tried: str, action: Action, detail: str) -> None:
     """Kept for the account of the address that was tried; an unknown one is the operators'."""
     user = User.objects.filter(email__iexact=tried[:254]).first()
     target = user.email if user else "unknown address"

@@ -1,17 +1,27 @@
 """The only writer of the logs; tallies of attempts have tally.py."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, models
 
 from eventlog.models import AdminLog, DeviceLog, Tally, WebhookLog
+from metaaccess.actions import Action
 from metaaccess.actor import current_actor
 from metaaccess.models import Account
+from metaaccess.portions import Rows
 from metaaccess.signals import StatusChange
 from metaaccess.timestamps import moment
 
 _PRUNE_ROWS = 10_000
+# What goes with a deleted account.
+OF_ACCOUNT = (
+    Rows("eventlog_webhooklog", "account_id", ("time", "id")),
+    Rows("eventlog_devicelog", "account_id", ("time", "id")),
+    Rows("eventlog_adminlog", "account_id", ("time", "id")),
+    Rows("eventlog_tally", "account_id", ("start", "id")),
+)
 
 
 def attempts(rows: Sequence[WebhookLog]) -> None:
@@ -40,14 +50,29 @@ def status_changes(changes: Sequence[StatusChange]) -> None:
     )
 
 
-def administration(account: Account | int | None, action: str, target: str, detail: str) -> None:
-    """Who did what to which setting; the actor is the current one. Never put a secret in here."""
+def administration(
+    account: Account | int | None,
+    action: Action,
+    target: str,
+    detail: str = "",
+    *,
+    of: models.Model | None = None,
+    **facts: Any,
+) -> None:
+    """Who did what to which setting; the actor is the current one. Never put a secret in here.
+
+    `detail`: what a person gave as the reason. `of`: the row it was done to. `facts`: what
+    words.py makes words of; times are datetimes, and are stored as ISO 8601.
+    """
     AdminLog.objects.create(
         account_id=account.pk if isinstance(account, Account) else account,
         actor=current_actor(),
         action=action,
         target=target[:300],
         detail=detail,
+        object_type=of._meta.label_lower if of else "",
+        object_id=of.pk if of else None,
+        facts=facts,
     )
 
 

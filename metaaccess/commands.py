@@ -8,6 +8,7 @@ from typing import IO, Any, cast
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
+from django.http import Http404
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +25,8 @@ class Command(BaseCommand):
                 return super().execute(*args, **options)
             except ValidationError as error:
                 raise CommandError(in_words(error)) from None
+            except Http404 as gone:
+                raise CommandError(str(gone)) from None
 
     def print_json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False))

@@ -167,6 +167,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         `installed`, each later than the last event of a removed device of the same ID."""
         if not devices:
             return
+        free(self.db, [device.device_id for device in devices])
         now = clock(self.db)
         for device in devices:
             device.status, device.status_changed_at = Status.INSTALLED, moment(now)
@@ -216,6 +217,23 @@ def _apply(
     device.status, device.status_changed_at = new.status, moment(timestamp)
     outcome.changed.append(new.device_id)
     return change
+
+
+_FREE = """
+DELETE FROM metaaccess_device WHERE id IN (
+    SELECT d.id FROM metaaccess_device d JOIN metaaccess_account a ON a.id = d.account_id
+    WHERE d.device_id = ANY(%s) AND a.deleted_at IS NOT NULL ORDER BY d.id FOR UPDATE OF d)
+RETURNING device_id, floor(extract(epoch FROM status_changed_at) * 1000)::bigint
+"""
+
+
+def free(using: str, device_ids: Sequence[str]) -> None:
+    """IDs of devices of deleted accounts may be given again before those are removed."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(_FREE, [list(device_ids)])
+        timestamps = dict(cursor.fetchall())
+    if timestamps:
+        removed.remember(using, timestamps)
 
 
 def describe(device: "Device", status: str, timestamp: int, cause: Cause) -> StatusChange:

@@ -4,18 +4,23 @@ from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower, Now
 from knox.models import AbstractAuthToken
 
 from metaaccess import device_ids, saving
-from metaaccess.accounts import AccountQuerySet
+from metaaccess.deletion import AccountManager, OfAccounts
 from metaaccess.devices import DeviceQuerySet, Status, new_device_id
+from metaaccess.idempotency import IdempotencyKey
 from metaaccess.removed import RemovedDevice
 from metaaccess.saving import RemembersStatusRead
 from metaaccess.signals import Cause
 
-__all__ = ["Account", "ApiToken", "Device", "Plan", "RemovedDevice", "Role", "Status", "User"]
+__all__ = [
+    "Account", "ApiToken", "Device", "IdempotencyKey", "Plan", "RemovedDevice", "Role", "Status",
+    "User",
+]  # fmt: skip
 
 
 class Plan(models.TextChoices):
@@ -39,7 +44,7 @@ class Scope(models.TextChoices):
 class Account(models.Model):
     """A customer. Webhooks exist only on the enterprise plan."""
 
-    name = models.CharField(max_length=200, unique=True, help_text="The customer's name.")
+    name = models.CharField(max_length=200, help_text="The customer's name.")
     plan = models.CharField(
         max_length=20,
         choices=Plan,
@@ -50,8 +55,30 @@ class Account(models.Model):
     plan_since = models.DateTimeField(
         db_default=Now(), editable=False, help_text="When it came to be on its plan."
     )
+    deleted_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="When it was deleted. It is gone for everybody, and its rows are being removed.",
+    )
 
-    objects = AccountQuerySet.as_manager()
+    objects = AccountManager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=models.Q(deleted_at=None),
+                name="accounts_have_different_names",
+            ),
+        )
+        indexes = (
+            # deletion.OfAccounts: the few whose rows nobody sees any more.
+            models.Index(
+                fields=["id"],
+                condition=models.Q(deleted_at__isnull=False),
+                name="accounts_being_removed",
+            ),
+        )
 
     def __str__(self) -> str:
         return self.name
@@ -65,14 +92,22 @@ class Account(models.Model):
             self.refresh_from_db(fields=["plan_since"])
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        return type(self).objects.filter(pk=self.pk).delete()
+        """Marks it as deleted: metaaccess/deletion.py."""
+        return Account.objects.filter(pk=self.pk).delete()
+
+    def validate_unique(self, exclude: Collection[str] | None = None) -> None:
+        """Says it of the name: Django asks no constraint with a condition in a form."""
+        super().validate_unique(exclude)
+        taken = Account.objects.filter(name=self.name).exclude(pk=self.pk)
+        if "name" not in (exclude or ()) and taken.exists():
+            raise ValidationError({"name": self.unique_error_message(Account, ("name",))})
 
     @property
     def has_webhooks(self) -> bool:
         return self.plan == Plan.ENTERPRISE
 
 
-class UserManager(BaseUserManager["User"]):
+class UserManager(OfAccounts["User"], BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         user = self.model(email=email, **fields)
         user.set_password(password)
@@ -198,6 +233,9 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
         return user.account
 
 
+DeviceManager = OfAccounts.from_queryset(DeviceQuerySet)
+
+
 class Device(RemembersStatusRead):
     """A device with the client on it. Its status is written by metaaccess/devices.py alone."""
 
@@ -224,7 +262,7 @@ class Device(RemembersStatusRead):
     )
     status_changed_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    objects = DeviceQuerySet.as_manager()
+    objects = DeviceManager()
 
     class Meta:
         ordering = ("pk",)

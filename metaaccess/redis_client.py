@@ -50,8 +50,9 @@ class Sentinels(NamedTuple):
         return cls(nodes, master_name, database, *secrets)
 
     def arguments(self, **options: Any) -> dict[str, Any]:
-        """Of the connections to the Sentinels themselves."""
-        return options | {"password": self.sentinel_password, "retry": ONCE}
+        """Of the connections to the Sentinels themselves: the time limits of `options`, too."""
+        limits = {name: value for name, value in options.items() if name.startswith("socket_")}
+        return limits | {"password": self.sentinel_password, "retry": ONCE}
 
 
 def _node(text: str) -> tuple[str, int]:

@@ -1,6 +1,6 @@
 """The last timestamps of removed devices: one added again under the same ID goes on from there."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db import connections, models
@@ -31,27 +31,12 @@ INSERT INTO metaaccess_removeddevice AS known (device_id, timestamp)
 SELECT * FROM unnest(%s::text[], %s::bigint[])
 ON CONFLICT (device_id) DO UPDATE SET timestamp = greatest(known.timestamp, excluded.timestamp)
 """
-# By pk, as whoever changes them does; before the account's webhooks (docs/adr/0023).
-_REMEMBER_OF_ACCOUNTS = """
-WITH locked AS (
-    SELECT device_id, status_changed_at FROM metaaccess_device WHERE account_id = ANY(%s)
-    ORDER BY id FOR UPDATE)
-INSERT INTO metaaccess_removeddevice AS known (device_id, timestamp)
-SELECT device_id, floor(extract(epoch FROM status_changed_at) * 1000)::bigint FROM locked
-ON CONFLICT (device_id) DO UPDATE SET timestamp = greatest(known.timestamp, excluded.timestamp)
-"""
 
 
 def remember(using: str, timestamps: dict[str, int]) -> None:
     """Keeps the last timestamps of devices, by device ID, in the transaction that removes them."""
     with connections[using].cursor() as cursor:
         cursor.execute(_REMEMBER, [list(timestamps), list(timestamps.values())])
-
-
-def remember_devices_of(using: str, account_ids: Collection[int]) -> None:
-    """The same for all devices of accounts, which it locks: they go without events."""
-    with connections[using].cursor() as cursor:
-        cursor.execute(_REMEMBER_OF_ACCOUNTS, [list(account_ids)])
 
 
 def forget(using: str, device_ids: Iterable[str]) -> dict[str, int]:

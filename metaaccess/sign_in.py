@@ -16,9 +16,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from metaaccess import portions
+from metaaccess.actions import Action
 from metaaccess.client_address import client_address
 from metaaccess.models import User
-from metaaccess.signals import administered
+from metaaccess.signals import announce
 
 # Failures of an address from a place; of an address, or from a place, so many times as many.
 LIMIT, WIDER = settings.AXES_FAILURE_LIMIT, 10
@@ -77,11 +79,9 @@ def lift(user: User) -> bool:
     was_locked = locked_until(user.email) is not None
     AccessAttempt.objects.filter(username=_digest(user.email)).delete()
     if was_locked:
-        administered.send(
-            User, account=user.account, action="lockout lifted", target=user.email, detail=""
-        )
+        announce(user, user.account, Action.LOCKOUT_LIFTED, user.email)
     return was_locked
 
 
 def prune() -> None:
-    AccessAttempt.objects.filter(attempt_time__lt=timezone.now() - KEPT_FOR).delete()
+    portions.delete(AccessAttempt.objects.filter(attempt_time__lt=timezone.now() - KEPT_FOR))

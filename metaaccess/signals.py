@@ -13,17 +13,47 @@ Arguments:
 Arguments:
     sender: the model of what was changed.
     account: the Account it concerns, or None for all.
-    action, target, detail: what was done, to what, and how. Never a secret.
+    action, target, detail: what was done, to what, and why. Never a secret.
+    of: the row it was done to.
+    facts: what `eventlog/words.py` makes words of; times as ISO 8601. Never a secret.
+
+`accounts_deleted` is sent inside the transaction that marks accounts as deleted.
+
+Arguments:
+    sender: the Account model.
+    account_ids: a list of their IDs.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.db.models import Model
 from django.dispatch import Signal
+
+from metaaccess.actions import Action
+
+if TYPE_CHECKING:
+    from metaaccess.models import Account
 
 device_status_changed = Signal()
 administered = Signal()
+accounts_deleted = Signal()
+
+
+def announce(
+    of: Model,
+    account: "Account | None",
+    action: Action,
+    target: str,
+    detail: str = "",
+    **facts: Any,
+) -> None:
+    """Sends `administered`; nothing else does, so that each action is a member of the enum."""
+    administered.send(
+        type(of), account=account, action=action, target=target, detail=detail, of=of, facts=facts
+    )
 
 
 class Cause(StrEnum):

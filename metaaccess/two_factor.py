@@ -13,11 +13,11 @@ from django.db.models import QuerySet
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from metaaccess.actions import Action
 from metaaccess.models import User
-from metaaccess.signals import administered
+from metaaccess.signals import announce
 
 RECOVERY_CODES = 10
-TURNED_OFF, TAKEN_OFF = "two-factor sign-in turned off", "two-factor sign-in taken off"
 APP, RECOVERY = "a code of the app", "a recovery code"
 
 
@@ -37,6 +37,12 @@ def on_since(user: User) -> datetime | None:
 
 def codes_left(user: User) -> int:
     return int(StaticToken.objects.filter(device__user=user).count())
+
+
+def codes_made(user: User) -> int | None:
+    """Which set of recovery codes is the present one; None: there is none."""
+    pk: int | None = StaticDevice.objects.filter(user=user).values_list("pk", flat=True).first()
+    return pk
 
 
 def begin(user: User) -> TOTPDevice:
@@ -60,7 +66,7 @@ def confirm(user: User, code: str) -> list[str] | None:
     device.confirmed = True
     device.save()
     codes = _new_codes(user)
-    _announce(user, "two-factor sign-in turned on")
+    announce(user, user.account, Action.TWO_FACTOR_ON, user.email)
     return codes
 
 
@@ -68,18 +74,18 @@ def confirm(user: User, code: str) -> list[str] | None:
 def renew_codes(user: User) -> list[str]:
     """New recovery codes; the old ones are refused from now on."""
     codes = _new_codes(user)
-    _announce(user, "recovery codes made")
+    announce(user, user.account, Action.RECOVERY_CODES_MADE, user.email)
     return codes
 
 
 @transaction.atomic
-def turn_off(user: User, action: str = TURNED_OFF) -> bool:
-    """False where it was not on. `action` is TAKEN_OFF where somebody else does it."""
+def turn_off(user: User, action: Action = Action.TWO_FACTOR_OFF) -> bool:
+    """False where it was not on. `action` is TWO_FACTOR_TAKEN_OFF where somebody else does it."""
     was_on = is_on(user)
     TOTPDevice.objects.filter(user=user).delete()
     StaticDevice.objects.filter(user=user).delete()
     if was_on:
-        _announce(user, action)
+        announce(user, user.account, action, user.email)
     return was_on
 
 
@@ -104,7 +110,3 @@ def _new_codes(user: User) -> list[str]:
     codes = [StaticToken.random_token() for _ in range(RECOVERY_CODES)]
     StaticToken.objects.bulk_create(StaticToken(device=device, token=code) for code in codes)
     return codes
-
-
-def _announce(user: User, action: str) -> None:
-    administered.send(User, account=user.account, action=action, target=user.email, detail="")

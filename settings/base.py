@@ -76,7 +76,9 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
+            # Its csrf_token is in the place of Django's: each form acts once.
+            "builtins": ["console.templatetags.console_forms"],
         },
     }
 ]
@@ -206,12 +208,12 @@ _hourly = 3600.0
 CELERY_BEAT_SCHEDULE = {
     "sweep": _every(SWEEP_INTERVAL_S, "webhooks.tasks.sweep", broker.SWEEP),
     "send-notices": _every(30.0, "webhooks.tasks.send_notices"),
+    "remove-deleted": _every(15.0, "webhooks.tasks.remove_deleted"),
     "count": _every(15.0, "webhooks.tasks.count"),
     "check": _every(_hourly, "webhooks.tasks.check"),
     "warn-of-certificates": _every(_hourly, "webhooks.tasks.warn_of_certificates"),
     "prune": _every(_hourly, "webhooks.tasks.prune"),
     "prune-sign-ins": _every(_hourly, "metaaccess.tasks.prune"),
-    "prune-api": _every(_hourly, "api.tasks.prune"),
 }
 
 # --- Webhooks -------------------------------------------------------------------------------

@@ -1,14 +1,43 @@
 """What all tests start from: one enterprise account, and the people who are always the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from django.db import connection
+from django.utils import timezone
 
 from metaaccess.models import Account, Device, Plan, Role, User
-from webhooks.models import WebhookConfig
+from webhooks.models import DisabledBecause, WebhookConfig
 
 API_KEY = "test-api-key-0123456789"
+
+
+def disabled(at: Any = None, by: str = "ada@acme.example", note: str = "moved") -> dict[str, Any]:
+    """The columns of a webhook that a person disabled."""
+    return {
+        "disabled_at": at or timezone.now(),
+        "disabled_by": by,
+        "disabled_because": DisabledBecause.ADMINISTRATOR,
+        "disabled_note": note,
+    }
+
+
+def disabled_by_failures(
+    at: Any = None, failures: int = 100, since: Any = None, last: str = "HTTP 500"
+) -> dict[str, Any]:
+    """The columns of a webhook that was disabled automatically."""
+    at = at or timezone.now()
+    return {
+        "disabled_at": at,
+        "disabled_by": "system",
+        "disabled_because": DisabledBecause.FAILURES,
+        "disabled_failures": failures,
+        "disabled_failing_since": since or at,
+        "disabled_last_failure": last,
+    }
 
 
 @pytest.fixture
@@ -76,3 +105,33 @@ def make_webhook(account: Account) -> MakeWebhook:
 @pytest.fixture
 def webhook(make_webhook: MakeWebhook) -> WebhookConfig:
     return make_webhook()
+
+
+# --- Several at once ---
+
+Act = Callable[[], Any]
+AtOnce = Callable[..., list[Any]]
+
+
+def waiting() -> int:
+    """How many wait for a lock in PostgreSQL."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+@pytest.fixture
+def at_once(transactional_db: None) -> Iterator[AtOnce]:
+    """Runs acts in threads, each with a connection of its own; what they return, in order."""
+
+    def run(act: Act) -> Any:
+        try:
+            return act()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        yield lambda *acts: [
+            future.result() for future in [threads.submit(run, act) for act in acts]
+        ]

@@ -14,7 +14,7 @@ from django.urls import reverse
 from console.base import LogAdmin
 from eventlog.models import AdminLog, WebhookLog
 from metaaccess.models import Account, ApiToken, Device, Role, User
-from tests.conftest import API_KEY, MakeWebhook
+from tests.conftest import API_KEY, MakeWebhook, disabled
 from tests.console_walk import MODELS, ROUTES, Route, changelist, paths
 from webhooks.models import Delivery, WebhookConfig
 
@@ -65,7 +65,7 @@ def acme(account: Account, make_webhook: MakeWebhook) -> Rows:
     """A row of everything that has a page, with the canary in every field of text."""
     now = datetime.now(UTC)
     person = User.objects.create_user(f"{CANARY}@acme.example", "pw", account=account)
-    make_webhook(disabled_at=now, disabled_reason=CANARY)
+    make_webhook(**disabled(now, note=CANARY))
     Device.objects.create(account=account, device_id=CANARY_ID)
     WebhookLog.objects.create(
         account=account, time=now, webhook_id=1, push_id=uuid4(), attempt=1, outcome="failed",

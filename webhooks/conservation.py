@@ -16,12 +16,12 @@ from django.db.models.functions import Now
 from psycopg.errors import QueryCanceled
 
 from eventlog import record
+from metaaccess.actions import Action
 from metaaccess.models import Plan
 from webhooks import wake
 from webhooks.models import Snapshot, WebhookConfig
 from webhooks.states import ACTIVE_SQL, EVENT, EXISTS_SQL, PENDING, PLACE_SQL, STILL_TO_DO_SQL
 
-REPAIRED = "events queued by webhook_check"
 # A webhook, its events or its account's plan may be saved beside a status change that is under
 # way, which does not see it: what was recorded so soon after is not expected.
 MARGIN_S = 60
@@ -63,6 +63,7 @@ SELECT w.id, l.event_id, l.device_id, l.status,
 # Of the time that the log still covers: `eventlog_prune --days` may have shortened it.
 _UNEXPLAINED = f"""
 SELECT d.webhook_id, d.event_id, d.device_id, d.status, d.timestamp FROM webhooks_delivery d
+JOIN webhooks_webhookconfig w ON w.id = d.webhook_id AND {EXISTS_SQL}
 WHERE d.kind = {EVENT} AND d.created_at >= %(since)s AND d.created_at < %(until)s
     AND d.created_at >= (SELECT recorded_at FROM eventlog_devicelog ORDER BY id LIMIT 1)
     AND NOT EXISTS (SELECT 1 FROM eventlog_devicelog l
@@ -88,7 +89,8 @@ INSERT INTO webhooks_delivery
      created_at)
 SELECT w.id, w.account_id, event_id, device_id, status, timestamp, {EVENT}, {PENDING}, 0,
     recorded_at
-FROM ({_MISSING}) AS missing JOIN webhooks_webhookconfig w USING (id) RETURNING webhook_id
+FROM ({_MISSING}) AS missing JOIN webhooks_webhookconfig w USING (id) WHERE {EXISTS_SQL}
+FOR KEY SHARE OF w RETURNING webhook_id
 """
 
 
@@ -167,8 +169,13 @@ def repair(since: datetime, until: datetime) -> int:
         cursor.execute(f"SELECT DISTINCT webhook_id FROM ({_STUCK}) AS q", values)
         stuck = {webhook_id for (webhook_id,) in cursor}
     for webhook in WebhookConfig.objects.filter(pk__in=queued):
-        detail = f"{queued[webhook.pk]:,} events"
-        record.administration(webhook.account_id, REPAIRED, webhook.described, detail)
+        record.administration(
+            webhook.account_id,
+            Action.EVENTS_REPAIRED,
+            webhook.described,
+            f"{queued[webhook.pk]:,} events",
+            of=webhook,
+        )
     wake.on_commit(queued.keys() | stuck)
     return queued.total()
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db.models import Q
 
-from eventlog import record
-from webhooks import notices
-from webhooks.models import HEALTH_FIELDS, WebhookConfig
+from eventlog import record, words
+from metaaccess.actions import Action
+from metaaccess.actor import current_actor
+from webhooks import notices, reasons
+from webhooks.models import HEALTH_FIELDS, DisabledBecause, WebhookConfig
 
 logger = logging.getLogger(__name__)
-
-DISABLED = "webhook disabled automatically"
 
 
 class Ended(NamedTuple):
@@ -88,7 +88,7 @@ def count(webhook: WebhookConfig, ended: Sequence[Ended]) -> Verdict | None:
         if any(not one.failure for one in counted):
             before = 0
             notices.of_recovery(locked)
-        if verdict.failures:
+        if counted and verdict.failures:
             notices.of_streak(locked, before, counted[-1].failure)
     locked.save(update_fields=HEALTH_FIELDS)
     return verdict
@@ -96,10 +96,20 @@ def count(webhook: WebhookConfig, ended: Sequence[Ended]) -> Verdict | None:
 
 def _disable(webhook: WebhookConfig, fatal: Ended) -> None:
     webhook.disabled_at = fatal.at
-    webhook.disabled_reason = (
-        f"{webhook.consecutive_failures} failed pushes in a row since "
-        f"{webhook.failing_since:%Y-%m-%d %H:%M:%S} UTC; the last one: {fatal.failure}"
+    webhook.disabled_by = current_actor()
+    webhook.disabled_because = DisabledBecause.FAILURES
+    webhook.disabled_failures = webhook.consecutive_failures
+    webhook.disabled_failing_since = webhook.failing_since
+    webhook.disabled_last_failure = fatal.failure
+    record.administration(
+        webhook.account_id,
+        Action.WEBHOOK_DISABLED_AUTOMATICALLY,
+        webhook.described,
+        of=webhook,
+        failures=webhook.disabled_failures,
+        failing_since=webhook.disabled_failing_since,
+        last_failure=fatal.failure,
+        changes=[words.change("enabled", True, False)],
     )
-    record.administration(webhook.account_id, DISABLED, webhook.described, webhook.disabled_reason)
-    logger.warning("webhook %s was disabled: %s", webhook.pk, webhook.disabled_reason)
+    logger.warning("webhook %s was disabled: %s", webhook.pk, reasons.in_utc(webhook))
     notices.of_disabling(webhook, fatal.failure)

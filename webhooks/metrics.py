@@ -19,22 +19,22 @@ from prometheus_client.registry import Collector
 
 from webhooks import outage
 from webhooks.models import Snapshot, WebhookConfig
-from webhooks.states import BEGUN, EXISTS_SQL, HELD, OPEN, PENDING, PLACE_SQL, TEST, sql
+from webhooks.states import BEGUN_SQL, EXISTS_SQL, HELD, OPEN, PENDING, PLACE_SQL, TEST
 
 # About 10 ms of the database's time.
 LIVE_ROWS = 10_000
-_ROWS = """
-(SELECT webhook_id, state, kind, due_at, created_at FROM webhooks_delivery d
-    WHERE {} ORDER BY webhook_id LIMIT %(limit)s)
-"""
 # What waits, by state; held is what waits for a webhook that is not active. Rows that are done are
-# not in the two indexes that this reads in their order, which is what makes the limit a bound.
-# Tests, and what deleted webhooks left, have no place, but count towards the limit.
+# not in the indexes that this reads in their order, which is what makes the limit a bound. What a
+# deleted webhook left has no place, but counts towards the limit.
 _WAITING = f"""
 WITH waiting AS MATERIALIZED (
-    {_ROWS.format(f"d.state = {PENDING}")} UNION ALL {_ROWS.format(f"d.state IN {sql(BEGUN)}")})
-SELECT CASE WHEN {EXISTS_SQL} AND d.kind <> {TEST} THEN {PLACE_SQL} END AS place,
-    count(*), extract(epoch FROM min(d.created_at))::float
+    (SELECT webhook_id, state, kind, due_at, created_at FROM webhooks_delivery
+     WHERE state = {PENDING} AND kind <> {TEST} ORDER BY webhook_id, id LIMIT %(limit)s)
+    UNION ALL
+    (SELECT webhook_id, state, kind, due_at, created_at FROM webhooks_delivery
+     WHERE state IN {BEGUN_SQL} AND kind <> {TEST} ORDER BY webhook_id, state LIMIT %(limit)s))
+SELECT CASE WHEN {EXISTS_SQL} THEN {PLACE_SQL} END AS place, count(*),
+    extract(epoch FROM min(d.created_at))::float
 FROM waiting d JOIN webhooks_webhookconfig w ON w.id = d.webhook_id
 JOIN metaaccess_account a ON a.id = w.account_id
 GROUP BY place

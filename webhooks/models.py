@@ -1,6 +1,7 @@
 """The webhooks' settings and the one table of the pipeline."""
 
 from collections.abc import Iterable
+from copy import copy
 from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Any
@@ -15,16 +16,20 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce, Now
 
 from metaaccess.models import Account, Status
-from webhooks import secrets, states
+from webhooks import deletion, secrets, states
 from webhooks.states import OPEN as OPEN  # noqa: PLC0414
 from webhooks.states import Kind as Kind  # noqa: PLC0414
 from webhooks.states import State as State  # noqa: PLC0414
 from webhooks.validators import validate_api_key, validate_callback_url, validate_signing_secret
 
 # Written by webhooks/health.py and webhooks/recovery.py alone, under a lock of the row.
+DISABLED_FIELDS = (
+    "disabled_at", "disabled_by", "disabled_because", "disabled_note", "disabled_failures",
+    "disabled_failing_since", "disabled_last_failure",
+)  # fmt: skip
 HEALTH_FIELDS = (
     "consecutive_failures", "failing_since", "told_of_trouble", "unreachable_since", "probe_due_at",
-    "disabled_at", "disabled_reason",
+    *DISABLED_FIELDS,
 )  # fmt: skip
 SETTINGS_FIELDS = (
     "name", "url", "api_key_sealed", "api_key_hint", "signing_secret_sealed",
@@ -49,6 +54,13 @@ def _hint(secret: str) -> str:
     return secret[-4:] if len(secret) >= 12 else ""
 
 
+class DisabledBecause(models.TextChoices):
+    """What disabled a webhook; webhooks/reasons.py has the words."""
+
+    FAILURES = "failures", "Too many failed pushes in a row"
+    ADMINISTRATOR = "administrator", "An administrator disabled it"
+
+
 class WebhookQuerySet(models.QuerySet["WebhookConfig"]):
     def disabled_between(self, first: datetime, last: datetime) -> "WebhookQuerySet":
         """Those that were disabled from `first` to `last`, and still are."""
@@ -70,6 +82,14 @@ class WebhookQuerySet(models.QuerySet["WebhookConfig"]):
             .values("count")
         )
         return self.annotate(held_events=Coalesce(models.Subquery(held), 0))
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Marks webhooks as deleted; how many, as Django's own `delete` tells it."""
+        deleted = deletion.delete(self)
+        return deleted, {self.model._meta.label: deleted}
+
+    delete.alters_data = True  # type: ignore[attr-defined]  # Django: not to be called by templates
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 _AllWebhooks = models.Manager.from_queryset(WebhookQuerySet)
@@ -168,7 +188,25 @@ class WebhookConfig(models.Model):
     disabled_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="When it was disabled; none: enabled."
     )
-    disabled_reason = models.TextField(blank=True, editable=False, help_text="Why.")
+    disabled_by = models.CharField(
+        max_length=254, blank=True, editable=False, help_text="Who or what disabled it."
+    )
+    disabled_because = models.CharField(
+        max_length=20, choices=DisabledBecause, blank=True, editable=False, help_text="Why."
+    )
+    disabled_note = models.TextField(
+        blank=True, editable=False, help_text="The reason that the person gave."
+    )
+    # The streak that disabled it: another URL resets the count beside it, and this stays true.
+    disabled_failures = models.PositiveIntegerField(
+        null=True, editable=False, help_text="How many failed pushes in a row disabled it."
+    )
+    disabled_failing_since = models.DateTimeField(
+        null=True, editable=False, help_text="When the first of them failed."
+    )
+    disabled_last_failure = models.TextField(
+        blank=True, editable=False, help_text="How the last of them failed."
+    )
     deleted_at = models.DateTimeField(
         null=True,
         editable=False,
@@ -190,6 +228,12 @@ class WebhookConfig(models.Model):
                 condition=Q(unreachable_since__isnull=False, disabled_at=None),
                 name="silent_webhooks",
             ),
+            # removal.run: the few whose rows are being removed.
+            models.Index(
+                fields=["deleted_at"],
+                condition=Q(deleted_at__isnull=False),
+                name="webhooks_being_removed",
+            ),
         )
         constraints = (
             models.CheckConstraint(
@@ -199,9 +243,22 @@ class WebhookConfig(models.Model):
                 condition=Q(events__len__gt=0), name="a_webhook_subscribes_to_some_status"
             ),
             models.CheckConstraint(
-                condition=Q(disabled_at=None, disabled_reason="")
-                | Q(disabled_at__isnull=False) & ~Q(disabled_reason=""),
-                name="a_disabled_webhook_says_why",
+                condition=Q(disabled_at=None, disabled_by="", disabled_because="", disabled_note="")
+                | Q(disabled_at__isnull=False, disabled_because__in=DisabledBecause.values)
+                & ~Q(disabled_by=""),
+                name="a_disabled_webhook_says_who_and_why",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    disabled_because=DisabledBecause.FAILURES,
+                    disabled_failures__gt=0,
+                    disabled_failing_since__isnull=False,
+                    disabled_note="",
+                )
+                & ~Q(disabled_last_failure="")
+                | ~Q(disabled_because=DisabledBecause.FAILURES)
+                & Q(disabled_failures=None, disabled_failing_since=None, disabled_last_failure=""),
+                name="failures_that_disabled_a_webhook_are_told",
             ),
             models.CheckConstraint(
                 condition=Q(consecutive_failures=0, failing_since=None)
@@ -215,23 +272,70 @@ class WebhookConfig(models.Model):
                 & Q(previous_signing_secret_until__isnull=False),
                 name="a_replaced_signing_secret_has_an_end",
             ),
+            models.CheckConstraint(
+                condition=Q(deleted_at=None)
+                | Q(api_key_sealed="", signing_secret_sealed="", previous_signing_secret_sealed=""),
+                name="a_deleted_webhook_has_no_secrets",
+            ),
         )
 
     def __str__(self) -> str:
         return self.name or self.url
 
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
-        """Settings are saved without the health, which workers change meanwhile.
+        """Writes the settings that were changed on this object, and no others: it may be older than
+        its row, in which somebody else changed others, and workers the health.
 
         Another URL or key begins a new epoch: failures of the old one say nothing of it. A signing
-        secret that is replaced goes on signing for a while; one that is removed does not.
+        secret that is replaced goes on signing for a while; one that is removed does not. Raises
+        WebhookGone.
         """
         if self._state.adding or update_fields is not None:
             super().save(*args, update_fields=update_fields, **kwargs)
-            return
-        with transaction.atomic():
-            same = Q(url=self.url, api_key_sealed=self.api_key_sealed)
-            WebhookConfig.objects.filter(~same, pk=self.pk).update(
+            self._note_loaded(update_fields or SETTINGS_FIELDS)
+        elif changed := self._changed_settings():
+            with transaction.atomic():
+                mine = WebhookConfig.objects.select_for_update(no_key=True).filter(pk=self.pk)
+                if mine.values_list("pk", flat=True).first() is None:
+                    raise deletion.WebhookGone
+                self._begin_anew(changed)
+                super().save(update_fields=changed)
+            self._note_loaded(changed)
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> "WebhookConfig":
+        row = super().from_db(*args, **kwargs)
+        row._note_loaded(SETTINGS_FIELDS)
+        return row
+
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Any] | None = None,
+    ) -> None:
+        names = None if fields is None else list(fields)
+        super().refresh_from_db(using, names, from_queryset)
+        self._note_loaded(SETTINGS_FIELDS if names is None else names)
+
+    def _note_loaded(self, names: Iterable[str]) -> None:
+        """What the row had of the settings, to know later which were changed here."""
+        loaded = vars(self).setdefault("_loaded", {})
+        known = vars(self).keys() & set(names) & set(SETTINGS_FIELDS)
+        loaded.update({name: copy(getattr(self, name)) for name in known})
+
+    def _changed_settings(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = vars(self)["_loaded"]
+        now = {name: vars(self)[name] for name in SETTINGS_FIELDS if name in vars(self)}
+        missing = object()
+        return {name: value for name, value in now.items() if loaded.get(name, missing) != value}
+
+    def _begin_anew(self, changed: dict[str, Any]) -> None:
+        """What another URL, another key, other events and another secret bring with them."""
+        row = WebhookConfig.objects.filter(pk=self.pk)
+        receiver = {name: changed[name] for name in ("url", "api_key_sealed") if name in changed}
+        if receiver:
+            row.filter(~Q(**receiver)).update(
                 epoch=F("epoch") + 1,
                 consecutive_failures=0,
                 failing_since=None,
@@ -239,11 +343,10 @@ class WebhookConfig(models.Model):
                 certificate_from=None,
                 certificate_until=None,
             )
-            WebhookConfig.objects.filter(~Q(events=self.events), pk=self.pk).update(
-                subscribed_at=Now()
-            )
+        if "events" in changed:
+            row.filter(~Q(events=self.events)).update(subscribed_at=Now())
+        if "signing_secret_sealed" in changed:
             self._keep_replaced_signing_secret()
-            super().save(update_fields=SETTINGS_FIELDS)
 
     def _keep_replaced_signing_secret(self) -> None:
         """What the row has now, not what this object was loaded with, is what pushes are signed
@@ -267,6 +370,10 @@ class WebhookConfig(models.Model):
             self.refresh_from_db(
                 fields=("previous_signing_secret_sealed", "previous_signing_secret_until")
             )
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Marks it as deleted: webhooks/deletion.py."""
+        return WebhookConfig.objects.filter(pk=self.pk).delete()
 
     @property
     def enabled(self) -> bool:
@@ -418,7 +525,7 @@ class Delivery(models.Model):
     class Meta:
         verbose_name_plural = "deliveries"
         indexes = (
-            # claims.claim and sweep.due_webhooks: new events of a webhook, in the order in which
+            # claims.claim and outbox.due_webhooks: new events of a webhook, in the order in which
             # they were added. By ID: times go back when another database server takes over.
             models.Index(
                 fields=["webhook", "id"],
@@ -431,7 +538,7 @@ class Delivery(models.Model):
                 condition=Q(state__in=states.BEGUN),
                 name="deliveries_begun",
             ),
-            # claims.claim and sweep.due_webhooks: tests, which go out of disabled webhooks too.
+            # claims.claim and outbox.due_webhooks: tests, which go out of disabled webhooks too.
             models.Index(
                 fields=["webhook"],
                 condition=Q(kind=Kind.TEST, state__in=OPEN),

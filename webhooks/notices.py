@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models.functions import Now
 
+from metaaccess import portions
 from webhooks import wake
 from webhooks.models import Notice, WebhookConfig
 
@@ -69,8 +70,7 @@ def told_lately(webhook: WebhookConfig | None, kind: Notice.Kind) -> bool:
 
 def prune(days: int) -> int:
     """Removes notices that are older than `days`; how many."""
-    old = Notice.objects.filter(created_at__lt=Now() - timedelta(days=days))
-    return old.delete()[0]
+    return portions.delete(Notice.objects.filter(created_at__lt=Now() - timedelta(days=days)))
 
 
 def _of_trouble(webhook: WebhookConfig, kind: Notice.Kind, last_failure: str) -> None:

@@ -114,7 +114,7 @@ class Sender:
         return batch
 
     def _work(self, lane: list[Push]) -> None:
-        stuck = False  # a device's later events do not overtake one that we could not send
+        stuck = False  # later events of a device must not overtake one that was not sent
         try:
             for push in lane:
                 if self._abandoned:
@@ -192,7 +192,7 @@ def settle_once(chunk: Chunk, batch: list[Attempt | Push], written: Written) -> 
     """In one transaction: states, the log, the failure count, the tally. A push counts once."""
     written.transaction_id = ""
     outbox.give_back(chunk, [done for done in batch if isinstance(done, Push)])
-    # A local fault is no attempt. Its push stays claimed, so that it waits until the lease is over.
+    # A local fault is not an attempt: the push stays claimed and is sent when its lease ends.
     attempts = [done for done in batch if isinstance(done, Attempt) and not done.result.ours]
     if not attempts:
         return

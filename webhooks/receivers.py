@@ -1,17 +1,17 @@
 from typing import Any
 
-from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 
-from metaaccess.signals import StatusChange, device_status_changed
-from webhooks import outbox, wake
+from metaaccess.signals import StatusChange, accounts_deleted, device_status_changed
+from webhooks import deletion, outbox, wake
 from webhooks.models import WebhookConfig
 
 
-@receiver(pre_delete, sender=WebhookConfig)
-def wait_for_those_who_add(instance: WebhookConfig, **kwargs: Any) -> None:
-    """A status change that is under way holds the row; one that comes later finds it gone."""
-    WebhookConfig.objects.select_for_update().filter(pk=instance.pk).first()
+@receiver(accounts_deleted)
+def delete_webhooks(account_ids: list[int], **kwargs: Any) -> None:
+    """They go with their account, and so does the Admin log that would tell of it."""
+    deletion.mark(WebhookConfig.objects.filter(account__in=account_ids))
+    wake.for_removal()
 
 
 @receiver(device_status_changed)

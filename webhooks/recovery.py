@@ -2,30 +2,38 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import models, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from eventlog import record
+from eventlog import record, words
 from eventlog.models import WebhookLog
+from metaaccess.actions import Action
 from metaaccess.actor import current_actor
 from metaaccess.device_ids import TEST_DEVICE_ID
 from webhooks import held as waiting
 from webhooks import outbox, payload, wake
-from webhooks.models import Delivery, WebhookConfig
+from webhooks.deletion import WebhookGone
+from webhooks.models import Delivery, DisabledBecause, WebhookConfig
 from webhooks.outbox import Replay
 from webhooks.states import State
 
-ENABLED = "webhook enabled"
-DISABLED = "webhook disabled"
-TESTED = "test push requested"
-SENT_AGAIN = "push sent again"
-REPLAYED = "events sent again"
 # More than one call may queue at once; what is left can be asked for again.
 MOST_AT_ONCE = 100_000
-REDELIVERED = "event sent again"
+
+
+ENABLED: dict[str, Any] = {
+    "disabled_at": None,
+    "disabled_by": "",
+    "disabled_because": "",
+    "disabled_note": "",
+    "disabled_failures": None,
+    "disabled_failing_since": None,
+    "disabled_last_failure": "",
+}
 
 
 class Held(models.TextChoices):
@@ -51,19 +59,18 @@ def enable(
         .order_by("pk")
     )
     WebhookConfig.objects.filter(pk__in=[webhook.pk for webhook in disabled]).update(
-        disabled_at=None,
-        disabled_reason="",
+        **ENABLED,
         consecutive_failures=0,
         failing_since=None,
         unreachable_since=None,
         epoch=F("epoch") + 1,
     )
     for webhook in disabled:
-        detail = reason
+        discarded = 0
         if held is not Held.DELIVER:
             discarded = waiting.discard(webhook.pk, but_latest=held is Held.LATEST)
-            detail += f" ({discarded:,} held events discarded)" if discarded else ""
-        record.administration(webhook.account_id, ENABLED, webhook.described, detail)
+        changes = [words.change("enabled", False, True)]
+        _record(webhook, Action.WEBHOOK_ENABLED, reason, discarded=discarded, changes=changes)
     wake.on_commit(webhook.pk for webhook in disabled)
     return disabled
 
@@ -77,18 +84,23 @@ def disable(webhook_ids: Iterable[int], reason: str) -> list[WebhookConfig]:
         .order_by("pk")
     )
     WebhookConfig.objects.filter(pk__in=[webhook.pk for webhook in enabled]).update(
-        disabled_at=Now(), disabled_reason=f"by {current_actor()}: {reason}"
+        disabled_at=Now(),
+        disabled_by=current_actor(),
+        disabled_because=DisabledBecause.ADMINISTRATOR,
+        disabled_note=reason,
     )
     for webhook in enabled:
-        record.administration(webhook.account_id, DISABLED, webhook.described, reason)
+        changes = [words.change("enabled", True, False)]
+        _record(webhook, Action.WEBHOOK_DISABLED, reason, changes=changes)
     return enabled
 
 
 @transaction.atomic
 def send_test(webhook: WebhookConfig) -> UUID:
     """Queues a test push, whether the webhook is enabled or not; its push ID. It is tried once
-    and counts neither as a failure nor as a success."""
-    record.administration(webhook.account_id, TESTED, webhook.described, "")
+    and counts neither as a failure nor as a success. Raises WebhookGone."""
+    _lock(webhook)
+    _record(webhook, Action.TEST_REQUESTED)
     push_id = outbox.add_test(webhook, TEST_DEVICE_ID)
     wake.on_commit([webhook.pk])
     return push_id
@@ -107,6 +119,12 @@ _STATES = {
 }
 
 
+def _lock(webhook: WebhookConfig) -> None:
+    """Against a deletion at the same moment: it comes before, or sees what is added."""
+    if not outbox.lock(webhook.pk):
+        raise WebhookGone
+
+
 def replay_of(webhook: WebhookConfig, since: datetime, until: datetime, only: Only) -> Replay:
     return Replay(webhook.pk, since, until, _STATES[only])
 
@@ -117,12 +135,15 @@ def send_many_again(webhook: WebhookConfig, replay: Replay, limit: int) -> int:
     retried as others are, and are held while the webhook is disabled."""
     sent = outbox.add_replays(replay, limit)
     if sent:
-        states = ", ".join(State(state).label for state in replay.states)
-        detail = (
-            f"{sent:,} events ({states}) from {replay.since:%Y-%m-%d %H:%M:%S} "
-            f"to {replay.until:%Y-%m-%d %H:%M:%S} UTC"
+        states = [State(state).label for state in replay.states]
+        _record(
+            webhook,
+            Action.EVENTS_SENT_AGAIN,
+            events=sent,
+            states=states,
+            since=replay.since,
+            until=replay.until,
         )
-        record.administration(webhook.account_id, REPLAYED, webhook.described, detail)
         wake.on_commit([webhook.pk])
     return sent
 
@@ -138,10 +159,11 @@ def cannot_send(webhook: WebhookConfig | None) -> str:
 
 @transaction.atomic
 def redeliver(delivery: Delivery) -> UUID:
-    """Queues a new push of one event, with its old timestamp; its push ID."""
+    """Queues a new push of one event, with its old timestamp; its push ID. Raises WebhookGone."""
     webhook = delivery.webhook
-    what = f"{delivery.device_id} {delivery.status} of {delivery.timestamp}"
-    record.administration(webhook.account_id, REDELIVERED, webhook.described, what)
+    _lock(webhook)
+    event = {name: getattr(delivery, name) for name in ("device_id", "status", "timestamp")}
+    _record(webhook, Action.EVENT_SENT_AGAIN, **event)
     push_id = outbox.add_replay(webhook, [delivery])
     wake.on_commit([webhook.pk])
     return push_id
@@ -149,10 +171,16 @@ def redeliver(delivery: Delivery) -> UUID:
 
 @transaction.atomic
 def send_again(webhook: WebhookConfig, attempt: WebhookLog) -> UUID:
-    """Queues a new push of the events of an old one, with their old timestamps; its push ID."""
-    record.administration(
-        webhook.account_id, SENT_AGAIN, webhook.described, f"the events of push {attempt.push_id}"
-    )
+    """Queues a new push of the events of an old one, with their old timestamps; its push ID.
+    Raises WebhookGone."""
+    _lock(webhook)
+    _record(webhook, Action.PUSH_SENT_AGAIN, f"the events of push {attempt.push_id}")
     push_id = outbox.add_replay(webhook, payload.parse(attempt.request_body))
     wake.on_commit([webhook.pk])
     return push_id
+
+
+def _record(webhook: WebhookConfig, action: Action, detail: str = "", **facts: Any) -> None:
+    record.administration(
+        webhook.account_id, action, webhook.described, detail, of=webhook, **facts
+    )

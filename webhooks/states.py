@@ -41,11 +41,12 @@ def sql(values: Iterable[int]) -> str:
 OPEN = (State.PENDING, State.SENDING, State.RETRYING)
 OPEN_SQL = sql(OPEN)
 BEGUN = (State.SENDING, State.RETRYING)
+BEGUN_SQL = sql(BEGUN)
 # For SQL, which is made of text.
 PENDING, SENDING, RETRYING, DELIVERED, _, DISCARDED = (int(state) for state in State)
 EVENT, TEST, REPLAY = (int(kind) for kind in Kind)
 # In the form that the two indexes of what is still to do have: `state IN OPEN` finds neither.
-STILL_TO_DO_SQL = f"(d.state = {PENDING} OR d.state IN {sql(BEGUN)})"
+STILL_TO_DO_SQL = f"(d.state = {PENDING} OR d.state IN {BEGUN_SQL})"
 
 
 def still_to_do() -> Q:
@@ -79,7 +80,7 @@ def active(path: str = "") -> Q:
 
 # A lease that ran out: the worker left the push, and nobody takes it from a disabled webhook.
 _LEFT_SQL = (
-    f"(d.state = {PENDING} OR d.state IN {sql(BEGUN)}"
+    f"(d.state = {PENDING} OR d.state IN {BEGUN_SQL}"
     f" AND (d.state = {RETRYING} OR d.due_at <= statement_timestamp()))"
 )
 HELD_SQL = f"{EXISTS_SQL} AND NOT ({_SWITCHED_ON_SQL}) AND d.kind <> {TEST} AND {_LEFT_SQL}"

@@ -22,6 +22,7 @@ from webhooks import (
     outage,
     outbox,
     push,
+    removal,
     turns,
     wake,
 )
@@ -49,8 +50,8 @@ def push_due(webhook_id: int) -> None:
     while chunk := next_chunk(webhook_id):
         left = len(chunk.pushes)
         for settlements in push.send(chunk):
-            # A receiver may ask for any other wait. Those have no alarm, or their number would be
-            # the receiver's choice: the sweep finds them within two seconds.
+            # No alarm for a wait that a receiver asked for: it could set any number of them. The
+            # sweep finds those retries within two seconds.
             countdowns_s = {0.0, *settings.WEBHOOK_RETRY_COUNTDOWNS}
             wake.later(
                 webhook_id, {s.countdown_s for s in settlements if s.countdown_s in countdowns_s}
@@ -112,6 +113,12 @@ def send_notices() -> None:
     """Sends the mails that are due."""
     while mailing.send_due() == mailing.TOGETHER:
         pass
+
+
+@shared_task(name=wake.REMOVE_DELETED)
+def remove_deleted() -> None:
+    """Removes the rows of deleted webhooks and accounts."""
+    removal.run()
 
 
 @shared_task

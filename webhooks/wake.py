@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 PUSH_DUE = "webhooks.tasks.push_due"
 PROBE = "webhooks.tasks.probe"
 SEND_NOTICES = "webhooks.tasks.send_notices"
+REMOVE_DELETED = "webhooks.tasks.remove_deleted"
 # A flag without a task (Redis froze between the two, a worker died) is gone after this time; a
 # second task for a webhook costs no more than an empty claim.
 FLAG_S = 5
@@ -70,6 +71,15 @@ def for_notices() -> None:
         _send_once("metaaccess:notices", FLAG_S, SEND_NOTICES)
 
     transaction.on_commit(partial(_tell, send, "they go out with the next round"), robust=True)
+
+
+def for_removal() -> None:
+    """After the commit, tells a worker that there are rows of something deleted to remove."""
+
+    def send() -> None:
+        _send_once("metaaccess:removal", FLAG_S, REMOVE_DELETED)
+
+    transaction.on_commit(partial(_tell, send, "the next round removes the rows"), robust=True)
 
 
 def now(webhook_ids: Iterable[int]) -> None:

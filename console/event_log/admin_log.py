@@ -1,14 +1,27 @@
 """Event Log > Admin: who changed which setting, and who signed in."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from django.contrib import admin
 from django.http import HttpRequest
 
 from console.event_log.pages import EventLogAdmin
+from eventlog import words
 from eventlog.filters import AdminLogFilter
 from eventlog.models import AdminLog
+from eventlog.words import Sentence
+
+
+class Line(NamedTuple):
+    pk: int
+    time: datetime
+    actor: str
+    action: str
+    target: str
+    detail: Sentence
+    account: Any
 
 
 @admin.register(AdminLog)
@@ -23,11 +36,17 @@ class AdminLogAdmin(EventLogAdmin):
     empty_page = "admin:metaaccess_user_changelist"
     empty_link = "Go to Settings › Users"
 
-    def lines(self, request: HttpRequest, rows: list[AdminLog]) -> Sequence[AdminLog]:
-        return rows
+    def lines(self, request: HttpRequest, rows: list[AdminLog]) -> Sequence[Line]:
+        return [
+            Line(
+                row.pk, row.time, row.actor, row.action, row.target, words.detail(row),
+                row.account if "account" in row._state.fields_cache else None,
+            )
+            for row in rows
+        ]  # fmt: skip
 
     def entry_title(self, row: AdminLog) -> str:
         return row.action
 
     def entry(self, request: HttpRequest, row: AdminLog) -> dict[str, Any]:
-        return {}
+        return {"detail": words.detail(row)}

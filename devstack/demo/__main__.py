@@ -22,6 +22,7 @@ from rich.rule import Rule
 from eventlog.models import WebhookLog
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device
+from webhooks import reasons
 from webhooks.local_receiver import Behaviour, LocalReceiver
 from webhooks.models import WebhookConfig
 
@@ -133,7 +134,7 @@ def story(receiver: LocalReceiver) -> None:
     )
     until("the disabling", lambda: not get(pk=webhook_id).enabled)
     webhook = get(pk=webhook_id)
-    say(f"  [red]Disabled[/] at {webhook.consecutive_failures}: {escape(webhook.disabled_reason)}")
+    say(f"  [red]Disabled[/] at {webhook.consecutive_failures}: {escape(reasons.in_utc(webhook))}")
     Device.objects.change([NewStatus(device_id, "non_compliant")])
     say("Ada's laptop is non-compliant again. Nothing is pushed; the event waits:")
     manage("webhook_list")

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import redis
+from api.models import IdempotencyKey
+from api.tasks import prune
 from django.db import connection
 from django.db.models.functions import Now
 
 from api import idempotency, throttling
-from api.models import IdempotencyKey
-from api.tasks import prune
 from metaaccess.models import Account, ApiToken, Device, Role, Scope, User
 from tests.api.conftest import MakeProgram, Program, problem
 from webhooks.models import Delivery, WebhookConfig

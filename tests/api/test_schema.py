@@ -22,9 +22,8 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import TestPhase
 
-from api.models import IdempotencyKey
 from eventlog.models import AdminLog, DeviceLog
-from metaaccess.models import Account, ApiToken, Device, Scope, User
+from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Scope, User
 from tests.conftest import API_KEY, MakeWebhook
 from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt
 from webhooks.models import Delivery, State, WebhookConfig

@@ -1,14 +1,17 @@
 """Webhooks through the API: settings, conflicts, enabling, test pushes."""
 
+import time
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import transaction
 
+from eventlog import words
 from eventlog.models import AdminLog
 from metaaccess.models import Account, Device, Plan
 from tests.api.conftest import Program, problem
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, AtOnce, waiting
 from webhooks import recovery
 from webhooks.models import Delivery, Kind, State, WebhookConfig
 
@@ -17,7 +20,8 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def admin_log() -> list[tuple[str, str]]:
-    return list(AdminLog.objects.order_by("pk").values_list("action", "detail"))
+    rows = AdminLog.objects.order_by("pk")
+    return [(row.action, words.in_utc(words.detail(row))) for row in rows]
 
 
 def test_a_webhook_is_added(ada: Program, account: Account) -> None:
@@ -32,7 +36,8 @@ def test_a_webhook_is_added(ada: Program, account: Account) -> None:
         "signing_secret_hint": SECRET[-4:], "previous_signing_secret_until": None,
         "events": ["compliant", "non_compliant", "installed", "deleted"], "enabled": True,
         "state": "active", "events_per_push": 1, "in_order": False, "consecutive_failures": 0,
-        "failing_since": None, "disabled_at": None, "disabled_reason": "", "held_events": 0,
+        "failing_since": None, "disabled_at": None, "disabled_by": "",
+        "disabled_because": "", "disabled_reason": "", "held_events": 0,
     }  # fmt: skip
     assert (webhook.api_key, webhook.signing_secret) == (NEW["api_key"], SECRET)
     assert admin_log() == [("webhook created", "")]
@@ -43,7 +48,12 @@ def test_a_webhook_may_be_added_disabled(ada: Program) -> None:
     answer = ada.post("webhooks", NEW | {"enabled": False})
 
     assert (answer.status_code, answer.json()["enabled"]) == (201, False)
-    assert "through the API" in answer.json()["disabled_reason"]
+    said = {name: answer.json()[f"disabled_{name}"] for name in ("by", "because", "reason")}
+    assert said == {
+        "by": "ada@acme.example",
+        "because": "administrator",
+        "reason": "by ada@acme.example: through the API",
+    }
 
 
 @pytest.mark.parametrize(("body", "field"), [
@@ -98,7 +108,8 @@ def test_what_is_given_is_changed(ada: Program, webhook: WebhookConfig) -> None:
     assert answer.status_code == 200
     webhook.refresh_from_db()
     assert (webhook.name, webhook.events, webhook.api_key) == ("new", ["deleted"], API_KEY)
-    assert admin_log() == [("webhook changed", "events, name")]
+    events = "compliant, non_compliant, installed, deleted → deleted"
+    assert admin_log() == [("webhook changed", f"name: none → new; events: {events}")]
 
 
 def test_a_signing_secret_is_removed_by_an_empty_text(ada: Program, webhook: WebhookConfig) -> None:
@@ -148,6 +159,49 @@ def test_two_administrators_do_not_overwrite_each_other(
     assert problem(second) == problem(deleted) == (412, "changed-meanwhile")
     webhook.refresh_from_db()
     assert webhook.name == "third"
+
+
+@pytest.mark.parametrize("with_etag", [False, True], ids=["PATCH", "PATCH with If-Match"])
+def test_two_changes_at_once(
+    at_once: AtOnce, ada: Program, webhook: WebhookConfig, with_etag: bool
+) -> None:
+    """Both have read the webhook when the first of them writes."""
+    path = f"webhooks/{webhook.pk}"
+    headers = {"If_Match": ada.get(path)["ETag"]} if with_etag else {}
+    bodies: list[dict[str, Any]] = [{"name": "SIEM"}, {"events_per_push": 10}]
+
+    def hold() -> None:
+        with transaction.atomic():
+            WebhookConfig.objects.select_for_update().get()
+            until = time.monotonic() + 30
+            while waiting() < 2 and time.monotonic() < until:
+                time.sleep(0.01)
+            assert waiting() == 2
+
+    _, *answers = at_once(
+        hold, *(lambda body=body: ada.patch(path, body, **headers) for body in bodies)
+    )
+
+    saved = [answer.status_code == 200 for answer in answers]
+    webhook.refresh_from_db()
+    assert (webhook.name == "SIEM", webhook.events_per_push == 10) == tuple(saved)
+    assert sorted(answer.status_code for answer in answers) == [200, 412 if with_etag else 200]
+
+
+@pytest.mark.parametrize("word", ["enable", "disable"])
+def test_a_button_of_an_old_version_is_refused(
+    ada: Program, webhook: WebhookConfig, word: str
+) -> None:
+    if word == "enable":
+        recovery.disable([webhook.pk], "for a test")
+    read = ada.get(f"webhooks/{webhook.pk}")["ETag"]
+    ada.patch(f"webhooks/{webhook.pk}", {"url": "https://receiver.example/other"})
+    before = admin_log()
+
+    answer = ada.post(f"webhooks/{webhook.pk}/{word}", {}, If_Match=read)
+
+    assert problem(answer) == (412, "changed-meanwhile")
+    assert admin_log() == before
 
 
 def test_failures_are_no_new_version(ada: Program, webhook: WebhookConfig) -> None:

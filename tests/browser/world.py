@@ -14,6 +14,7 @@ from eventlog.models import AdminLog, DeviceLog, Ending, Outcome, WebhookLog
 from metaaccess.models import Account, ApiToken, Device, Status, User
 from metaaccess.signals import Cause
 from metaaccess.timestamps import milliseconds
+from tests.conftest import disabled_by_failures
 from webhooks import payload
 from webhooks.models import Delivery, State, WebhookConfig
 
@@ -200,11 +201,7 @@ def disable(webhook: WebhookConfig, at: datetime) -> None:
     WebhookConfig.objects.filter(pk=webhook.pk).update(
         consecutive_failures=100,
         failing_since=since,
-        disabled_at=at,
-        disabled_reason=(
-            f"100 failed pushes in a row since {since:%Y-%m-%d %H:%M:%S} UTC; "
-            f"the last one: {UNAVAILABLE[2]}"
-        ),
+        **disabled_by_failures(at, 100, since, UNAVAILABLE[2]),
     )
     Delivery.objects.bulk_create(
         Delivery(

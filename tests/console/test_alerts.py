@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from metaaccess.models import User
-from tests.conftest import MakeWebhook
+from tests.conftest import MakeWebhook, disabled_by_failures
 from webhooks import recovery
 from webhooks.models import Outage, WebhookConfig
 
@@ -23,8 +23,7 @@ def shown(user: User, page: str = PAGE) -> str:
 
 def disable(webhook: WebhookConfig) -> None:
     WebhookConfig.objects.filter(pk=webhook.pk).update(
-        disabled_at=timezone.now(),
-        disabled_reason="100 failed pushes in a row",
+        **disabled_by_failures(),
         consecutive_failures=100,
         failing_since=timezone.now(),
     )

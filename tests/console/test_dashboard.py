@@ -17,7 +17,7 @@ from eventlog.models import Ending, WebhookLog
 from eventlog.tally import Ended
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan, User
-from tests.conftest import MakeWebhook
+from tests.conftest import MakeWebhook, disabled
 from webhooks.models import Delivery, Kind, State, WebhookConfig
 
 HOME = reverse("admin:index")
@@ -93,10 +93,10 @@ def test_what_waits_and_what_is_held_are_two_figures(
     ada: Client, make_webhook: MakeWebhook
 ) -> None:
     active = make_webhook()
-    disabled = make_webhook(disabled_at=timezone.now(), disabled_reason="by ada: moved")
+    off = make_webhook(**disabled(by="ada"))
     for state in (State.PENDING, State.SENDING, State.RETRYING, State.DELIVERED, State.FAILED):
         delivery(active, state)
-        delivery(disabled, state)
+        delivery(off, state)
     delivery(active, State.PENDING, Kind.TEST)
     lease = timezone.now() + timedelta(seconds=30)
     Delivery.objects.filter(state=State.SENDING).update(due_at=lease)
@@ -114,7 +114,7 @@ def test_webhooks_that_need_somebody_come_first_and_say_why(
     now = timezone.now()
     make_webhook(name="well")
     ill = make_webhook(name="ill", consecutive_failures=2, failing_since=now)
-    off = make_webhook(name="off", disabled_at=now, disabled_reason="by ada@acme.example: moved")
+    off = make_webhook(name="off", **disabled(now))
     failure(ill)
     failure(ill, status_code=None, error="timeout")
     delivery(off, State.PENDING)

@@ -15,7 +15,7 @@ from console import device_page
 from eventlog.models import DeviceLog, WebhookLog
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan, User
-from tests.conftest import MakeWebhook
+from tests.conftest import MakeWebhook, disabled
 from webhooks.models import Delivery, State, WebhookConfig
 
 LIST = reverse("admin:metaaccess_device_changelist")
@@ -144,7 +144,7 @@ def test_the_page_shows_the_last_twenty_of_each(ada: Client, device: Device) -> 
         (State.PENDING, {}, "1 event is about to be pushed to SIEM.", True),
         (State.RETRYING, {}, "1 event waits to be pushed to SIEM again, after a failed attempt.",
          True),
-        (State.PENDING, {"disabled_at": NOW, "disabled_reason": "by ada: moved"},
+        (State.PENDING, disabled(NOW),
          "1 event is held: SIEM is disabled.", False),
     ],
 )  # fmt: skip
@@ -170,7 +170,7 @@ def test_a_button_changes_the_status_and_says_who_is_told(
 ) -> None:
     make_webhook(name="SIEM")
     make_webhook(name="Deaf", events=["deleted"])
-    make_webhook(name="Off", disabled_at=NOW, disabled_reason="by ada: moved")
+    make_webhook(name="Off", **disabled(NOW))
 
     answer = ada.post(page(device), {"_status": "non_compliant"})
 

@@ -17,7 +17,7 @@ from console.event_log import words
 from eventlog.models import AdminLog, DeviceLog, WebhookLog
 from eventlog.pages import Cursor
 from metaaccess.models import Account, Device, Plan, User
-from tests.conftest import MakeWebhook
+from tests.conftest import MakeWebhook, disabled
 from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt
 from webhooks.http.result import ErrorKind
 from webhooks.models import Delivery, Kind, WebhookConfig
@@ -453,7 +453,7 @@ def test_send_again_queues_a_new_push(
 def test_send_again_to_a_disabled_webhook_is_held(
     ada: Client, failed: WebhookLog, webhook: WebhookConfig
 ) -> None:
-    WebhookConfig.objects.filter(pk=webhook.pk).update(disabled_at=NOON, disabled_reason="by x: y")
+    WebhookConfig.objects.filter(pk=webhook.pk).update(**disabled(NOON))
     assert "held until you enable it again" in text(ada.get(page_of(failed)))
 
     answer = ada.post(send_again_of(failed), follow=True)

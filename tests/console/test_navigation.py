@@ -10,7 +10,7 @@ from django.utils.html import strip_tags
 
 from console import display
 from metaaccess.models import Device, Plan, User
-from tests.conftest import MakeWebhook
+from tests.conftest import MakeWebhook, disabled, disabled_by_failures
 from webhooks import recovery
 from webhooks.models import WebhookConfig
 
@@ -123,8 +123,8 @@ def test_states_in_words(make_webhook: MakeWebhook) -> None:
     now = datetime.now(UTC)
     active = make_webhook()
     failing = make_webhook(consecutive_failures=37, failing_since=now)
-    by_itself = make_webhook(disabled_at=now, disabled_reason="100 failed pushes in a row since …")
-    by_hand = make_webhook(disabled_at=now, disabled_reason="by ada@acme.example: maintenance")
+    by_itself = make_webhook(**disabled_by_failures(now))
+    by_hand = make_webhook(**disabled(now))
 
     labels = [display.state(webhook) for webhook in (active, failing, by_itself, by_hand)]
 

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from eventlog import words
 from eventlog.models import AdminLog
 from metaaccess.models import Account, Plan, Role, User
 
@@ -64,7 +65,10 @@ def test_a_colleague_is_raised_locked_out_and_renamed(ada: Client, colleague: Us
     assert (colleague.role, colleague.is_active) == ("administrator", False)
     assert colleague.email == "carla@acme.example"
     details = AdminLog.objects.filter(action="user changed").order_by("pk")
-    assert [row.detail for row in details] == ["Email, Role", "May sign in"]
+    assert [words.in_utc(words.detail(row)) for row in details] == [
+        "email: carl@acme.example → carla@acme.example; role: read_only → administrator",
+        "is active: yes → no",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -222,8 +226,8 @@ def test_the_list_says_who_was_never_there(ada: Client, colleague: User) -> None
 
     shown = ada.get(LIST).content.decode()
 
-    for words in (">Read-only<", ">May not sign in<", ">Never<", ">Administrator<", ">Active<"):
-        assert words in shown
+    for word in (">Read-only<", ">May not sign in<", ">Never<", ">Administrator<", ">Active<"):
+        assert word in shown
 
 
 # --- Accounts ---

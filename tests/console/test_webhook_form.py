@@ -9,7 +9,7 @@ from django.urls import reverse
 from eventlog.models import AdminLog
 from metaaccess.models import Account, Plan, Status, User
 from tests.conftest import API_KEY, MakeWebhook
-from webhooks import recovery
+from webhooks import reasons, recovery
 from webhooks.models import WebhookConfig
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -32,8 +32,7 @@ def filled_in(webhook: WebhookConfig | None = None, **changed: object) -> dict[s
         values: dict[str, Any] = {"name": "SIEM", "url": "https://receiver.example/hook",
                                   "api_key": API_KEY, "enabled": "on"}  # fmt: skip
     else:
-        values = {"name": webhook.name, "url": webhook.url, "api_key": "",
-                  "initial-enabled": str(webhook.enabled)}  # fmt: skip
+        values = {"name": webhook.name, "url": webhook.url, "api_key": ""}
         values |= {"enabled": "on"} if webhook.enabled else {}
     values |= {"events": list(Status), "events_per_push": "1", "signing_secret": ""}
     values |= changed
@@ -66,7 +65,7 @@ def test_a_webhook_may_be_added_disabled(ada: Client, account: Account) -> None:
     ada.post(ADD, filled_in(account=account.pk, enabled=None))
 
     webhook = WebhookConfig.objects.get()
-    assert webhook.disabled_reason == "by ada@acme.example: in the console"
+    assert reasons.in_utc(webhook) == "by ada@acme.example: in the console"
 
 
 def test_an_operator_chooses_among_enterprise_accounts(
@@ -192,7 +191,7 @@ def test_a_signing_secret_is_replaced_and_removed(ada: Client, webhook: WebhookC
 def test_enabled_goes_through_recovery(ada: Client, webhook: WebhookConfig) -> None:
     ada.post(page_of(webhook), filled_in(webhook, enabled=None))
     webhook.refresh_from_db()
-    assert webhook.disabled_reason == "by ada@acme.example: in the console"
+    assert reasons.in_utc(webhook) == "by ada@acme.example: in the console"
 
     ada.post(page_of(webhook), filled_in(webhook, enabled="on"))
     webhook.refresh_from_db()
@@ -200,16 +199,15 @@ def test_enabled_goes_through_recovery(ada: Client, webhook: WebhookConfig) -> N
     done = AdminLog.objects.filter(action__startswith="webhook ").order_by("pk")
     assert list(done.values_list("action", "detail")) == [
         ("webhook disabled", "in the console"),
-        ("webhook changed", "enabled"),
         ("webhook enabled", "in the console"),
-        ("webhook changed", "enabled"),
     ]
 
 
 def test_an_old_page_does_not_enable_what_was_disabled_since(
     ada: Client, webhook: WebhookConfig
 ) -> None:
-    as_it_was = filled_in(webhook, name="renamed")
+    showed = ada.get(page_of(webhook)).context["showed"]
+    as_it_was = filled_in(webhook, name="renamed", showed=showed)
     recovery.disable([webhook.pk], "100 failed pushes in a row")
 
     ada.post(page_of(webhook), as_it_was)

@@ -14,8 +14,9 @@ from console import charts, webhook_health
 from eventlog import tally
 from eventlog.models import AdminLog, Ending, Tally, WebhookLog
 from eventlog.tally import Ended
+from metaaccess.actions import Action
 from metaaccess.models import Account, Device, Plan, User
-from tests.conftest import MakeWebhook
+from tests.conftest import MakeWebhook, disabled_by_failures
 from webhooks import outbox, recovery
 from webhooks.models import Delivery, Kind, State, WebhookConfig
 
@@ -107,7 +108,7 @@ def test_a_streak_says_what_the_log_no_longer_knows(make_webhook: MakeWebhook) -
 
 def test_what_failed_after_the_disabling_is_not_of_the_streak(make_webhook: MakeWebhook) -> None:
     webhook = make_webhook(
-        consecutive_failures=1, failing_since=NOW, disabled_at=NOW, disabled_reason="1 failed push"
+        consecutive_failures=1, failing_since=NOW, **disabled_by_failures(NOW, 1)
     )
     attempt(webhook)
     attempt(webhook, time=NOW + timedelta(seconds=1), status_code=500)
@@ -154,9 +155,8 @@ def test_what_waits_for_an_inactive_webhook_is_held(webhook: WebhookConfig, why:
 
 def test_the_page_of_a_disabled_webhook(ada: Client, make_webhook: MakeWebhook) -> None:
     webhook = make_webhook(
-        name="SIEM", consecutive_failures=2, failing_since=NOW, disabled_at=NOW,
-        disabled_reason="2 failed pushes in a row since 2026-11-23 15:00:00 UTC; "
-        "the last one: HTTP 503 Service Unavailable",
+        name="SIEM", consecutive_failures=2, failing_since=NOW,
+        **disabled_by_failures(NOW, 2, last="HTTP 503 Service Unavailable"),
     )  # fmt: skip
     attempt(webhook)
     attempt(webhook)
@@ -168,7 +168,7 @@ def test_the_page_of_a_disabled_webhook(ada: Client, make_webhook: MakeWebhook) 
     assert "Disabled automatically since" in words
     assert "2 failures in a row since" in words
     assert "2&nbsp;×&nbsp;HTTP 503" in words
-    assert "The last one: HTTP 503 Service Unavailable." in words
+    assert "The last failure: HTTP 503 Service Unavailable." in words
     assert "1 event waits, the oldest since" in words
     assert f'href="{page(webhook, "enable")}"' in words
     assert len(answer.context["attempts"]) == 2
@@ -237,7 +237,10 @@ def test_disable_asks_then_disables_with_the_reason(ada: Client, webhook: Webhoo
     ada.post(page(webhook, "disable"), {"reason": "the SIEM is being moved"})
 
     webhook.refresh_from_db()
-    assert webhook.disabled_reason == "by ada@acme.example: the SIEM is being moved"
+    assert (webhook.disabled_by, webhook.disabled_note) == (
+        "ada@acme.example",
+        "the SIEM is being moved",
+    )
     words = ada.get(page(webhook, "health")).content.decode()
     assert "Disabled by ada@acme.example since" in words
     assert "Reason: the SIEM is being moved." in words
@@ -267,7 +270,7 @@ def test_enable_asks_then_enables(ada: Client, webhook: WebhookConfig) -> None:
     assert "is enabled again. Being sent now: 1 held event." in answer.content.decode()
 
     ada.post(page(webhook, "enable"))
-    assert AdminLog.objects.filter(action=recovery.ENABLED).count() == 1
+    assert AdminLog.objects.filter(action=Action.WEBHOOK_ENABLED).count() == 1
 
 
 @pytest.mark.parametrize(("choice", "words"), [

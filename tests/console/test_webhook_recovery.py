@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from eventlog.models import AdminLog
 from metaaccess.models import Device, User
-from tests.conftest import MakeWebhook
+from tests.conftest import MakeWebhook, disabled_by_failures
 from webhooks.models import Delivery, Kind, State, WebhookConfig
 
 INCIDENT = "admin:webhooks_webhookconfig_incident"
@@ -90,7 +90,7 @@ def disabled(make_webhook: MakeWebhook) -> list[WebhookConfig]:
     for hour in (13, 15, 17):
         webhook = make_webhook(name=f"at {hour}")
         WebhookConfig.objects.filter(pk=webhook.pk).update(
-            disabled_at=datetime(2026, 3, 1, hour, tzinfo=UTC), disabled_reason="100 failed"
+            **disabled_by_failures(datetime(2026, 3, 1, hour, tzinfo=UTC))
         )
         webhooks.append(webhook)
     return webhooks

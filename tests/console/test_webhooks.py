@@ -13,7 +13,7 @@ from eventlog import tally
 from eventlog.models import Ending, WebhookLog
 from eventlog.tally import Ended
 from metaaccess.models import Account, Device, Plan, User
-from tests.conftest import MakeWebhook
+from tests.conftest import MakeWebhook, disabled, disabled_by_failures
 from webhooks import recovery
 from webhooks.models import WebhookConfig
 
@@ -76,8 +76,8 @@ def test_the_list_says_state_and_events_in_words(ada: Client, make_webhook: Make
     now = timezone.now()
     make_webhook(name="SIEM", events=["compliant", "deleted"])
     make_webhook(name="Failing", consecutive_failures=37, failing_since=now)
-    make_webhook(name="Stopped", disabled_at=now, disabled_reason="100 failed pushes in a row")
-    make_webhook(name="Paused", disabled_at=now, disabled_reason="by ada@acme.example: because")
+    make_webhook(name="Stopped", **disabled_by_failures(now))
+    make_webhook(name="Paused", **disabled(now))
 
     page = ada.get(LIST).content.decode()
 

@@ -162,7 +162,8 @@ def test_an_account_takes_its_logs_with_it(account: Account, other_account: Acco
 
     account.delete()
 
-    assert [log._base_manager.count() for log in LOGS] == [1, 1, 1, 0]
+    assert [log._default_manager.count() for log in LOGS] == [1, 1, 2, 0]
+    assert AdminLog.objects.get(account=None).action == "account deleted"
 
 
 # --- Signing in and out ---
@@ -263,7 +264,7 @@ def test_the_actor_of_a_webhook_action_in_the_console_is_the_person(
     )
 
     webhook.refresh_from_db()
-    assert webhook.disabled_reason == "by ada@acme.example: in the console"
+    assert webhook.disabled_note == "in the console"
     assert [entry[1:3] for entry in admin_log()] == [
         ("ada@acme.example", "logged on"),
         ("ada@acme.example", "webhook disabled"),

@@ -248,7 +248,11 @@ def test_device_events_are_filtered_by_what_happened(
         ({"event": "logged on"}, "a"),
         ({"event": "failed authentication"}, "b"),
         ({"event": "configuration"}, "c"),
+        ({"event": "security"}, "de"),
+        ({"event": "changed password"}, "f"),
+        ({"event": "pushes"}, "g"),
         ({"q": "ADA"}, "a"),
+        ({"q": "6WXJURV8"}, "g"),
         ({"q": "disabled"}, "c"),
         ({"q": "webhook 7"}, "c"),
         ({"q": "too slow"}, "c"),
@@ -256,15 +260,19 @@ def test_device_events_are_filtered_by_what_happened(
     ],
 )
 def test_admin_events_are_filtered_and_searched(account: Account, query: Any, wanted: str) -> None:
-    def make(actor: str, action: str, target: str = "", detail: str = "") -> AdminLog:
+    def make(actor: str, action: str, target: str = "", detail: str = "", **facts: Any) -> AdminLog:
         return AdminLog.objects.create(
-            account=account, actor=actor, action=action, target=target, detail=detail
+            account=account, actor=actor, action=action, target=target, detail=detail, facts=facts
         )
 
     rows = {
         "a": make("ada@acme.example", "logged on"),
         "b": make("system", "failed authentication"),
         "c": make("carl@acme.example", "webhook disabled", "webhook 7 (x)", "too slow"),
+        "d": make("system", "locked out"),
+        "e": make("carl@acme.example", "two-factor sign-in turned off"),
+        "f": make("carl@acme.example", "password changed"),
+        "g": make("system", "event sent again", device_id="6WXJURV8QAM0I7KC"),
     }
     log_filter = AdminLogFilter(query, AdminLog.objects.order_by("pk"), account_id=account.pk)
 

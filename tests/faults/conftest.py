@@ -1,3 +1,18 @@
+"""Real workers and receivers, as in pipeline/, and brokers that can be lost."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import pytest
+from celery import Celery
+from django.conf import settings
+from django.db import connection
+
+from devstack.client import Stack
+from settings import broker
+from tests import servers
+from tests.faults.rabbitmq import RabbitMQ
 from tests.pipeline.conftest import (  # noqa: F401  # the same workers and receivers
     account,
     local_urls,
@@ -5,3 +20,79 @@ from tests.pipeline.conftest import (  # noqa: F401  # the same workers and rece
     receiver,
     workers,
 )
+from tests.pipeline.workers import Workers
+from webhooks import wake
+
+AWAY_S = 1.5
+
+
+class Broker:
+    """A broker that the tests can lose."""
+
+    def __init__(self, server: Stack | RabbitMQ) -> None:
+        self.server = server
+
+    def lose(self, how: Literal["TERM", "KILL"]) -> None:
+        arguments = ["redis"] if isinstance(self.server, Stack) else []
+        (self.server.stop if how == "TERM" else self.server.kill)(*arguments)
+        time.sleep(AWAY_S)  # as long as a server takes to start again
+        self.server.start(*arguments)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    server = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+UseRabbitMQ = Callable[[str], Broker]
+
+
+@pytest.fixture
+def use_rabbitmq(
+    rabbitmq: RabbitMQ,
+    workers: Workers,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[UseRabbitMQ]:
+    """Makes RabbitMQ, with queues of a type, the broker of the workers and of this process."""
+    app = Celery(set_as_current=False)
+
+    def use(queue_type: str) -> Broker:
+        rabbitmq.forget()
+        app.config_from_object(
+            broker.celery_options(rabbitmq.url, visibility_timeout_s=0)
+            | {
+                "CELERY_TASK_QUEUES": broker.queues(rabbitmq.url, queue_type),
+                "CELERY_TASK_DEFAULT_QUEUE": broker.CONTROL,
+                "CELERY_TASK_ROUTES": settings.CELERY_TASK_ROUTES,
+                "CELERY_TASK_PUBLISH_RETRY_POLICY": settings.CELERY_TASK_PUBLISH_RETRY_POLICY,
+            },
+            namespace="CELERY",
+        )
+        workers.app = app
+        workers.settings |= {
+            "CELERY_BROKER_URL": rabbitmq.url,
+            "RABBITMQ_QUEUE_TYPE": queue_type,
+        }
+        monkeypatch.setattr(wake, "current_app", app)
+        return Broker(rabbitmq)
+
+    yield use
+    app.close()
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def lost(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """The broker of the workers and of this process."""
+    assert servers.stack is not None, "run alone (make test-faults): servers are stopped here"
+    if request.param == "redis":
+        yield Broker(servers.stack)
+        servers.stack.start("redis")
+        connection.close()
+        return
+    use_rabbitmq: UseRabbitMQ = request.getfixturevalue("use_rabbitmq")
+    yield use_rabbitmq("classic")

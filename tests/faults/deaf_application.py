@@ -4,6 +4,7 @@ Its consumer stays connected, and no message comes out of its connection any mor
 after a loss of Redis.
 """
 
+import logging
 import signal
 import time
 from typing import Any, NoReturn
@@ -16,7 +17,7 @@ __all__ = ["app"]
 
 
 def hear_nothing(self: Connection, timeout: float = 1.0, **kwargs: Any) -> NoReturn:
-    print("deaf", flush=True)
+    logging.getLogger(__name__).error("deaf")
     time.sleep(timeout)
     raise TimeoutError
 

@@ -66,6 +66,12 @@ class RabbitMQ:
         command = [RABBITMQ_SCRIPTS / "rabbitmqctl", *arguments]
         subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL)
 
+    def forget(self) -> None:
+        """Begins again without queues."""
+        self.ctl("delete_vhost", "/")
+        self.ctl("add_vhost", "/")
+        self.ctl("set_permissions", "-p", "/", "guest", ".*", ".*", ".*")
+
     def close(self) -> None:
         self.kill()
         epmd = ["epmd", "-port", str(self.epmd_port), "-kill"]

@@ -3,88 +3,29 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import psutil
 import pytest
-from celery import Celery
-from django.conf import settings
-from django.db import connection
 
-from devstack.client import Stack
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device
-from settings import broker
-from tests import servers
 from tests.conftest import MakeWebhook
-from tests.faults.rabbitmq import RabbitMQ
+from tests.faults.conftest import Broker
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import ROOT, Workers, until
-from webhooks import wake
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 LOSSES = 4
-AWAY_S = 1.5
 EVENTS = 40
 ARRIVED_S = 15
 # From the broker's return until a worker has connected again: Celery waits 2, 4, 6 s.
 CONSUMING_S = 30
 WORKERS = ("one", "two", "three")
 WATCHED_S = 60
-
-
-class Broker:
-    """A broker that the tests can lose, and the settings of who uses it."""
-
-    def __init__(self, url: str, server: "Stack | RabbitMQ") -> None:
-        self.url = url
-        self.server = server
-
-    def lose(self, how: Literal["TERM", "KILL"]) -> None:
-        arguments = ["redis"] if isinstance(self.server, Stack) else []
-        (self.server.stop if how == "TERM" else self.server.kill)(*arguments)
-        time.sleep(AWAY_S)  # as long as a server takes to start again
-        self.server.start(*arguments)
-
-
-@pytest.fixture(scope="session")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    server = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
-
-
-@pytest.fixture(params=["redis", "rabbitmq"])
-def lost(
-    request: pytest.FixtureRequest, workers: Workers, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Broker]:
-    """The broker of the workers and of this process."""
-    assert servers.stack is not None, "run alone (make test-faults): servers are stopped here"
-    if request.param == "redis":
-        yield Broker(settings.REDIS_URL, servers.stack)
-        servers.stack.start("redis")
-        connection.close()
-        return
-    server: RabbitMQ = request.getfixturevalue("rabbitmq")
-    app = Celery(set_as_current=False)
-    app.conf.update(
-        broker_url=server.url,
-        task_queues=broker.queues(server.url, "classic"),
-        task_default_queue=broker.CONTROL,
-        task_routes=settings.CELERY_TASK_ROUTES,
-    )
-    workers.app = app
-    workers.settings["CELERY_BROKER_URL"] = server.url
-    monkeypatch.setattr(wake, "current_app", app)
-    yield Broker(server.url, server)
-    app.close()
 
 
 @pytest.fixture
@@ -112,7 +53,7 @@ def send(
 
 @pytest.mark.parametrize("load", [False, True], ids=["idle", "under load"])
 @pytest.mark.parametrize("how", ["TERM", "KILL"])
-def test_workers_consume_again_after_each_of_four_losses(
+def test_workers_consume_again_after_each_of_four_losses(  # noqa: PLR0917  # fixtures
     lost: Broker,
     workers: Workers,
     account: Account,
@@ -178,7 +119,7 @@ def test_a_deaf_worker_ends_itself_and_its_successor_goes_on(
     ]
 
     worker.send_signal(signal.SIGUSR2)
-    until("it is deaf", lambda: "| deaf" in supervised.read_text())
+    until("it is deaf", lambda: ": deaf" in supervised.read_text())
 
     send(EVENTS, WATCHED_S)
     told = [line for line in supervised.read_text().splitlines() if "deaf@test ends: " in line]

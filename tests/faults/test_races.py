@@ -11,6 +11,8 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from eventlog.models import AdminLog
+from metaaccess.actions import Action
+from tests.conftest import disabled_by_failures
 from webhooks import health, recovery, wake
 from webhooks.health import Ended
 from webhooks.models import Notice, WebhookConfig
@@ -51,8 +53,7 @@ def put(webhook: WebhookConfig, failures: int, *, disabled: bool = False) -> Web
         consecutive_failures=failures,
         failing_since=NOON,
         told_of_trouble=False,
-        disabled_at=NOON if disabled else None,
-        disabled_reason="100 failed pushes in a row" if disabled else "",
+        **(disabled_by_failures(NOON) if disabled else recovery.ENABLED),
         epoch=F("epoch") + 1,
     )
     Notice.objects.all().delete()
@@ -100,7 +101,7 @@ def test_two_100th_failures(webhook: WebhookConfig, race: Race) -> None:
         webhook.refresh_from_db()
         assert (webhook.enabled, webhook.consecutive_failures) == (False, 100)
         assert told("disabled") == 1
-        assert AdminLog.objects.filter(action=health.DISABLED).count() == 1
+        assert AdminLog.objects.filter(action=Action.WEBHOOK_DISABLED_AUTOMATICALLY).count() == 1
 
 
 def test_enabling_and_a_late_failure_of_the_old_time(webhook: WebhookConfig, race: Race) -> None:
@@ -127,4 +128,4 @@ def test_two_administrators_enable_at_once(webhook: WebhookConfig, race: Race) -
         assert (webhook.enabled, webhook.consecutive_failures) == (True, 0)
         assert webhook.epoch == read.epoch + 1
         assert sorted(map(len, enabled)) == [0, 1]
-        assert AdminLog.objects.filter(action=recovery.ENABLED).count() == 1
+        assert AdminLog.objects.filter(action=Action.WEBHOOK_ENABLED).count() == 1

@@ -4,12 +4,12 @@ import pytest
 from django.core.management import call_command
 
 from eventlog.models import AdminLog, WebhookLog
+from metaaccess.actions import Action
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device
 from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
-from webhooks import health
 from webhooks.models import OPEN, Delivery, State, WebhookConfig
 
 
@@ -49,10 +49,10 @@ def test_disabled_at_exactly_100_by_two_workers_and_enabled_again(
     until("what was under way", lambda: not Delivery.objects.filter(state=State.SENDING).exists())
     disabled = current()
     assert disabled.consecutive_failures == 100
-    assert disabled.disabled_reason.startswith("100 failed pushes in a row since 20")
-    assert disabled.disabled_reason.endswith("the last one: HTTP 500 Internal Server Error")
-    notice = AdminLog.objects.get(action=health.DISABLED)
-    assert (notice.actor, notice.detail) == ("system", disabled.disabled_reason)
+    assert disabled.disabled_failures == 100
+    assert disabled.disabled_last_failure == "HTTP 500 Internal Server Error"
+    notice = AdminLog.objects.get(action=Action.WEBHOOK_DISABLED_AUTOMATICALLY)
+    assert (notice.actor, notice.facts["failures"]) == ("system", 100)
     held = WebhookConfig.objects.with_held_events().get().held_events
     ended = Delivery.objects.exclude(state__in=OPEN).count()
     assert held + ended == 99 + 1 + 150

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TypeVar
 
+from celery import Celery
 from django.db import connection
 
 from settings import celery_app
@@ -31,8 +32,10 @@ class Workers:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.options: list[str] = []  # of the workers, beside those of the Procfile
         self.application = "settings"
-        self.app = celery_app  # on the broker of the workers
+        # On the broker of the workers; None where nobody asks them whether they are there.
+        self.app: Celery | None = celery_app
         self.settings: dict[str, str] = {}  # of all processes
+        self.prefix: list[str] = []  # a program that runs them
         self.output: IO[bytes] | None = None  # where they write; the test's own when not set
         self.directory = tempfile.TemporaryDirectory()
 
@@ -44,7 +47,8 @@ class Workers:
                 "--without-gossip", "--hostname", f"{name}@{os.getpid()}", *self.options,
             ]  # fmt: skip
             self._celery(name, command, settings)
-        until(f"{names} answer", lambda: self._answering() >= set(names))
+        if self.app is not None:
+            until(f"{names} answer", lambda: self._answering() >= set(names))
 
     def start_beat(self, **settings: str) -> None:
         self._celery("beat", ["beat"], settings)
@@ -60,9 +64,12 @@ class Workers:
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout_s)
 
-    def stop(self) -> None:
+    def kill_all(self) -> None:
         for name in list(self.processes):
             self.kill(name)
+
+    def stop(self) -> None:
+        self.kill_all()
         self.directory.cleanup()
 
     def start_web(self, port: int, **settings: str) -> None:
@@ -90,12 +97,18 @@ class Workers:
 
     def _run(self, name: str, module: list[str], settings: dict[str, str]) -> None:
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", *module],
+            [*self.prefix, sys.executable, "-m", *module],
             cwd=ROOT,
             env=self.environment(**settings),
             stdout=self.output,
             stderr=self.output,
         )
+
+    def totals(self, name: str) -> dict[str, int]:
+        """How many tasks a worker has run, by their names."""
+        node = f"{name}@{os.getpid()}"
+        stats = self.app.control.inspect([node]).stats() or {}
+        return stats[node]["total"] if node in stats else {}
 
     def _answering(self) -> set[str]:
         # A connection of its own: the kept one may be to a Redis that has been stopped since.

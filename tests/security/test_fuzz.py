@@ -179,8 +179,10 @@ LINES = st.lists(
     st.sampled_from(
         [b"Content-Length: 5\r\n", b"Content-Length: -1\r\n", b"Content-Length: x\r\n",
          b"Transfer-Encoding: chunked\r\n", b"Location: http://[\r\n", b"Location: //x\r\n",
-         b"Content-Encoding: gzip\r\n", b"Content-Encoding: deflate\r\n", b"Content-Length: 1, 2\r\n",
-         b"Content-Type: text/plain; charset=utf-16\r\n", b"Content-Type: a/b; charset=\xff\x00\r\n",
+         b"Content-Encoding: gzip\r\n", b"Content-Encoding: deflate\r\n",
+         b"Content-Length: 1, 2\r\n",
+         b"Content-Type: text/plain; charset=utf-16\r\n",
+         b"Content-Type: a/b; charset=\xff\x00\r\n",
          b"Content-Type: text/plain; charset=cp1251\r\n", b"Retry-After: \xb2\r\n",
          b"Connection: close\r\n", b": \r\n", b"X\r\n", b"\r\n"]
     ),

@@ -17,8 +17,8 @@ from django.utils import timezone
 from eventlog.models import AdminLog, WebhookLog
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
-from tests.conftest import API_KEY, MakeWebhook
-from webhooks import claims, outbox, tasks, wake
+from tests.conftest import API_KEY, MakeWebhook, disabled_by_failures
+from webhooks import claims, outbox, reasons, tasks, wake
 from webhooks.models import Delivery, State, WebhookConfig
 from webhooks.states import place
 
@@ -65,8 +65,7 @@ def make_disabled(make_webhook: MakeWebhook) -> MakeDisabled:
 
     def make(at: datetime = NOON, **fields: object) -> WebhookConfig:
         return make_webhook(
-            disabled_at=at,
-            disabled_reason="100 failed pushes in a row",
+            **disabled_by_failures(at),
             consecutive_failures=100,
             failing_since=at,
             epoch=7,
@@ -80,7 +79,7 @@ def health(webhook: WebhookConfig) -> tuple[datetime | None, str, int, datetime 
     webhook.refresh_from_db()
     return (
         webhook.disabled_at,
-        webhook.disabled_reason,
+        reasons.in_utc(webhook),
         webhook.consecutive_failures,
         webhook.failing_since,
         webhook.epoch,
@@ -88,7 +87,8 @@ def health(webhook: WebhookConfig) -> tuple[datetime | None, str, int, datetime 
 
 
 ENABLED_AGAIN = (None, "", 0, None, 8)
-STILL_DISABLED = (NOON, "100 failed pushes in a row", 100, NOON, 7)
+REASON = "100 failed pushes in a row since 2026-03-01T12:00:00Z; the last failure: HTTP 500"
+STILL_DISABLED = (NOON, REASON, 100, NOON, 7)
 
 
 # --- webhook_create ---
@@ -226,6 +226,8 @@ def test_webhook_list_as_json(make_webhook: MakeWebhook, make_disabled: MakeDisa
             "consecutive_failures": 0,
             "held_events": 0,
             "disabled_at": None,
+            "disabled_by": "",
+            "disabled_because": "",
             "disabled_reason": "",
         },
         {
@@ -242,7 +244,9 @@ def test_webhook_list_as_json(make_webhook: MakeWebhook, make_disabled: MakeDisa
             "consecutive_failures": 100,
             "held_events": 1,
             "disabled_at": "2026-03-01T12:00:00Z",
-            "disabled_reason": "100 failed pushes in a row",
+            "disabled_by": "system",
+            "disabled_because": "failures",
+            "disabled_reason": REASON,
         },
     ]
 
@@ -465,7 +469,7 @@ def test_webhook_disable_says_who_and_why(
     webhook.refresh_from_db()
     assert webhook.disabled_at is not None
     assert began - timedelta(minutes=1) < webhook.disabled_at < began + timedelta(minutes=1)
-    assert webhook.disabled_reason == "by command line: maintenance"
+    assert reasons.in_utc(webhook) == "by command line: maintenance"
     assert health(other) == (None, "", 0, None, 1)
     assert printed.splitlines()[-1] == "1 disabled"
     assert admin_log() == [

@@ -14,7 +14,7 @@ from django.test import Client
 from eventlog.models import AdminLog, DeviceLog
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
-from tests.conftest import MakeWebhook, installed_in_2020
+from tests.conftest import MakeWebhook, disabled, installed_in_2020
 from webhooks import conservation, outbox, tasks
 from webhooks.models import Delivery, Kind, Snapshot, State, WebhookConfig
 
@@ -63,7 +63,7 @@ def test_all_adds_up(devices: list[Device], capsys: Any) -> None:
 
 
 def test_held_events_are_told_apart(devices: list[Device], capsys: Any) -> None:
-    WebhookConfig.objects.filter(name="all").update(disabled_at=Now(), disabled_reason="x")
+    WebhookConfig.objects.filter(name="all").update(**disabled(Now()))
 
     told = run(capsys)
 
@@ -112,7 +112,7 @@ def test_what_nobody_takes_is_stuck(devices: list[Device], capsys: Any) -> None:
 
 def test_what_is_held_is_not_stuck(devices: list[Device], capsys: Any) -> None:
     Delivery.objects.update(due_at=Now() - timedelta(minutes=10))
-    WebhookConfig.objects.update(disabled_at=Now(), disabled_reason="x")
+    WebhookConfig.objects.update(**disabled(Now()))
 
     assert run(capsys)["stuck"] == 0
 

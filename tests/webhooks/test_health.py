@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventlog import words
 from eventlog.models import AdminLog
 from tests.conftest import MakeWebhook
-from webhooks import health
+from webhooks import health, reasons
 from webhooks.health import Ended, Verdict, evaluate
-from webhooks.models import WebhookConfig
+from webhooks.models import DisabledBecause, WebhookConfig
 
 EARLIER = datetime(2026, 3, 1, 11, 30, tzinfo=UTC)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -146,14 +147,15 @@ def test_what_it_says_when_it_disables(webhook: WebhookConfig) -> None:
     health.count(webhook, ended(*["No complete answer within 10 s"] * 99, F))
 
     webhook.refresh_from_db()
-    assert webhook.disabled_reason == (
-        "100 failed pushes in a row since 2026-03-01 12:00:00 UTC; "
-        "the last one: HTTP 503 Service Unavailable"
-    )
+    assert webhook.disabled_because == DisabledBecause.FAILURES
+    assert (webhook.disabled_failures, webhook.disabled_failing_since) == (100, at(0))
+    assert (webhook.disabled_by, webhook.disabled_last_failure) == ("system", F)
+    said = "100 failed pushes in a row since 2026-03-01T12:00:00Z; the last failure: " + F
+    assert reasons.in_utc(webhook) == said
     (row,) = disabled_rows()
     assert (row.account_id, row.actor) == (webhook.account_id, "system")
     assert row.target == f"webhook {webhook.pk} (https://receiver.example/hook)"
-    assert row.detail == webhook.disabled_reason
+    assert (row.detail, words.in_utc(words.detail(row))) == ("", said)
 
 
 def test_a_success_between_restarts_the_count(webhook: WebhookConfig) -> None:
@@ -200,6 +202,19 @@ def test_no_push_that_ended_changes_nothing(make_webhook: MakeWebhook) -> None:
     assert counted(webhook) == (99, EARLIER, True)
 
 
+@pytest.mark.parametrize("unreachable", [True, False])
+def test_an_attempt_that_does_not_end_its_push_leaves_the_count(
+    webhook: WebhookConfig, unreachable: bool
+) -> None:
+    """It only says whether the receiver answers."""
+    health.count(webhook, [Ended(at(0), F, unreachable=not unreachable)])
+
+    health.count(webhook, [Ended(at(1), F, counts=False, unreachable=unreachable)])
+
+    assert counted(webhook) == (1, at(0), True)
+    assert webhook.unreachable_since == (at(1) if unreachable else None)
+
+
 def test_another_webhook_counts_for_itself(make_webhook: MakeWebhook) -> None:
     webhook, other = make_webhook(), make_webhook()
 
@@ -226,4 +241,4 @@ def test_the_limit_is_a_setting(webhook: WebhookConfig, settings: Any) -> None:
     health.count(webhook, ended(F))
 
     assert counted(webhook) == (3, at(0), False)
-    assert webhook.disabled_reason.startswith("3 failed pushes in a row since")
+    assert webhook.disabled_failures == 3

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
-from tests.conftest import MakeWebhook
+from tests.conftest import MakeWebhook, disabled
 from webhooks import claims, held, outbox
 from webhooks.chunk import Chunk, Settlement
 from webhooks.models import Delivery, State, WebhookConfig
@@ -185,7 +185,7 @@ def test_a_failing_webhook_may_have_less_under_way(
 
 
 def test_a_disabled_webhook_holds_its_events(account: Account, webhook: WebhookConfig) -> None:
-    WebhookConfig.objects.update(disabled_at=timezone.now(), disabled_reason="by hand")
+    WebhookConfig.objects.update(**disabled())
     add_events(account, 2)
 
     assert claims.claim(webhook.pk) is None
@@ -196,9 +196,7 @@ def test_a_disabled_webhook_holds_its_events(account: Account, webhook: WebhookC
 def test_a_test_push_goes_out_of_a_disabled_webhook_alone(
     account: Account, make_webhook: MakeWebhook
 ) -> None:
-    webhook = make_webhook(
-        events_per_push=10, disabled_at=timezone.now(), disabled_reason="by hand"
-    )
+    webhook = make_webhook(events_per_push=10, **disabled())
     add_events(account, 2)
     push_id = outbox.add_test(webhook, "TEST000000000000")
 
@@ -406,13 +404,13 @@ def test_the_sweep_leaves_a_webhook_to_the_worker_that_has_it(
 
 def test_the_sweep_leaves_disabled_webhooks_alone(account: Account, webhook: WebhookConfig) -> None:
     add_events(account, 1)
-    WebhookConfig.objects.update(disabled_at=timezone.now(), disabled_reason="by hand")
+    WebhookConfig.objects.update(**disabled())
 
     assert outbox.due_webhooks(unwoken_s=0) == []
 
 
 def test_the_sweep_finds_a_test_of_a_disabled_webhook(webhook: WebhookConfig) -> None:
-    WebhookConfig.objects.update(disabled_at=timezone.now(), disabled_reason="by hand")
+    WebhookConfig.objects.update(**disabled())
     outbox.add_test(webhook, "TEST000000000000")
 
     assert outbox.due_webhooks(unwoken_s=0) == [webhook.pk]
@@ -435,9 +433,7 @@ def test_held_events_are_discarded_after_their_days(
 ) -> None:
     enabled = make_webhook()
     add_events(account, 1)
-    WebhookConfig.objects.filter(pk=webhook.pk).update(
-        disabled_at=timezone.now(), disabled_reason="by hand"
-    )
+    WebhookConfig.objects.filter(pk=webhook.pk).update(**disabled())
     assert held.discard_old(days=7) == 0
 
     Delivery.objects.update(created_at=timezone.now() - timedelta(days=8))

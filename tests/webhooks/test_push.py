@@ -26,13 +26,13 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from eventlog import tally
 from eventlog.models import AdminLog, Tally, WebhookLog
 from metaaccess import VERSION
+from metaaccess.actions import Action
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device
 from tests.conftest import API_KEY, MakeWebhook
 from webhooks import (
     certificates,
     claims,
-    health,
     http,
     outbox,
     payload,
@@ -1089,7 +1089,7 @@ def test_a_webhook_that_was_disabled_meanwhile_counts_nothing(
     list(push.send(chunk))
 
     assert states() == [("failed", 1)]
-    assert (failures(webhook), webhook.disabled_reason) == (0, "by system: maintenance")
+    assert (failures(webhook), webhook.disabled_note) == (0, "maintenance")
     assert WebhookLog.objects.count() == 1
 
 
@@ -1238,8 +1238,8 @@ def test_a_key_in_a_redirect_is_in_no_log_and_in_no_reason(
     tasks.push_due(event.webhook_id)
 
     written = [
-        WebhookConfig.objects.get().disabled_reason,
-        AdminLog.objects.get(action=health.DISABLED).detail,
+        WebhookConfig.objects.get().disabled_last_failure,
+        AdminLog.objects.get(action=Action.WEBHOOK_DISABLED_AUTOMATICALLY).facts["last_failure"],
         WebhookLog.objects.get().detail,
     ]
     assert all("https://other.example/[API key]" in text for text in written)

@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from metaaccess.models import Account, Plan
-from tests.conftest import MakeWebhook
+from tests.conftest import MakeWebhook, disabled
 from webhooks import states
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.states import Kind, State
@@ -25,7 +25,7 @@ def every_delivery(account: Account, make_webhook: MakeWebhook) -> list[Delivery
     standard = Account.objects.create(name="Small", plan=Plan.STANDARD)
     conditions: list[dict[str, Any]] = [
         {},
-        {"disabled_at": now, "disabled_reason": "by hand"},
+        disabled(now),
         {"account": standard},
         {"deleted_at": now},
     ]

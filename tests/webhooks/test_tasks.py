@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from metaaccess.models import Account, Device
@@ -74,3 +75,28 @@ def test_a_step_of_pruning_that_raises_keeps_no_other_from_its_turn(
         tasks.prune()
 
     assert not Notice.objects.exists()
+
+
+def test_the_rows_of_what_was_deleted_are_removed_right_after_the_commit(
+    account: Account,
+    webhook: WebhookConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(wake, "_send_once", lambda flag, seconds, task: sent.append(task))
+    add_events(account, 1)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        webhook.delete()
+        assert sent == []
+
+    assert sent == [tasks.remove_deleted.name]
+    tasks.remove_deleted()
+    assert not Delivery.objects.exists()
+
+
+def test_beat_looks_for_what_a_lost_message_would_have_removed() -> None:
+    scheduled = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+
+    assert tasks.remove_deleted.name in scheduled

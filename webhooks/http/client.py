@@ -29,7 +29,7 @@ from webhooks.http.result import AttemptError, AttemptResult, ErrorKind, RetryAf
 
 MAX_HEADER_LENGTH = 8192
 _READ_BYTES = 16 * 1024
-# Statuses that may say when to come again: 429 Too Many Requests, 503 Service Unavailable.
+# 429 Too Many Requests and 503 Service Unavailable: their Retry-After counts.
 _BUSY = (429, 503)
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
@@ -50,8 +50,7 @@ class Client:
         """Sends `body` with exactly `headers`; ends within `timeout_s`, whatever the receiver does.
 
         Besides `headers`, only Host, Content-Length and Accept-Encoding: identity are sent.
-        Nothing that happens on the way is raised; a local fault is logged, and is a result whose
-        `ours` is true.
+        Raises no Exception: a local fault is logged and returned as a result whose `ours` is true.
         """
         started = time.monotonic()
         deadline = Deadline(timeout_s)
@@ -91,7 +90,7 @@ class Client:
 
 
 def _result(response: Response, deadline: Deadline) -> AttemptResult:
-    """What an answer means whose headers came. From here on nothing changes the outcome."""
+    """The result of an answer whose headers are complete; its body cannot change the outcome."""
     status_code, headers = response.status_code, response.headers
     kind, detail = judge(status_code, headers.get("location", "")) or ("", "")
     body, body_cut = _read_text(response, deadline)
@@ -103,19 +102,20 @@ def _result(response: Response, deadline: Deadline) -> AttemptResult:
 
 
 def _read_text(response: Response, deadline: Deadline) -> tuple[str, bool]:
-    """The beginning of the body, and whether part of it is missing; whatever becomes of it."""
+    """The beginning of the body as text, and whether part of it is missing. Never raises."""
     headers = response.headers
     try:
         body = _read_body(cast(HTTPResponse, response.raw), deadline)
         return text.read(body, headers.get("content-type", ""), headers.get("content-encoding", ""))
     except Exception as problem:
-        report(describe(problem))  # it must not make us send the push again
+        # The receiver has taken or refused the push: a defect here must not repeat it.
+        report(describe(problem), "spoiled the log of an answer")
         return "", True
 
 
 def _read_body(raw: HTTPResponse, deadline: Deadline) -> text.Body:
-    """As much of the body as comes soon and is not long. Where that is not all of it, the
-    connection is closed, so that nobody takes the rest for the next answer."""
+    """Reads the body within the limits of response.py. Closes the connection where that is not all
+    of it: the rest would be taken for the next answer."""
     kept, size, complete = b"", 0, False
     try:
         while (raw.length_remaining or 0) <= MAX_BODY_BYTES or size < text.KEPT_BODY_BYTES:

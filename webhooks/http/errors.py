@@ -64,16 +64,16 @@ _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EHOSTDOWN}
 
 
 class LocalError(Exception):
-    """A local fault, raised where it is known to be one; the message goes to our log."""
+    """A fault known to be local. The message goes to our log and holds no secret."""
 
 
 def explain(problem: Exception, timeout_s: float, expired: bool) -> tuple[ErrorKind, str]:
-    """The kind and the words for whatever sending raised before an answer's headers were read."""
+    """The kind and the words for an error before the end of the answer's headers."""
     cause = _root(problem)
-    if isinstance(cause, AttemptError):
-        return cause.kind, cause.detail
     if expired or isinstance(cause, TimeoutError):
         return ErrorKind.TIMEOUT, f"No complete answer within {timeout_s:g} s"
+    if isinstance(cause, AttemptError):
+        return cause.kind, cause.detail
     if is_ours(cause):
         return ErrorKind.OURS, describe(cause)
     if isinstance(cause, OSError):
@@ -84,8 +84,8 @@ def explain(problem: Exception, timeout_s: float, expired: bool) -> tuple[ErrorK
 
 
 def is_ours(cause: Exception) -> bool:
-    """Whether the cause is local. Everything is that a receiver or the network cannot cause: an
-    unforeseen defect must not disable a customer's webhook."""
+    """Whether the cause is local: anything that neither a receiver nor the network can cause, so
+    that an unforeseen defect never disables a customer's webhook."""
     if isinstance(cause, ssl.SSLError):
         unchecked = getattr(cause, "verify_code", 0) == _OUT_OF_MEMORY
         return unchecked or cause.reason in _TLS_OF_OURS
@@ -115,12 +115,12 @@ class _Reports:
     def __init__(self) -> None:
         self._quiet_until: dict[str, float] = {}
 
-    def report(self, words: str) -> None:
+    def report(self, words: str, effect: str = "keeps pushes waiting") -> None:
         now = time.monotonic()
         self._quiet_until = {w: until for w, until in self._quiet_until.items() if until > now}
         if words not in self._quiet_until:
             self._quiet_until[words] = now + LOG_EVERY_S
-            logger.error("a local fault keeps pushes waiting: %s", words)
+            logger.error("a local fault %s: %s", effect, words)
 
 
 report = _Reports().report

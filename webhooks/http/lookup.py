@@ -21,8 +21,8 @@ from webhooks.http.errors import LocalError, describe
 from webhooks.http.result import AttemptError, ErrorKind
 
 RESOLVER_SETTINGS = Path("/etc/resolv.conf")
-# Codes of getaddrinfo that can only be local. EAI_AGAIN is not among them: the name servers that do
-# not answer may be the customer's or ours, which only the failures of other receivers can tell.
+# Codes of getaddrinfo that can only be local. EAI_AGAIN is not one: the name servers that do not
+# answer may be the customer's, and only failures of other receivers can show that they are ours.
 _LOCAL = {
     socket.EAI_SYSTEM, socket.EAI_MEMORY, socket.EAI_BADFLAGS, socket.EAI_FAMILY,
     socket.EAI_SERVICE, socket.EAI_SOCKTYPE,

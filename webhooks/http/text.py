@@ -2,9 +2,9 @@
 
 import codecs
 import re
-import unicodedata
 import zlib
 from email.message import Message
+from functools import lru_cache
 from typing import NamedTuple
 
 KEPT_BODY_BYTES = 4096
@@ -28,6 +28,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _MEDIA = re.compile(r"(?:image/(?!svg)|audio/|video/|font/)", re.IGNORECASE)
+# PostgreSQL refuses NUL and surrogates; a page cannot show the other control characters.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Body(NamedTuple):
@@ -48,7 +50,7 @@ def read(body: Body, content_type: str, content_encoding: str) -> tuple[str, boo
         return _binary(body), body.cut
     data, cut = unpacked
     text = _decode(data, cut, content_type)
-    plain = "".join(character for character in text if not _is_control(character))
+    plain = _CONTROLS.sub("", text)
     unreadable = len(text) - len(plain) + plain.count("\ufffd")
     if not data or unreadable * 100 > len(text) * _UNREADABLE_PERCENT:
         return _binary(body), body.cut
@@ -98,6 +100,7 @@ def _decode(data: bytes, cut: bool, content_type: str) -> str:
     return codecs.getincrementaldecoder(charset)("replace").decode(data, final=not cut)
 
 
+@lru_cache(maxsize=256)
 def _charset(content_type: str) -> str:
     """The header's charset as a codec; UTF-8 where it names none, or an unknown one."""
     message = Message()
@@ -107,8 +110,3 @@ def _charset(content_type: str) -> str:
     except (LookupError, ValueError):
         return "utf-8"
     return name if _CHARSETS.match(name) else "utf-8"
-
-
-def _is_control(character: str) -> bool:
-    """Characters that PostgreSQL refuses (NUL, surrogates) or that a page cannot show."""
-    return character not in "\t\n\r" and unicodedata.category(character) in ("Cc", "Cs")

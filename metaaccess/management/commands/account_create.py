@@ -6,9 +6,10 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
+from metaaccess.actions import Action
 from metaaccess.commands import Command as BaseCommand
 from metaaccess.models import Account, ApiToken, Plan, Role, Scope, User
-from metaaccess.signals import administered
+from metaaccess.signals import announce
 
 
 class Command(BaseCommand):
@@ -47,13 +48,8 @@ class Command(BaseCommand):
         _, token = ApiToken.objects.create(
             user, expiry=None, name="account_create", scope=Scope.ADMIN
         )
-        administered.send(
-            Account,
-            account=account,
-            action="account created",
-            target=account.name,
-            detail=f"{plan} plan, administrator {user.email}",
-        )
+        detail = f"{plan} plan, administrator {user.email}"
+        announce(account, account, Action.ACCOUNT_CREATED, account.name, detail)
         printed = {"account_id": account.pk, "admin_email": user.email, "api_token": token}
         self.print_json(printed if password else printed | {"password": chosen})
 

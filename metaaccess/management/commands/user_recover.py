@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from metaaccess import sign_in, two_factor
+from metaaccess.actions import Action
 from metaaccess.commands import Command as BaseCommand
 from metaaccess.models import User
 
@@ -33,7 +34,7 @@ class Command(BaseCommand):
             self._turn_off(user)
 
     def _turn_off(self, user: User) -> None:
-        was_on = two_factor.turn_off(user, two_factor.TAKEN_OFF)
+        was_on = two_factor.turn_off(user, Action.TWO_FACTOR_TAKEN_OFF)
         self.stdout.write(
             "Two-factor sign-in is off." if was_on else "Two-factor sign-in was not on."
         )

@@ -4,6 +4,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from eventlog import record
+from metaaccess.actions import Action
 from metaaccess.commands import Command as BaseCommand
 from metaaccess.commands import find_account
 from metaaccess.models import Status
@@ -45,5 +46,7 @@ class Command(BaseCommand):
         webhook.api_key = sys.stdin.readline().rstrip("\n") if api_key == "-" else api_key
         webhook.full_clean()
         webhook.save()
-        record.administration(webhook.account_id, "webhook created", webhook.described, "")
+        record.administration(
+            webhook.account_id, Action.WEBHOOK_CREATED, webhook.described, of=webhook
+        )
         self.print_json({"id": webhook.pk})

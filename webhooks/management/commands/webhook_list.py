@@ -4,6 +4,7 @@ from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
 from metaaccess.commands import ListingCommand, find_account
+from webhooks import reasons
 from webhooks.models import WebhookConfig
 
 ON_A_TERMINAL = (
@@ -41,7 +42,9 @@ class Command(ListingCommand):
                 "consecutive_failures": webhook.consecutive_failures,
                 "held_events": webhook.held_events,
                 "disabled_at": webhook.disabled_at,
-                "disabled_reason": webhook.disabled_reason,
+                "disabled_by": webhook.disabled_by,
+                "disabled_because": webhook.disabled_because,
+                "disabled_reason": reasons.in_utc(webhook),
             }
             for webhook in webhooks
         ]

@@ -4,12 +4,12 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from eventlog import record
+from metaaccess.actions import Action
 from metaaccess.actor import current_actor
 from metaaccess.commands import ListingCommand
 from webhooks import outage
 from webhooks.models import Outage
 
-ENDED = "platform outage ended"
 _FIELDS = (
     "began_at", "silent_since", "receivers", "accounts", "answered", "ended_at", "ended_because",
     "ended_by",
@@ -47,9 +47,8 @@ class Command(ListingCommand):
 
 def end_by_hand(standing: Outage) -> None:
     if outage.end(standing, Outage.EndedBecause.PERSON, by=current_actor()):
-        record.administration(
-            None, ENDED, "all webhooks", f"it began at {_time(standing.began_at)}"
-        )
+        began_at = standing.began_at
+        record.administration(None, Action.OUTAGE_ENDED, "all webhooks", began_at=began_at)
     else:
         standing.refresh_from_db()  # it ended by itself meanwhile
 

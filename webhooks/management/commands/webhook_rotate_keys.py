@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from eventlog import record
+from metaaccess.actions import Action
 from metaaccess.commands import Command as BaseCommand
 from webhooks import keys
 
@@ -25,7 +26,7 @@ class Command(BaseCommand):
         )
         if rotation.renewed and not dry_run:
             record.administration(
-                None, "keys rotated", "WEBHOOK_KEYS", f"{rotation.renewed:,} secrets"
+                None, Action.KEYS_ROTATED, "WEBHOOK_KEYS", f"{rotation.renewed:,} secrets"
             )
         if rotation.unopened:
             raise CommandError(

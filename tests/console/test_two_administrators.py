@@ -1,0 +1,314 @@
+"""Two people have the same page open. Nobody's change is lost, and nobody is blamed for another's.
+
+Each change form is found by walking the console's registry; a new one is tried the day it is
+written.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.db import models
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from console.base import LogAdmin
+from eventlog.models import AdminLog
+from metaaccess.devices import NewStatus
+from metaaccess.models import Account, ApiToken, Device, User
+from tests.conftest import API_KEY, MakeWebhook, disabled_by_failures
+from tests.console_forms import Form, forms_of, settings_form
+from webhooks import recovery
+from webhooks.models import Delivery, WebhookConfig
+
+CHANGEABLE = [
+    model
+    for model, model_admin in admin.site._registry.items()
+    if not isinstance(model_admin, LogAdmin)
+]
+CHANGED = "changed since you opened"
+Rows = dict[type[models.Model], models.Model]
+
+
+def client_of(person: User) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def olga(operator: User) -> Client:
+    return client_of(operator)
+
+
+@pytest.fixture
+def boris(db: None) -> Client:
+    return client_of(User.objects.create_superuser("boris@operator.example", "pw"))
+
+
+@pytest.fixture
+def rows(
+    account: Account, colleague: User, administrator: User, device: Device, webhook: WebhookConfig
+) -> Rows:
+    ApiToken.objects.create(administrator, name="export")
+    found: Rows = {Account: account, User: colleague, Device: device, WebhookConfig: webhook,
+                   ApiToken: ApiToken.objects.get()}  # fmt: skip
+    missing = [model.__name__ for model in CHANGEABLE if model not in found]
+    assert missing == [], "a new change form: give it a row here"
+    return found
+
+
+def page_of(row: models.Model, page: str = "change") -> str:
+    meta = row._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_{page}", args=[row.pk])
+
+
+def fields_of(form: Form) -> list[str]:
+    """What can be edited by anybody: secrets are tried on their own."""
+    return [name for name, kind in form.kinds.items() if kind != "password"]
+
+
+def another(form: Form, name: str, text: str) -> list[str] | None:
+    """Another value of a field, as a browser sends it."""
+    kind, now = form.kinds[name], form.values.get(name)
+    if name == "events":
+        return ["deleted"]
+    if name == "remove_signing_secret" or kind == "checkbox":
+        return None if now else ["on"]
+    if kind == "select":
+        return [next(each for each in form.options[name] if each and [each] != now)]
+    if kind == "number":
+        return ["7"]
+    return [f"{text}@acme.example" if kind == "email" or name == "email" else text]
+
+
+def form_with(name: str, answer: Any) -> Form:
+    (found,) = (form for form in forms_of(answer) if name in form.values)
+    return found
+
+
+# --- Each change form ---
+
+
+@pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
+def test_a_save_on_top_of_anothers_is_refused_and_nothing_is_lost(
+    model: type[models.Model], rows: Rows, olga: Client, boris: Client
+) -> None:
+    page = page_of(rows[model])
+    olgas, bobs = settings_form(olga.get(page)), settings_form(boris.get(page))
+    first, last = fields_of(olgas)[0], fields_of(bobs)[-1]
+    hers, his = another(olgas, first, "hers"), another(bobs, last, "his")
+    assert olga.post(page, olgas.edited(**{first: hers})).status_code == 302
+    after_hers = model._base_manager.values().get(pk=rows[model].pk)
+
+    refused: Any = boris.post(page, bobs.edited(**{last: his}))
+
+    assert refused.status_code == 200
+    words = refused.content.decode()
+    assert CHANGED in words
+    assert "olga@operator.example" in words
+    assert [conflict.new for conflict in refused.context["conflicts"]] == [(hers or [""])[0]]
+    assert model._base_manager.values().get(pk=rows[model].pk) == after_hers
+    shown = settings_form(refused)
+    assert shown.values.get(last) == his
+    if first != last:
+        assert shown.values.get(first) == hers
+
+    assert boris.post(page, shown.edited()).status_code == 302
+
+    saved = settings_form(olga.get(page))
+    assert saved.values.get(last) == his
+    if first != last:
+        assert saved.values.get(first) == hers
+    by_whom = AdminLog.objects.filter(facts__has_key="changes").order_by("pk")
+    assert [(row.actor, [each["field"] for each in row.facts["changes"]]) for row in by_whom] == [
+        ("olga@operator.example", [first]),
+        ("boris@operator.example", [last]),
+    ]
+
+
+@pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
+def test_who_alone_has_the_page_open_saves(
+    model: type[models.Model], rows: Rows, olga: Client
+) -> None:
+    page = page_of(rows[model])
+    for text in ("once", "twice"):
+        form = settings_form(olga.get(page))
+        name = fields_of(form)[0]
+
+        assert olga.post(page, form.edited(**{name: another(form, name, text)})).status_code == 302
+
+    assert settings_form(olga.get(page)).values[name] == another(form, name, "twice")
+
+
+@pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
+def test_what_was_changed_since_the_question_is_not_deleted(
+    model: type[models.Model], rows: Rows, olga: Client, boris: Client
+) -> None:
+    row = rows[model]
+    question = form_with("post", boris.get(page_of(row, "delete")))
+    form = settings_form(olga.get(page_of(row)))
+    name = fields_of(form)[0]
+    olga.post(page_of(row), form.edited(**{name: another(form, name, "hers")}))
+
+    asked_again = boris.post(page_of(row, "delete"), question.edited())
+
+    assert asked_again.status_code == 200
+    assert CHANGED in asked_again.content.decode()
+    assert model._base_manager.filter(pk=row.pk).exists()
+    question = form_with("post", asked_again)
+    assert boris.post(page_of(row, "delete"), question.edited()).status_code == 302
+    assert not model._base_manager.filter(pk=row.pk).exists()
+
+
+# --- Webhooks ---
+
+
+def test_settings_that_were_left_alone_are_not_written(
+    olga: Client, boris: Client, webhook: WebhookConfig
+) -> None:
+    """Three fields of hers, one of his, as in the report of a customer."""
+    page = page_of(webhook)
+    olgas, bobs = settings_form(olga.get(page)), settings_form(boris.get(page))
+    hers = {"name": ["SIEM"], "url": ["https://receiver.example/new"], "events": ["deleted"]}
+    olga.post(page, olgas.edited(**hers))
+
+    refused: Any = boris.post(page, bobs.edited(events_per_push=["10"]))
+
+    assert [conflict.label for conflict in refused.context["conflicts"]] == [
+        "Name", "Callback API URL", "Events",
+    ]  # fmt: skip
+    boris.post(page, settings_form(refused).edited())
+    webhook.refresh_from_db()
+    assert (webhook.name, webhook.url, webhook.events, webhook.events_per_push) == (
+        "SIEM", "https://receiver.example/new", ["deleted"], 10,
+    )  # fmt: skip
+    (_, his) = AdminLog.objects.filter(action="webhook changed").order_by("pk")
+    assert his.facts["changes"] == [{"field": "events_per_push", "old": "1", "new": "10"}]
+
+
+def test_another_api_key_is_told_of_and_not_shown(
+    olga: Client, boris: Client, webhook: WebhookConfig
+) -> None:
+    page = page_of(webhook)
+    bobs = settings_form(boris.get(page))
+    key = "another-key-of-the-receiver"
+    olga.post(page, settings_form(olga.get(page)).edited(api_key=[key]))
+
+    refused: Any = boris.post(page, bobs.edited(name=["SIEM"]))
+
+    (conflict,) = refused.context["conflicts"]
+    assert conflict[:4] == ("API key", "", "", "olga@operator.example")
+    assert key not in refused.content.decode()
+    assert API_KEY not in refused.content.decode()
+    boris.post(page, settings_form(refused).edited())
+    webhook.refresh_from_db()
+    assert (webhook.name, webhook.api_key) == ("SIEM", key)
+
+
+def test_a_disabling_meanwhile_is_kept_and_hinders_nobody(
+    boris: Client, webhook: WebhookConfig
+) -> None:
+    bobs = settings_form(boris.get(page_of(webhook)))
+    WebhookConfig.objects.update(**disabled_by_failures())
+
+    saved = boris.post(page_of(webhook), bobs.edited(name=["SIEM"]))
+
+    webhook.refresh_from_db()
+    assert (saved.status_code, webhook.name, webhook.enabled) == (302, "SIEM", False)
+
+
+def test_who_disables_by_an_old_form_is_told(boris: Client, webhook: WebhookConfig) -> None:
+    bobs = settings_form(boris.get(page_of(webhook)))
+    recovery.disable([webhook.pk], "for the test")
+
+    refused: Any = boris.post(page_of(webhook), bobs.edited(enabled=None))
+
+    (conflict,) = refused.context["conflicts"]
+    assert conflict[:4] == ("Enabled", "yes", "no", "system")
+
+
+@pytest.mark.parametrize("page", ["enable", "disable"])
+def test_enabled_and_disabled_again_meanwhile(
+    olga: Client, boris: Client, webhook: WebhookConfig, page: str
+) -> None:
+    """The page showed another state than the one there is."""
+    if page == "enable":
+        recovery.disable([webhook.pk], "for the test")
+    (bobs,) = (form for form in forms_of(boris.get(page_of(webhook, page))) if not form.action)
+    if page == "enable":
+        WebhookConfig.objects.update(disabled_at=timezone.now() + timedelta(seconds=1))
+    else:
+        recovery.disable([webhook.pk], "faster")
+    before = list(AdminLog.objects.values())
+
+    answer = boris.post(page_of(webhook, page), bobs.edited(), follow=True)
+
+    words = answer.content.decode()
+    assert "Nothing was done" in words
+    assert "by system at" in words
+    assert list(AdminLog.objects.values()) == before
+    webhook.refresh_from_db()
+    assert not webhook.enabled
+
+
+# --- Devices ---
+
+
+def test_a_new_status_hinders_nobody_who_renames_the_device(boris: Client, device: Device) -> None:
+    bobs = settings_form(boris.get(page_of(device)))
+    Device.objects.change([NewStatus(device.device_id, "non_compliant")])
+
+    saved = boris.post(page_of(device), bobs.edited(name=["desk"]))
+
+    device.refresh_from_db()
+    assert (saved.status_code, device.name, device.status) == (302, "desk", "non_compliant")
+
+
+def test_a_status_that_was_not_shown_is_not_changed(
+    boris: Client, device: Device, webhook: WebhookConfig
+) -> None:
+    shown = forms_of(boris.get(page_of(device)))
+    (buttons,) = (form for form in shown if ("_status", "compliant") in form.buttons)
+    Device.objects.change([NewStatus(device.device_id, "non_compliant")])
+    before = Delivery.objects.count()
+
+    answer = boris.post(page_of(device), buttons.edited(_status="compliant"), follow=True)
+
+    device.refresh_from_db()
+    assert (device.status, Delivery.objects.count()) == ("non_compliant", before)
+    assert "became non-compliant meanwhile, by system at" in answer.content.decode()
+
+
+# --- Passwords ---
+
+
+def test_a_password_that_was_set_meanwhile_is_kept(
+    olga: Client, boris: Client, colleague: User
+) -> None:
+    page = reverse("admin:auth_user_password_change", args=[colleague.pk])
+    forms = [form_with("password1", client.get(page)) for client in (olga, boris)]
+    hers, his = ({"password1": [word], "password2": [word]}
+                 for word in ("a-long-and-rare-word", "another-rare-word"))  # fmt: skip
+    assert olga.post(page, forms[0].edited(**hers)).status_code == 302
+
+    answer = boris.post(page, forms[1].edited(**his), follow=True)
+
+    colleague.refresh_from_db()
+    assert colleague.check_password("a-long-and-rare-word")
+    assert "by olga@operator.example at" in answer.content.decode()
+    row = AdminLog.objects.get(action="password changed")
+    assert (row.actor, row.category) == ("olga@operator.example", "changed password")
+
+
+def test_a_form_of_another_row_says_nothing(boris: Client, make_webhook: MakeWebhook) -> None:
+    """A signed value does not vouch for a row that it is not about."""
+    one, other = make_webhook(), make_webhook(name="other")
+    foreign = settings_form(boris.get(page_of(other))).values["showed"]
+    form = settings_form(boris.get(page_of(one)))
+
+    assert boris.post(page_of(one), form.edited(name=["SIEM"], showed=foreign)).status_code == 302
+    one.refresh_from_db()
+    assert one.name == "SIEM"

@@ -1,0 +1,267 @@
+"""Who deletes a webhook beside those who use it, in each order."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from eventlog.models import AdminLog, Tally, WebhookLog
+from metaaccess.devices import NewStatus
+from metaaccess.models import Account, ApiToken, Device, Plan, Scope, User
+from tests import interleaving
+from tests.api.conftest import Program
+from tests.interleaving import Beside
+from webhooks import claims, http, push, recovery, removal, wake
+from webhooks.deletion import WebhookGone
+from webhooks.http import ErrorKind
+from webhooks.models import Delivery, Notice, WebhookConfig
+from webhooks.recovery import Only
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wake, "_tell", lambda *_: None)
+
+
+committed = interleaving.committed
+
+
+@pytest.fixture
+def account(committed: None) -> Account:
+    """Committed, so that both see it."""
+    return Account.objects.create(name="Acme", plan=Plan.ENTERPRISE)
+
+
+@pytest.fixture
+def other() -> Iterator[Beside]:
+    with interleaving.beside() as acting:
+        yield acting
+
+
+def change(device: Device, status: str = "compliant") -> Any:
+    return Device.objects.change([NewStatus(device.device_id, status)])
+
+
+def rows() -> tuple[int, int]:
+    """How many webhooks and deliveries are stored."""
+    return WebhookConfig._base_manager.count(), Delivery.objects.count()
+
+
+def failed(chunk: Any) -> list[push.Attempt | push.Push]:
+    """What a worker reports whose receiver refused everything."""
+    now = timezone.now()
+    result = http.AttemptResult(503, ErrorKind.HTTP_STATUS, "HTTP 503", "", 5)
+    return [push.Attempt(each, b"[]", now, now, result) for each in chunk.pushes]
+
+
+# --- A status change ---
+
+
+def test_a_status_change_does_not_wait_for_the_mark(
+    webhook: WebhookConfig, device: Device, other: Beside
+) -> None:
+    with transaction.atomic():
+        webhook.delete()
+        changing = other.start(lambda: change(device))
+        waited = not changing.done()
+
+    assert not waited
+    assert changing.result().changed == [device.device_id]
+    assert claims.claim(webhook.pk) is None
+    removal.run()
+    assert rows() == (0, 0)
+
+
+def test_the_mark_does_not_wait_for_a_status_change(
+    webhook: WebhookConfig, device: Device, other: Beside
+) -> None:
+    with transaction.atomic():
+        change(device)
+        deleting = other.start(webhook.delete)
+        waited = not deleting.done()
+        removing = other.start(removal.run)
+        removed_meanwhile = removing.done() and removing.result()
+        kept = WebhookConfig._base_manager.count()
+
+    assert not waited
+    assert (removed_meanwhile, kept) == (True, 1)  # its key is held by the change
+    assert rows() == (1, 1)
+    removal.run()
+    assert rows() == (0, 0)
+
+
+# --- A claim ---
+
+
+def test_the_mark_waits_for_a_claim_and_the_push_goes_on(
+    webhook: WebhookConfig, device: Device, other: Beside
+) -> None:
+    change(device)
+    with transaction.atomic():
+        chunk = claims.claim(webhook.pk)
+        deleting = other.start(webhook.delete)
+        waited = not deleting.done()
+
+    assert chunk is not None
+    assert (waited, deleting.result()[0]) == (True, 1)
+    assert claims.claim(webhook.pk) is None
+
+
+def test_a_claim_that_waited_for_the_mark_takes_nothing(
+    webhook: WebhookConfig, device: Device, other: Beside
+) -> None:
+    change(device)
+    with transaction.atomic():
+        webhook.delete()
+        claiming = other.start(lambda: claims.claim(webhook.pk))
+        waited = not claiming.done()
+
+    assert (waited, claiming.result()) == (True, None)
+
+
+# --- A settle ---
+
+
+def test_a_push_that_was_under_way_is_logged_and_touches_nothing_else(
+    webhook: WebhookConfig, device: Device
+) -> None:
+    change(device)
+    WebhookConfig.objects.update(consecutive_failures=99, failing_since=timezone.now())
+    chunk = claims.claim(webhook.pk)
+    webhook.delete()
+    before = WebhookConfig._base_manager.values().get()
+
+    assert chunk is not None
+    push.settle(chunk, failed(chunk))
+
+    assert WebhookLog.objects.count() == 2  # installed, compliant
+    assert WebhookConfig._base_manager.values().get() == before
+    assert Notice.objects.count() == 0
+    assert not AdminLog.objects.exclude(action="webhook deleted").exists()
+    removal.run()
+    assert rows() == (0, 0)
+
+
+def lease_is_over() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE webhooks_delivery SET due_at = statement_timestamp()")
+
+
+def test_a_removal_leaves_what_is_being_settled(
+    webhook: WebhookConfig, device: Device, other: Beside
+) -> None:
+    chunk = claim_of(webhook)
+    lease_is_over()
+    with transaction.atomic():
+        Delivery.objects.select_for_update().get()
+        removing = other.start(removal.run)
+        waited = not removing.done()
+
+    assert chunk
+    assert not waited
+    assert rows() == (1, 1)
+    removal.run()
+    assert rows() == (0, 0)
+
+
+def claim_of(webhook: WebhookConfig) -> Any:
+    """A push that is under way while its webhook is deleted."""
+    chunk = claims.claim(webhook.pk)
+    assert chunk is not None
+    webhook.delete()
+    return chunk
+
+
+def test_a_settle_that_waited_for_the_removal_finds_nothing_and_logs(
+    webhook: WebhookConfig, device: Device, other: Beside
+) -> None:
+    chunk = claim_of(webhook)
+    with connection.cursor() as cursor:  # the lease is over, and the settle knows the same one
+        cursor.execute("UPDATE webhooks_delivery SET due_at = %s", [chunk.claimed_at])
+    late = replace(chunk, lease_until=chunk.claimed_at)
+    with transaction.atomic():
+        removal.run()
+        settling = other.start(lambda: push.settle(late, failed(late)))
+        waited = not settling.done()
+
+    assert waited
+    assert len(settling.result()) == 1
+    assert rows() == (0, 0)
+    assert (WebhookLog.objects.count(), Tally.objects.count()) == (1, 0)
+
+
+# --- An administrator ---
+
+
+def replay(webhook: WebhookConfig, device: Device) -> int:
+    span = recovery.replay_of(webhook, device.status_changed_at, timezone.now(), Only.ALL)
+    return recovery.send_many_again(webhook, span, 10)
+
+
+def gone(act: Callable[[], Any]) -> str:
+    with pytest.raises(WebhookGone):
+        act()
+    return "gone"
+
+
+ACTS: dict[str, tuple[Callable[[WebhookConfig, Device], Any], Any]] = {
+    "enable": (lambda webhook, _: recovery.enable([webhook.pk], "mended"), []),
+    "disable": (lambda webhook, _: recovery.disable([webhook.pk], "moved"), []),
+    "replay": (replay, 0),
+    "test": (lambda webhook, _: gone(lambda: recovery.send_test(webhook)), "gone"),
+    "save": (lambda webhook, _: gone(webhook.save), "gone"),
+    "delete": (lambda webhook, _: webhook.delete()[0], 0),
+}
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_who_waited_for_the_mark_finds_it_gone(
+    webhook: WebhookConfig, device: Device, other: Beside, name: str
+) -> None:
+    act, answer = ACTS[name]
+    Delivery.objects.update(state=4)
+    if name == "enable":
+        recovery.disable([webhook.pk], "for a test")
+    AdminLog.objects.all().delete()
+    with transaction.atomic():
+        WebhookConfig.objects.get(pk=webhook.pk).delete()
+        acting = other.start(lambda: act(webhook, device))
+        waited = not acting.done()
+
+    assert (waited, acting.result()) == (True, answer)
+    assert list(AdminLog.objects.values_list("action", flat=True)) == ["webhook deleted"]
+    assert Delivery.objects.count() == 1
+
+
+@pytest.mark.parametrize(("method", "body"), [("DELETE", None), ("PATCH", {"name": "other"})])
+def test_the_api_answers_404_to_who_came_second(
+    webhook: WebhookConfig, administrator: User, other: Beside, method: str, body: Any
+) -> None:
+    _, token = ApiToken.objects.create(administrator, name="program", scope=Scope.ADMIN)
+    program = Program(token)
+    with transaction.atomic():
+        WebhookConfig.objects.get(pk=webhook.pk).delete()
+        asking = other.start(lambda: program.ask(method, f"webhooks/{webhook.pk}", body))
+        waited = not asking.done()
+
+    assert (waited, asking.result().status_code) == (True, 404)
+    assert AdminLog.objects.filter(action="webhook deleted").count() == 1
+    assert WebhookConfig._base_manager.get().name == ""
+
+
+# --- Two removals ---
+
+
+def test_two_removals_share_the_work(webhook: WebhookConfig, device: Device, other: Beside) -> None:
+    change(device)
+    webhook.delete()
+    with transaction.atomic():
+        removal.run()
+        removing = other.start(removal.run)
+        waited = not removing.done()
+
+    assert (waited, removing.result()) == (False, True)
+    assert rows() == (0, 0)
