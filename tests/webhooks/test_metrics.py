@@ -126,7 +126,7 @@ def test_rows_that_are_not_shown_do_not_hide_that_others_were_not_read(
 ) -> None:
     add(webhook, 4)
     add(make_webhook(), 2)
-    WebhookConfig.objects.filter(pk=webhook.pk).update(deleted_at=Now())
+    webhook.delete()
     tasks.count()
 
     assert events(client)["pending"] == 2
