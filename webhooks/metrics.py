@@ -24,7 +24,8 @@ from webhooks.states import BEGUN_SQL, EXISTS_SQL, HELD, OPEN, PENDING, PLACE_SQ
 # About 10 ms of the database's time.
 LIVE_ROWS = 10_000
 # What waits, by state; held is what waits for a webhook that is not active. Rows that are done are
-# not in the indexes that this reads in their order, which is what makes the limit a bound.
+# not in the indexes that this reads in their order, which is what makes the limit a bound. What a
+# deleted webhook left has no place, but counts towards the limit.
 _WAITING = f"""
 WITH waiting AS MATERIALIZED (
     (SELECT webhook_id, state, kind, due_at, created_at FROM webhooks_delivery
@@ -32,10 +33,11 @@ WITH waiting AS MATERIALIZED (
     UNION ALL
     (SELECT webhook_id, state, kind, due_at, created_at FROM webhooks_delivery
      WHERE state IN {BEGUN_SQL} AND kind <> {TEST} ORDER BY webhook_id, state LIMIT %(limit)s))
-SELECT {PLACE_SQL} AS place, count(*), extract(epoch FROM min(d.created_at))::float
+SELECT CASE WHEN {EXISTS_SQL} THEN {PLACE_SQL} END AS place, count(*),
+    extract(epoch FROM min(d.created_at))::float
 FROM waiting d JOIN webhooks_webhookconfig w ON w.id = d.webhook_id
 JOIN metaaccess_account a ON a.id = w.account_id
-WHERE {EXISTS_SQL} GROUP BY place
+GROUP BY place
 """
 _WEBHOOKS = f"""
 SELECT CASE WHEN w.disabled_at IS NOT NULL THEN 'disabled' WHEN w.consecutive_failures > 0
@@ -50,16 +52,19 @@ Waiting = dict[str, tuple[int, float]]
 
 def count_events() -> None:
     """Counts what is still to be delivered, however much it is, for the requests to come."""
+    waiting, _ = _count(None)
     Snapshot.objects.update_or_create(
-        name=Snapshot.Name.EVENTS, defaults={"taken_at": Now(), "figures": _waiting(None)}
+        name=Snapshot.Name.EVENTS, defaults={"taken_at": Now(), "figures": waiting}
     )
 
 
-def _waiting(limit: int | None) -> Waiting:
-    """Of `limit` deliveries at most; None: of all."""
+def _count(limit: int | None) -> tuple[Waiting, int]:
+    """What waits, and how many rows were read: about `limit` at most; None: all."""
     with connection.cursor() as cursor:
         cursor.execute(_WAITING, {"limit": limit})
-        return {place: (count, oldest) for place, count, oldest in cursor}
+        rows = cursor.fetchall()
+    waiting = {place: (count, oldest) for place, count, oldest in rows if place is not None}
+    return waiting, sum(count for _, count, _ in rows)
 
 
 class Pipeline(Collector):
@@ -90,9 +95,10 @@ class Pipeline(Collector):
 
 def _events(snapshot: Snapshot | None, now: datetime) -> Iterator[Metric]:
     """None of them where there are too many to count now and none were counted yet."""
-    waiting: dict[str, Any] = _waiting(LIVE_ROWS + 1)
+    waiting: dict[str, Any]
+    waiting, rows = _count(LIVE_ROWS + 1)
     age_s = 0.0
-    if sum(count for count, _ in waiting.values()) > LIVE_ROWS:
+    if rows > LIVE_ROWS:
         if snapshot is None or snapshot.taken_at is None:
             return
         waiting = snapshot.figures

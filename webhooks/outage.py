@@ -16,11 +16,11 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Greatest, Least, Now
 
-from metaaccess.models import Plan
 from webhooks import notices
 from webhooks.addresses import parse_target
 from webhooks.http.result import UNREACHABLE, ErrorKind
-from webhooks.models import OPEN, Delivery, Notice, Outage, WebhookConfig
+from webhooks.models import Delivery, Notice, Outage, WebhookConfig
+from webhooks.states import active, still_to_do
 
 logger = logging.getLogger(__name__)
 
@@ -120,16 +120,14 @@ class Silence(NamedTuple):
 
 def _silent() -> QuerySet[WebhookConfig]:
     """Webhooks that are pushed to, and whose receiver did not answer the last attempt."""
-    return WebhookConfig.objects.filter(
-        unreachable_since__isnull=False, disabled_at=None, account__plan=Plan.ENTERPRISE
-    )
+    return WebhookConfig.objects.filter(active(), unreachable_since__isnull=False)
 
 
 def _waiting() -> QuerySet[WebhookConfig]:
     """Silent webhooks with something to push. The others send no probe, so their silence may be
     over without anybody knowing."""
-    open_deliveries = Delivery.objects.filter(webhook=OuterRef("pk"), state__in=OPEN)
-    return _silent().filter(Exists(open_deliveries))
+    deliveries = Delivery.objects.filter(still_to_do(), webhook=OuterRef("pk"))
+    return _silent().filter(Exists(deliveries))
 
 
 def _silence(webhooks: QuerySet[WebhookConfig], enough: int | None = None) -> Silence:

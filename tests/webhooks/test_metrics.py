@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from metaaccess.models import User
+from tests.conftest import MakeWebhook
 from webhooks import metrics, recovery, tasks
 from webhooks.models import Delivery, Snapshot, State, WebhookConfig
 
@@ -92,9 +93,11 @@ def test_a_request_reads_a_bounded_number_of_rows_however_much_is_held(
     reading = [query["sql"] for query in queries if "webhooks_delivery" in query["sql"]]
     assert len(reading) == 1
     with connection.cursor() as cursor:
+        # What the planner chooses by itself where there are more rows than fit a page or two.
+        cursor.execute("SET LOCAL enable_sort = off")
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {reading[0]}")
         (plan,) = cursor.fetchone()
-    assert rows_of(plan[0]["Plan"], "webhooks_delivery") == [4]
+    assert sorted(rows_of(plan[0]["Plan"], "webhooks_delivery")) == [0, 4]
 
 
 def rows_of(plan: dict, table: str) -> list[int]:  # type: ignore[type-arg]
@@ -114,5 +117,16 @@ def test_the_counts_are_those_of_the_console_and_of_webhook_check(
 
     (row,) = WebhookConfig.objects.with_held_events()
 
-    assert events(client) == {"pending": 1, "sending": 0, "retrying": 0, "held": row.held_events}
+    assert events(client) == {"pending": 0, "sending": 0, "retrying": 0, "held": row.held_events}
     assert row.held_events == 6
+
+
+def test_rows_that_are_not_shown_do_not_hide_that_others_were_not_read(
+    client: Client, webhook: WebhookConfig, make_webhook: MakeWebhook, few_live: None
+) -> None:
+    add(webhook, 4)
+    add(make_webhook(), 2)
+    webhook.delete()
+    tasks.count()
+
+    assert events(client)["pending"] == 2

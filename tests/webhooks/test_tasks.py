@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from metaaccess.models import Account, Device
-from webhooks import outbox, push, tasks, wake
+from webhooks import held, outbox, push, tasks, wake
 from webhooks.models import Delivery, Notice, State, WebhookConfig
 
 
@@ -63,13 +63,13 @@ def test_pruning_keeps_what_is_still_to_do(account: Account, webhook: WebhookCon
     assert [delivery.state for delivery in Delivery.objects.all()] == [State.PENDING]
 
 
-@pytest.mark.parametrize("broken", ["discard_held", "prune"])
+@pytest.mark.parametrize(("module", "broken"), [(held, "discard_old"), (outbox, "prune")])
 def test_a_step_of_pruning_that_raises_keeps_no_other_from_its_turn(
-    webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch, broken: str
+    webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch, module: Any, broken: str
 ) -> None:
     Notice.objects.create(webhook=webhook, account=webhook.account, kind="disabled")
     Notice.objects.update(created_at=timezone.now() - timedelta(days=365))
-    monkeypatch.setattr(outbox, broken, lambda days: 1 // 0)
+    monkeypatch.setattr(module, broken, lambda days: 1 // 0)
 
     with pytest.raises(ZeroDivisionError):
         tasks.prune()
