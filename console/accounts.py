@@ -11,7 +11,6 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm
 
@@ -224,11 +223,7 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
         if not self.has_change_permission(request, user):
             raise PermissionDenied
         if shown.changed(request, user, self.state_of(user)):
-            who = display.by(history.last_change(user, "password"))
-            messages.error(
-                request,
-                format_html("Nothing was changed: the sign-in of {} was changed {}.", user, who),
-            )
+            messages.error(request, display.meanwhile(history.last_about_sign_in(user)))
             return HttpResponseRedirect(request.path)
         answer: HttpResponse = super().user_change_password(request, id, form_url)
         if isinstance(answer, TemplateResponse) and answer.context_data is not None:
@@ -257,7 +252,7 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
         is_self = user.pk == person(request).pk
         if request.method == "POST":
             if shown.changed(request, user, self.state_of(user)):
-                messages.error(request, "Nothing was done: this is not as it was shown any more.")
+                messages.error(request, display.meanwhile(history.last_about_sign_in(user)))
             else:
                 self._help(request, user, request.POST.get("do", ""), is_self)
             return HttpResponseRedirect(request.path)

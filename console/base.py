@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import flatten_fieldsets, unquote
-from django.db import models
+from django.db import IntegrityError, models
 from django.forms import HiddenInput
 from django.http import HttpRequest, HttpResponse, QueryDict
 from unfold.admin import ModelAdmin
@@ -93,6 +93,15 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             kwargs["form"] = guarded(kwargs.get("form", self.form))
         return super().get_form(request, obj, change=change, **kwargs)
 
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Who takes a name that somebody else takes at the same time is told, as later on."""
+        page = super().changeform_view
+        try:
+            answer: HttpResponse = page(request, *args, **kwargs)
+        except IntegrityError:
+            answer = page(request, *args, **kwargs)
+        return answer
+
     def state_of(self, row: Any) -> shown.Values:
         """What the row's pages show besides its settings, and buttons act on."""
         return {}
@@ -107,6 +116,8 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             form = context["adminform"].form
             context[shown.FIELD] = shown.seal(row, form.now | self.state_of(row))
             context["conflicts"] = form.conflicts
+            if form.conflicts and len(form.errors.as_data()) == 1:
+                context["errors"] = []  # there is nothing to correct
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 

@@ -50,6 +50,12 @@ def by(row: AdminLog | DeviceLog | None) -> SafeString:
     return format_html("by {} at {}", row.actor, time(row.time))
 
 
+def meanwhile(row: AdminLog | None) -> SafeString:
+    """Why nothing was done: what somebody else did since the page was opened."""
+    what = row.action if row else "this was changed"
+    return format_html("Nothing was done: meanwhile, {} {}.", what, by(row))
+
+
 def duration(ms: int | None) -> str:
     """Milliseconds below a second, seconds from there on."""
     if ms is None:

@@ -18,7 +18,7 @@ from console import shown
 from eventlog import history, words
 from eventlog.words import Change
 
-REFUSED = "Nothing was saved: these settings were changed since you opened the page."
+REFUSED = "Nothing was saved yet: see above what changed meanwhile, and save again."
 
 
 class Conflict(NamedTuple):

@@ -11,8 +11,9 @@ from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from console import once, shown
+from console import display, once, shown
 from console.sign_in import CodeForm
+from eventlog import history
 from metaaccess import two_factor
 from metaaccess.models import User
 from metaaccess.people import person
@@ -55,7 +56,7 @@ def page(request: HttpRequest) -> HttpResponse:
         return _confirm(request, user)
     User.objects.select_for_update().get(pk=user.pk)  # one form after the other
     if shown.changed(request, user, _state(user)):
-        messages.error(request, "Nothing was done: this was changed since you opened the page.")
+        messages.error(request, display.meanwhile(history.last_about_sign_in(user)))
         return HttpResponseRedirect(reverse("admin:own_sign_in"))
     form = OwnPasswordForm(request.POST)
     form.user = user

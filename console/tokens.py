@@ -154,7 +154,7 @@ class TokensAdmin(AccountAdmin):
     def lock(self, row: models.Model) -> None:
         """The owner first, as where a user is deleted with the tokens."""
         assert isinstance(row, ApiToken)
-        User.objects.select_for_update().get(pk=row.user_id)
+        list(User.objects.filter(pk=row.user_id).select_for_update())
         super().lock(row)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

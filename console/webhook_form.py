@@ -152,7 +152,9 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
 
     @property
     def advanced_is_open(self) -> bool:
-        return any(name in self.errors for name in ADVANCED)
+        """Where something is wrong, what was entered there is to be seen."""
+        entered = self.changed_data if self.errors else ()
+        return any(name in self.errors or name in entered for name in ADVANCED)
 
     @property
     def lost_secrets(self) -> list[str]:

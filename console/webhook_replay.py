@@ -12,9 +12,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from console import webhook_pages
 from console.base import AccountAdmin
 from console.webhook_pages import address
-from eventlog import words
-from eventlog.models import AdminLog
-from metaaccess.actions import Action
+from eventlog import history, words
 from webhooks import outbox, recovery
 from webhooks.models import OPEN, Delivery, Kind, WebhookConfig
 from webhooks.recovery import Only
@@ -72,14 +70,7 @@ def page(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
         "problem": problem,
         "count": count,
         "sent": int(sent_text) if sent_text.isdecimal() and len(sent_text) < 10 else None,
-        "last": AdminLog.objects.filter(
-            account=webhook.account_id,
-            action=Action.EVENTS_SENT_AGAIN,
-            object_type=webhook._meta.label_lower,
-            object_id=webhook.pk,
-        )
-        .order_by("-time", "-id")
-        .first(),
+        "last": history.last_replay(webhook),
         "left": Delivery.objects.filter(webhook=webhook, kind=Kind.REPLAY, state__in=OPEN).count(),
     }
     if context["last"]:

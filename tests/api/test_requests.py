@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import redis
-from api.models import IdempotencyKey
 from api.tasks import prune
 from django.db import connection
 from django.db.models.functions import Now
 
-from api import idempotency, throttling
-from metaaccess.models import Account, ApiToken, Device, Role, Scope, User
+from api import throttling
+from metaaccess import idempotency
+from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Role, Scope, User
 from tests.api.conftest import MakeProgram, Program, problem
 from webhooks.models import Delivery, WebhookConfig
 

@@ -50,9 +50,9 @@ def test_a_webhook_may_be_added_disabled(ada: Program) -> None:
     assert (answer.status_code, answer.json()["enabled"]) == (201, False)
     said = {name: answer.json()[f"disabled_{name}"] for name in ("by", "because", "reason")}
     assert said == {
-        "by": "ada@acme.example",
+        "by": "ada@acme.example (token a admin program)",
         "because": "administrator",
-        "reason": "by ada@acme.example: through the API",
+        "reason": "by ada@acme.example (token a admin program): through the API",
     }
 
 

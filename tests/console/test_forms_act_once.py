@@ -276,6 +276,24 @@ def test_of_two_clicks_at_once_one_acts(
     assert AdminLog.objects.filter(action="webhook created").count() == 1
 
 
+def test_of_two_who_take_a_name_at_once_one_is_told(
+    at_once: AtOnce, first_one: Callable[[bool], None], operator: User
+) -> None:
+    add, acts = reverse("admin:metaaccess_account_add"), []
+    for _ in range(2):
+        client = Client()
+        client.force_login(operator)
+        sent = form_with("plan", client.get(add)).edited(name=["Newcomer"], plan=["standard"])
+        acts.append(lambda client=client, sent=sent: client.post(add, sent))
+    first_one(False)
+
+    answers = at_once(*acts)
+
+    (told,) = (answer for answer in answers if answer.status_code == 200)
+    assert list(told.context["adminform"].form.errors) == ["name"]
+    assert Account.objects.count() == 1
+
+
 def test_of_two_sessions_one_sends_the_events_again(
     at_once: AtOnce, operator: User, webhook: WebhookConfig, device: Device
 ) -> None:

@@ -16,9 +16,11 @@ from django.utils import timezone
 
 from console.base import LogAdmin
 from eventlog.models import AdminLog
+from metaaccess import two_factor
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, ApiToken, Device, User
 from tests.conftest import API_KEY, MakeWebhook, disabled_by_failures
+from tests.console.test_two_factor import code_of
 from tests.console_forms import Form, forms_of, settings_form
 from webhooks import recovery
 from webhooks.models import Delivery, WebhookConfig
@@ -301,6 +303,26 @@ def test_a_password_that_was_set_meanwhile_is_kept(
     assert "by olga@operator.example at" in answer.content.decode()
     row = AdminLog.objects.get(action="password changed")
     assert (row.actor, row.category) == ("olga@operator.example", "changed password")
+
+
+def test_a_second_factor_that_was_set_up_anew_is_not_taken_off(
+    boris: Client, colleague: User
+) -> None:
+    def set_up() -> None:
+        assert two_factor.confirm(colleague, code_of(two_factor.begin(colleague))) is not None
+
+    set_up()
+    page = reverse("admin:metaaccess_user_sign_in", args=[colleague.pk])
+    shown = forms_of(boris.get(page))
+    (form,) = (form for form in shown if ("do", "two-factor-off") in form.buttons)
+    two_factor.turn_off(colleague)
+    set_up()
+
+    answer = boris.post(page, form.edited(do="two-factor-off"), follow=True)
+
+    assert two_factor.is_on(colleague)
+    words = answer.content.decode()
+    assert "Nothing was done: meanwhile, two-factor sign-in turned on by system at" in words
 
 
 def test_a_form_of_another_row_says_nothing(boris: Client, make_webhook: MakeWebhook) -> None:

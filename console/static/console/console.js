@@ -34,6 +34,12 @@ document.addEventListener("submit", (event) => {
   if (form.dataset.sent) event.preventDefault();
   form.dataset.sent = "yes";
 });
+// A form that stays on the page when its answer comes is another form from then on.
+document.addEventListener("htmx:afterRequest", (event) => {
+  const once = event.target.querySelector?.("input[name=once]");
+  if (!once || !event.detail.successful) return;
+  once.value = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(18))));
+});
 // Back again, by the browser's button: it may be sent anew.
 window.addEventListener("pageshow", () => {
   document.querySelectorAll("form[data-sent]").forEach((form) => { delete form.dataset.sent; });
