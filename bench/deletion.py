@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import connection
 
-from bench.setting import celery, empty, until
+from bench.setting import celery, empty, load, until
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
 from webhooks import recovery
@@ -39,6 +39,9 @@ _LEFT = "SELECT EXISTS (SELECT 1 FROM webhooks_webhookconfig WHERE id = %s)"
 
 
 def run() -> dict[str, Any]:
+    connection.close()
+    # More than one web process has: each thread waits for locks, and not for a connection.
+    connection.settings_dict["OPTIONS"].pop("pool")
     large = fill()
     try:
         with celery(*WORKER):
@@ -67,9 +70,7 @@ def fill() -> WebhookConfig:
     recovery.disable([webhook.pk for webhook in webhooks], "nothing is pushed here")
     Device.objects.bulk_create(Device(account=account) for _ in range(THREADS * DEVICES_PER_THREAD))
     values = {"webhook": webhooks[0].pk, "account": account.pk, "rows": DELIVERIES}
-    with connection.cursor() as cursor:
-        cursor.execute(_LOAD, values)
-        cursor.execute("VACUUM ANALYZE webhooks_delivery")
+    load("webhooks_delivery", _LOAD, values)
     return webhooks[0]
 
 

@@ -16,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from bench.setting import empty
+from bench.setting import empty, load
 from eventlog.models import DeviceLog, WebhookLog
 from eventlog.pages import Cursor
 from metaaccess.models import Account, Plan, Role, User
@@ -26,7 +26,6 @@ DEVICE_EVENTS = 1_000_000
 DEVICES = 20_000
 DAYS = 90
 ROUNDS = 5
-TABLES = ("eventlog_webhooklog", "eventlog_devicelog", "metaaccess_device")
 WEBHOOK_LOG = "/console/eventlog/webhooklog/"
 DEVICE_LOG = "/console/eventlog/devicelog/"
 
@@ -102,7 +101,6 @@ def run() -> dict[str, Any]:
 
 
 def fill() -> Account:
-    """Without the indexes, which are made at the end, all rows at once."""
     empty()
     Account.objects.bulk_create(
         Account(name=f"Account {number}", plan=Plan.ENTERPRISE) for number in range(20)
@@ -110,25 +108,10 @@ def fill() -> Account:
     large = Account.objects.order_by("pk")[0]
     values = {"first": large.pk, "days": DAYS, "devices": DEVICES}
     with connection.cursor() as cursor:
-        cursor.execute("SET maintenance_work_mem = '512MB'")
         cursor.execute(_DEVICES, values)
-        for table, statement, rows in (
-            ("eventlog_webhooklog", _ATTEMPTS, ATTEMPTS),
-            ("eventlog_devicelog", _DEVICE_EVENTS, DEVICE_EVENTS),
-        ):
-            cursor.execute(
-                "SELECT indexname, indexdef FROM pg_indexes"
-                " WHERE tablename = %s AND indexname NOT LIKE '%%_pkey'",
-                [table],
-            )
-            indexes = cursor.fetchall()
-            for name, _ in indexes:
-                cursor.execute(f'DROP INDEX "{name}"')
-            cursor.execute(statement, values | {"rows": rows})
-            for _, definition in indexes:
-                cursor.execute(definition)
-        for table in TABLES:
-            cursor.execute(f"VACUUM ANALYZE {table}")
+        cursor.execute("VACUUM ANALYZE metaaccess_device")
+    load("eventlog_webhooklog", _ATTEMPTS, values | {"rows": ATTEMPTS})
+    load("eventlog_devicelog", _DEVICE_EVENTS, values | {"rows": DEVICE_EVENTS})
     return large
 
 

@@ -226,6 +226,13 @@ def test_every_state_is_removed(account: Account, webhook: WebhookConfig) -> Non
     assert rows_of(webhook) == (0, 0, 0)
 
 
+def test_no_other_table_refers_to_webhooks() -> None:
+    """What does has to be removed, too: by removal.py."""
+    referring = {relation.related_model for relation in WebhookConfig._meta.related_objects}
+
+    assert referring == {Delivery, Notice}
+
+
 # --- The console ---
 
 
