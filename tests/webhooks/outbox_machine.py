@@ -32,6 +32,7 @@ from metaaccess.models import Account, ApiToken, Device, Plan, Role, Scope, User
 from tests.sessions import LockRefusedError, Session, refused_locks
 from webhooks import claims, conservation, held, outbox, push, recovery, wake
 from webhooks.chunk import Chunk, Push
+from webhooks.deletion import WebhookGone
 from webhooks.http import AttemptResult
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.push import Attempt, Written
@@ -114,7 +115,7 @@ class OutboxMachine(RuleBasedStateMachine):
         acting = self.sessions[session]
         try:
             result = acting.do(refused_locks()(what))
-        except LockRefusedError:
+        except (LockRefusedError, WebhookGone):
             if acting.is_open:
                 self.roll_back(session)
             return
@@ -314,10 +315,10 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(session=SESSIONS, sure=st.integers(0, 40))
     def delete(self, session: int, sure: int) -> None:
         if sure == 0:
-            mark = WebhookConfig.objects.filter(pk=self.pk).update
-            self.act(session, lambda: mark(deleted_at=Now()), self._is_gone)
+            webhook = self.webhook()
+            self.act(session, webhook.delete, self._is_gone)
 
-    def _is_gone(self, rows: int) -> None:
+    def _is_gone(self, deleted: Any) -> None:
         self.gone = True
 
     # --- What holds after each step ---

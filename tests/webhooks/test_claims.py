@@ -448,7 +448,7 @@ def test_the_sweep_looks_at_the_oldest_event_by_id(
 def test_a_deleted_webhook_gets_nothing(account: Account, webhook: WebhookConfig) -> None:
     add_events(account, 1)
     outbox.add_test(webhook, TEST)
-    WebhookConfig.objects.update(deleted_at=timezone.now())
+    webhook.delete()
     add_events(account, 1)
 
     assert Delivery.objects.count() == 2

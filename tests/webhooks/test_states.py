@@ -27,9 +27,10 @@ def every_delivery(account: Account, make_webhook: MakeWebhook) -> list[Delivery
         {},
         disabled(now),
         {"account": standard},
-        {"deleted_at": now},
+        {},
     ]
     webhooks = [make_webhook(**condition) for condition in conditions]
+    webhooks[-1].delete()
     return Delivery.objects.bulk_create(
         Delivery(
             webhook=webhook, account_id=webhook.account_id, event_id=uuid4(), device_id="A" * 16,
