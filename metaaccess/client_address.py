@@ -2,8 +2,7 @@
 
 Each proxy adds the address that called it to the end of X-Forwarded-For, behind whatever the
 client wrote there. So the last `TRUSTED_PROXIES` entries are true, and the first of them is the
-client's. Where that is not set, one proxy is taken to be there if PUBLIC_URL is https (something
-ends TLS), and none otherwise.
+client's. With 0 the header is not believed at all.
 """
 
 import re
@@ -20,16 +19,11 @@ def client_address(request: HttpRequest) -> str | None:
     entries than proxies the request came in past the outer ones: the first entry is the client's,
     and where there is none, the client itself has called us."""
     said = request.META.get("HTTP_X_FORWARDED_FOR")
-    proxies = _trusted_proxies()
+    proxies: int = settings.TRUSTED_PROXIES
     if said is None or proxies == 0:
         return _parsed(request.META.get("REMOTE_ADDR", ""))
     entries = said.split(",")
     return _parsed(entries[max(len(entries) - proxies, 0)])
-
-
-def _trusted_proxies() -> int:
-    told: int | None = settings.TRUSTED_PROXIES
-    return bool(settings.SECURE_PROXY_SSL_HEADER) if told is None else told
 
 
 def _parsed(entry: str) -> str | None:

@@ -307,13 +307,9 @@ WHITENOISE_USE_FINDERS = True  # no collectstatic step between a clone and a wor
 SESSION_COOKIE_AGE = 12 * 3600  # from the sign-in on, however busy
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-# How many proxies add to X-Forwarded-For; None: not said. See metaaccess/client_address.py.
-TRUSTED_PROXIES = (
-    read_whole("TRUSTED_PROXIES", 1, "how many proxies add to X-Forwarded-For, 0 for none",
-               least=0, most=100)
-    if environment.given("TRUSTED_PROXIES") is not None
-    else None
-)  # fmt: skip
+TRUSTED_PROXIES = read_whole(
+    "TRUSTED_PROXIES", 1, "how many proxies add to X-Forwarded-For, 0 for none", least=0, most=100
+)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 if PUBLIC_URL.startswith("https://"):  # then a proxy ends TLS, and sets this header itself
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -210,7 +210,8 @@ def test_proxies_are_counted_from_the_end(
     assert sign_in.place(rf.get("/", headers=headers, REMOTE_ADDR=HERE)) == place
 
 
-def test_without_a_proxy_a_claim_is_not_believed(rf: Any) -> None:
+def test_without_a_proxy_a_claim_is_not_believed(rf: Any, settings: Any) -> None:
+    settings.TRUSTED_PROXIES = 0
     request = rf.get("/", headers={"x-forwarded-for": "203.0.113.9"}, REMOTE_ADDR=HERE)
 
     assert sign_in.place(request) == HERE
