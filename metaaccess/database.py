@@ -69,8 +69,9 @@ def limit(kind: Limits) -> None:
 
 @contextmanager
 def longer(statement_s: float) -> Iterator[None]:
-    """A transaction whose statements may each take `statement_s` seconds, where limits apply."""
-    with transaction.atomic():
+    """A transaction whose statements may each take `statement_s` seconds, where limits apply. In
+    another transaction they may until that ends."""
+    with transaction.atomic(savepoint=False):
         if limits.statement_s:
             with connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL statement_timeout = {statement_s * 1000:.0f}")
