@@ -26,6 +26,8 @@ LOG_ONS = ("logged on", "logged off", "failed authentication")
 SECRETS = {"password", "digest", "token_key", "previous_signing_secret_sealed"} | {
     f"{name}_{part}" for name in ("api_key", "signing_secret") for part in ("sealed", "hint")
 }
+# Empty where a person disabled the webhook, as here.
+SECRETS |= {"disabled_last_failure"}
 
 Rows = dict[type[models.Model], models.Model]
 

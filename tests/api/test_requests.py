@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import redis
-from api.tasks import prune
 from django.db import connection
 from django.db.models.functions import Now
 
 from api import throttling
 from metaaccess import idempotency
 from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Role, Scope, User
+from metaaccess.tasks import prune
 from tests.api.conftest import MakeProgram, Program, problem
 from webhooks.models import Delivery, WebhookConfig
 
