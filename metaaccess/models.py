@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Lower, Now
+from django.http import Http404
 from knox.models import AbstractAuthToken
 
 from metaaccess import device_ids, saving
@@ -84,11 +85,18 @@ class Account(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        changed = Account.objects.filter(~models.Q(plan=self.plan), pk=self.pk).exists()
-        if changed:
-            self.plan_since = Now()
-        super().save(*args, **kwargs)
-        if changed:
+        """Raises Http404 where somebody deleted it meanwhile."""
+        if self._state.adding:
+            super().save(*args, **kwargs)
+            return
+        with transaction.atomic():
+            mine = Account.objects.select_for_update(no_key=True).filter(pk=self.pk)
+            plan = mine.values_list("plan", flat=True).first()
+            if plan is None:
+                raise Http404("The account was deleted meanwhile.")
+            if plan != self.plan:
+                self.plan_since = Now()
+            super().save(update_fields=("name", "plan", "plan_since"))
             self.refresh_from_db(fields=["plan_since"])
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:

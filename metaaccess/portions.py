@@ -11,9 +11,9 @@ PORTION_ROWS = 5_000
 class Rows(NamedTuple):
     """The rows of a table that belong to one owner.
 
-    An index begins with `owner` and goes on with `order`, which ends with `id`: each portion begins
-    where the last one ended, and does not walk again over what is already deleted. `spared` is
-    SQL for rows that stay for now.
+    Each portion begins where the last one ended in `order`, and so does not walk again over what
+    is already deleted: an index has `owner` and then these columns, where there are many rows.
+    The last of them is `id`. `spared` is SQL for rows that stay for now.
     """
 
     table: str
@@ -22,13 +22,14 @@ class Rows(NamedTuple):
     spared: str = "false"
 
 
-# Rows that somebody has locked are left for the next run: nobody waits, and nobody deadlocks.
+# Rows that somebody has locked are left for the next run: nobody waits, and nobody deadlocks. The
+# array makes the planner look rows up, whatever it thinks of the size of the table.
 _REMOVE = """
 WITH portion AS MATERIALIZED (
     SELECT {order} FROM {table}
     WHERE {owner} = %(owner)s AND NOT ({spared}) {after}
     ORDER BY {order} LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
-removed AS (DELETE FROM {table} USING portion WHERE {table}.id = portion.id)
+removed AS (DELETE FROM {table} WHERE id = ANY(ARRAY(SELECT id FROM portion)))
 SELECT count(*) OVER (), {order} FROM portion ORDER BY {backwards} LIMIT 1
 """
 

@@ -16,6 +16,7 @@ from eventlog.models import AdminLog, WebhookLog
 from metaaccess.models import Account, ApiToken, Device, Role, User
 from tests.conftest import API_KEY, MakeWebhook, disabled
 from tests.console_walk import MODELS, ROUTES, Route, changelist, paths
+from webhooks import removal
 from webhooks.models import Delivery, WebhookConfig
 
 CANARY = "canaryword"
@@ -524,6 +525,7 @@ def test_an_administrator_deletes_a_webhook_that_has_deliveries(
 
     assert answer.status_code == 302
     assert not WebhookConfig.objects.exists()
+    removal.run()
     assert not Delivery.objects.exists()
 
 

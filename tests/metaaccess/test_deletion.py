@@ -7,6 +7,7 @@ from api.models import IdempotencyKey
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
+from django.http import Http404
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -164,6 +165,17 @@ def test_its_name_can_be_given_again(account: Account, operator: User, client: C
     )
     assert "Account with this Name already exists." in refused.content.decode()
     assert Account.objects.get(name="Acme") == again
+
+
+def test_a_form_that_was_open_does_not_bring_it_back(account: Account) -> None:
+    Account.objects.get(pk=account.pk).delete()
+    account.name = "still open elsewhere"
+
+    with pytest.raises(Http404):
+        account.save()
+
+    row = Account._base_manager.get(pk=account.pk)
+    assert (row.name, row.deleted_at is None) == ("Acme", False)
 
 
 def test_commands_do_not_know_it(account: Account) -> None:
