@@ -196,12 +196,13 @@ CELERY_TASK_DEFAULT_QUEUE = broker.CONTROL
 CELERY_TASK_ROUTES = {"webhooks.tasks.push_due": {"queue": broker.PUSHES}}
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "settings.beat.Scheduler"
+PUBLISH_OPTIONS: dict[str, Any] = broker.IN_TIME
 SWEEP_INTERVAL_S = 2.0
 
 
 def _every(seconds: float, task: str, queue: str = broker.CONTROL) -> dict[str, Any]:
     """An entry of the schedule. Without `expires`: it compares the clocks of two hosts."""
-    return {"task": task, "schedule": seconds, "options": {"queue": queue, **broker.IN_TIME}}
+    return {"task": task, "schedule": seconds, "options": {"queue": queue, **PUBLISH_OPTIONS}}
 
 
 _hourly = 3600.0

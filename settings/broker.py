@@ -31,7 +31,7 @@ CONTROL = "metaaccess.control"
 SWEEP = "metaaccess.sweep"
 
 # Options of a publish: RabbitMQ, short of memory, takes messages and confirms none.
-IN_TIME = {"timeout": 1.0, "confirm_timeout": 1.0}
+IN_TIME: dict[str, Any] = {"timeout": 1.0, "confirm_timeout": 1.0}
 
 
 def retry_no_timeout(problem: BaseException, interval_s: float) -> None:

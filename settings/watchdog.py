@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from typing import Any
+from uuid import uuid4
 
 from celery import Celery, bootsteps
 from celery.signals import task_received
@@ -38,7 +39,8 @@ class Watchdog(bootsteps.StartStopStep):
         self._thread: threading.Thread | None = None
         self._connection: Any = None
         self._queue = Queue(
-            f"metaaccess.ping.{consumer.hostname}",
+            # Of this process alone, even if another one has its name.
+            f"metaaccess.ping.{consumer.hostname}.{uuid4().hex[:8]}",
             Exchange(""),
             expires=FORGOTTEN_S,
             queue_arguments={"x-queue-type": "classic"} if _is_amqp(consumer) else None,

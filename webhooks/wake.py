@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
-from typing import Any
 
 import redis
 from celery import current_app
@@ -40,8 +39,6 @@ ALARM_SLACK_S = 0.05
 ALARMS_PER_COUNTDOWN = 60
 
 _BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
-# Of a publish: a broker that is short of memory takes a message and does not say so.
-_IN_TIME: dict[str, Any] = {"timeout": 1.0, "confirm_timeout": 1.0}
 _quiet_until = 0.0
 _no_flags_until = 0.0
 
@@ -149,7 +146,7 @@ def _send_once(
     if countdown_s is not None and settings.RABBITMQ_QUEUE_TYPE == "quorum":
         countdown_s = math.ceil(countdown_s)  # RabbitMQ keeps it, and cuts off what is no second
     try:
-        current_app.send_task(task, args, countdown=countdown_s, **_IN_TIME)
+        current_app.send_task(task, args, countdown=countdown_s, **settings.PUBLISH_OPTIONS)
     except Exception:
         # Nothing was queued, as far as is known: the next one must not rely on it.
         if _has_flags():

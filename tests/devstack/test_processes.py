@@ -29,10 +29,13 @@ PLANS = {
     "three": [process("web"), process("receiver", stops_last=True), process("worker")],
     "stubborn": [process("web", f"sh -c 'trap : TERM; echo $$ > {folder}/web; sleep 60 & wait;"
                                 " wait; sleep 60'")],
+    "lived long enough": [process("worker", "false")],
     "hopeless worker": [process("web"), process("worker", "false")],
     "hopeless web": [process("web", "false", essential=True), process("worker")],
 }
 limits = Limits(early_deaths=2, grace_s=float(sys.argv[3]))
+if sys.argv[2] == "lived long enough":
+    limits = Limits(early_s=0, early_deaths=1, grace_s=limits.grace_s)
 sys.exit(Supervisor(PLANS[sys.argv[2]], limits).run())
 """
 
@@ -145,3 +148,13 @@ def test_hopeless_essential_process_ends_the_run_with_an_error(tmp_path: Path) -
 
     assert supervisor.returncode == 1
     assert (tmp_path / "stopped").read_text() == "worker\n"
+
+
+def test_process_that_lived_long_enough_is_started_again_without_a_limit(tmp_path: Path) -> None:
+    with supervise(tmp_path, "lived long enough") as supervisor:
+        assert supervisor.stdout
+        lines = [supervisor.stdout.readline() for _ in range(3)]
+        supervisor.send_signal(signal.SIGINT)
+        supervisor.communicate()
+
+    assert lines == ["worker | ended with 1, starts again in 1 s\n"] * 3

@@ -1,5 +1,6 @@
 """The addresses of Redis and of the broker: what they may be, and what follows from them."""
 
+import re
 import ssl
 from pathlib import Path
 
@@ -108,6 +109,18 @@ def test_no_message_waits_in_a_worker_until_it_is_given_out_anew() -> None:
 def test_nothing_periodic_expires_by_two_hosts_clocks() -> None:
     options = [entry["options"] for entry in settings.CELERY_BEAT_SCHEDULE.values()]
     assert [option for option in options if "expires" in option] == []
+
+
+def test_each_queue_is_heard_by_one_kind_of_worker_and_each_task_goes_to_one() -> None:
+    procfile = (settings.BASE_DIR / "Procfile").read_text()
+    heard = [
+        queue for names in re.findall(r"--queues (\S+)", procfile) for queue in names.split(",")
+    ]
+    routed = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
+    periodic = {entry["options"]["queue"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+
+    assert sorted(heard) == sorted(queue.name for queue in settings.CELERY_TASK_QUEUES)
+    assert routed | periodic | {settings.CELERY_TASK_DEFAULT_QUEUE} == set(heard)
 
 
 def test_a_publish_that_is_not_confirmed_in_time_is_not_repeated() -> None:

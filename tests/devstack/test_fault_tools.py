@@ -1,0 +1,29 @@
+"""What the fault tests need is installed where we may, and named where we may not."""
+
+import os
+
+import pytest
+
+from devstack import debian, fault_tools
+
+
+def test_missing_packages_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(fault_tools, "PACKAGES", {"a-server": "no-such-program", "sh": "sh"})
+
+    assert fault_tools.main() == 1
+    assert capsys.readouterr().err == "Something is missing: install Debian's a-server\n"
+
+
+def test_packages_are_installed_by_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(debian.shutil, "which", lambda program: program)
+    monkeypatch.setattr(debian, "_run", lambda *command: ran.append(command))
+
+    debian.install("a-server", "a-tool")
+
+    assert [command[:2] for command in ran] == [("apt-get", "update"), ("apt-get", "install")]
+    assert ran[1][-2:] == ("a-server", "a-tool")
