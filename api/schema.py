@@ -144,7 +144,9 @@ def _problems(path: str, method: str, takes_body: bool, can_repeat: bool) -> dic
         codes["406"] = "The limit is out of range."
     if path.endswith(("/redeliver", "/replay")):
         codes["409"] = "It cannot be sent again; `detail` says why."
-    if method in ("patch", "delete") and path.startswith("/api/v1/webhooks"):
+    if path.startswith("/api/v1/webhooks") and (
+        method in ("patch", "delete") or path.endswith(("/enable", "/disable"))
+    ):
         codes["412"] = "It was changed since it was read."
     if can_repeat:
         codes["422"] = "The Idempotency-Key belongs to another request."

@@ -1,5 +1,6 @@
 """What stands on top of each page, and for whom."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -94,7 +95,10 @@ def test_an_outage_of_ours_is_told_to_all_and_on_the_dashboard_too(
     )
 
     for user in (administrator, outsider):
-        assert "Platform outage since 1 Mar 22:30: many receivers" in shown(user, "admin:index")
+        assert re.search(
+            "Platform outage since <time[^>]*>[^<]*22:30[^<]*</time>: many receivers",
+            shown(user, "admin:index"),
+        )
 
     client = Client()
     client.force_login(administrator)

@@ -123,7 +123,7 @@ def test_webhooks_that_need_somebody_come_first_and_say_why(
 
     found = {each.webhook.name: each for each in answer.context["unwell"]}
     assert list(found) == ["off", "ill"]
-    assert (found["off"].why, found["off"].held) == ("Reason: moved.", 1)
+    assert (found["off"].why, found["off"].held) == (["Reason: moved."], 1)
     assert found["off"].state.text == "Disabled by ada@acme.example"
     assert found["ill"].why.endswith("After 100 failures in a row it is disabled.")
     assert "1 × timeout" in found["ill"].why

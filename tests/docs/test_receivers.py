@@ -163,7 +163,7 @@ def test_a_push_of_ours_is_taken(
     {"key": "another-key"},
     {"key": ""},
     {"at": int(time.time()) - 600},
-    {"at": int(time.time()) + 600},
+    {"at": int(time.time()) + 6_000},
     {"secret": "whsec_" + "A" * 32},
     {"body": b'[{"device_id": "6WXJURV8QAM0I7KC", "status": "compliant", "timestamp": 1}]'},
 ], ids=["key", "no key", "old", "of the future", "secret", "body"])  # fmt: skip

@@ -29,9 +29,9 @@ class EveryThirdFails(Behaviour):
         super().__init__()
         self.attempts = count(1)
 
-    def answer(self, headers: dict[str, str]) -> int:
+    def answer(self, headers: dict[str, str]) -> tuple[int, str]:
         with self.lock:
-            return 500 if next(self.attempts) % 3 == 0 else 200
+            return (500, "every third") if next(self.attempts) % 3 == 0 else (200, "")
 
 
 def settled() -> bool:

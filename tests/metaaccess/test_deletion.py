@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from api.models import IdempotencyKey
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
@@ -19,7 +18,7 @@ from eventlog import record, tally
 from eventlog.models import AdminLog, DeviceLog, Ending, Tally, WebhookLog
 from metaaccess import deletion, portions
 from metaaccess.devices import NewStatus
-from metaaccess.models import Account, ApiToken, Device, Plan, Scope, User
+from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Plan, Scope, User
 from tests.api.conftest import Program
 from tests.eventlog.attempts import make_attempt
 from webhooks import claims, recovery, removal

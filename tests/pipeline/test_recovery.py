@@ -85,8 +85,8 @@ def test_held_events_go_as_the_administrator_chose(  # fixtures
         assert sorted(came) == sorted((device.device_id, "non_compliant") for device in devices)
     discarded = Delivery.objects.filter(state=State.DISCARDED).count()
     assert discarded == 500 - len(came)
-    detail = AdminLog.objects.get(action="webhook enabled").detail
-    assert ("discarded" in detail) is (discarded > 0)
+    entry = AdminLog.objects.get(action="webhook enabled")
+    assert entry.facts["discarded"] == discarded
     assert max(Counter(request.push_id for request in receiver.received).values()) <= 3
 
 

@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.models.signals import pre_delete
 
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
 from metaaccess.signals import device_status_changed
 from tests.conftest import MakeWebhook
 from webhooks import wake
-from webhooks.models import Delivery, WebhookConfig
+from webhooks.models import Delivery
 
 COMPLIANT, NON_COMPLIANT = "A" * 16, "B" * 16
 _WAITING = """
@@ -94,62 +93,6 @@ def report_both() -> None:
     Device.objects.change(
         [NewStatus(COMPLIANT, "compliant"), NewStatus(NON_COMPLIANT, "non_compliant")]
     )
-
-
-def test_a_change_and_a_deletion_of_two_webhooks(
-    devices: list[Device], make_webhook: MakeWebhook, aside: Aside
-) -> None:
-    make_webhook(events=["non_compliant"])
-    make_webhook(events=["compliant"])
-    others: list[Future[Any]] = []
-
-    def meet() -> None:
-        """The first webhook is locked, the second is not."""
-        others.append(aside(report_both))
-        somebody_waits_for_us()
-
-    with called_once(pre_delete, WebhookConfig, meet):
-        WebhookConfig.objects.all().delete()
-
-    others[0].result()
-    assert set(Device.objects.values_list("status", flat=True)) == {"compliant", "non_compliant"}
-    assert not Delivery.objects.exists()
-
-
-def test_a_change_and_a_deletion_of_its_account(
-    account: Account, devices: list[Device], make_webhook: MakeWebhook, aside: Aside
-) -> None:
-    make_webhook()
-    others: list[Future[Any]] = []
-
-    def meet() -> None:
-        others.append(aside(report_both))
-        somebody_waits_for_us()
-
-    with called_once(pre_delete, WebhookConfig, meet):
-        account.delete()
-
-    others[0].result()
-    assert not Device.objects.exists()
-
-
-@pytest.mark.faults
-def test_a_deletion_of_devices_and_one_of_their_account(
-    account: Account, devices: list[Device], make_webhook: MakeWebhook, aside: Aside
-) -> None:
-    make_webhook()
-    others: list[Future[Any]] = []
-
-    def meet() -> None:
-        others.append(aside(account.delete))
-        somebody_waits_for_us()
-
-    with called_once(device_status_changed, Device, meet):
-        removed = Device.objects.filter(device_id=NON_COMPLIANT).remove()
-
-    others[0].result()
-    assert removed == 1
-    assert not Account.objects.exists()
 
 
 @pytest.mark.faults

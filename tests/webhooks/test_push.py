@@ -896,7 +896,9 @@ def queued(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int], float
     messages: list[tuple[str, tuple[int], float]] = []
 
     class App:
-        def send_task(self, name: str, args: tuple[int], countdown: float) -> None:
+        def send_task(
+            self, name: str, args: tuple[int], countdown: float, **options: float
+        ) -> None:
             messages.append((name, args, countdown))
 
     monkeypatch.setattr(wake, "current_app", App())
@@ -1256,9 +1258,9 @@ class Together(Behaviour):
         super().__init__()
         self._barrier = threading.Barrier(count)
 
-    def answer(self, headers: dict[str, str]) -> int:
+    def answer(self, headers: dict[str, str]) -> tuple[int, str]:
         self._barrier.wait(30)
-        return 200
+        return 200, ""
 
 
 @pytest.fixture
@@ -1284,10 +1286,10 @@ class FirstWaits(Behaviour):
         super().__init__()
         self._until, self._numbers = until, count()
 
-    def answer(self, headers: dict[str, str]) -> int:
+    def answer(self, headers: dict[str, str]) -> tuple[int, str]:
         if next(self._numbers) == 0:
             self._until.wait(30)
-        return 200
+        return 200, ""
 
 
 @pytest.mark.usefixtures("local")
