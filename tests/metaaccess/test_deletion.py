@@ -349,7 +349,9 @@ def test_deleting_a_user_does_not_walk_what_its_programs_sent(
     assert not [query for query in asked if "api_idempotencykey" in query["sql"]]
     assert (ApiToken.objects.count(), IdempotencyKey.objects.count()) == (0, 1)
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE api_idempotencykey SET created_at = now() - interval '2 days'")
+        cursor.execute(
+            "UPDATE metaaccess_idempotencykey SET created_at = now() - interval '2 days'"
+        )
     assert idempotency.prune() == 1
 
 
