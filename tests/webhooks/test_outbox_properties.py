@@ -32,4 +32,4 @@ def test_nothing_is_lost_in_any_order_of_events() -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.django_db(transaction=True)
 def test_nothing_is_lost_in_many_orders_of_events() -> None:
-    run(200)
+    run(40)
