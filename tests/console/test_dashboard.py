@@ -126,7 +126,7 @@ def test_webhooks_that_need_somebody_come_first_and_say_why(
     assert (found["off"].why, found["off"].held) == (["Reason: moved."], 1)
     assert found["off"].state.text == "Disabled by ada@acme.example"
     assert str(found["ill"].why[-1]).endswith("After 100 failures in a row it is disabled.")
-    assert "1 × timeout" in found["ill"].why
+    assert "1 × timeout" in found["ill"].why[0]
     assert reverse("admin:webhooks_webhookconfig_health", args=[off.pk]) in answer.content.decode()
 
 

@@ -12,11 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from api import idempotency
 from console import base
 from eventlog import record, tally
 from eventlog.models import AdminLog, DeviceLog, Ending, Tally, WebhookLog
-from metaaccess import deletion, portions
+from metaaccess import deletion, idempotency, portions
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Plan, Scope, User
 from tests.api.conftest import Program
@@ -346,7 +345,7 @@ def test_deleting_a_user_does_not_walk_what_its_programs_sent(
     with CaptureQueriesContext(connection) as asked:
         administrator.delete()
 
-    assert not [query for query in asked if "api_idempotencykey" in query["sql"]]
+    assert not [query for query in asked if "metaaccess_idempotencykey" in query["sql"]]
     assert (ApiToken.objects.count(), IdempotencyKey.objects.count()) == (0, 1)
     with connection.cursor() as cursor:
         cursor.execute(
