@@ -10,7 +10,7 @@ from typing import Any
 
 from celery.beat import Scheduler as CelerysScheduler
 
-from settings.broker import CONTROL, SWEEP
+from settings.broker import CONTROL, RECONNECT, SWEEP
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,12 @@ class Scheduler(CelerysScheduler):
                 self._due[name] = now + entry.schedule.run_every.total_seconds()
                 self.apply_entry(entry, producer=self.producer)
         return max(min(self._due.values()) - time.monotonic(), 0.0)
+
+    def _ensure_connected(self) -> Any:
+        def tell(problem: Exception, interval_s: float) -> None:
+            logger.error("no connection to the broker, again in %g s: %s", interval_s, problem)
+
+        return self.connection.ensure_connection(tell, **RECONNECT)
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         if self._waiting(entry) >= MOST_WAITING[entry.options["queue"]]:

@@ -30,6 +30,9 @@ PUSHES = "metaaccess"
 CONTROL = "metaaccess.control"
 SWEEP = "metaaccess.sweep"
 
+# Between two tries to connect, however long the broker has been away: kombu would wait for up to
+# half a minute after it is back.
+RECONNECT: dict[str, Any] = {"interval_start": 2, "interval_step": 0, "interval_max": 2}
 # Options of a publish: RabbitMQ, short of memory, takes messages and confirms none.
 IN_TIME: dict[str, Any] = {"timeout": 1.0, "confirm_timeout": 1.0}
 

@@ -16,13 +16,21 @@ three steps. This module undoes the second and the third; a setting undoes the f
 It can go when `make test-faults` passes without it.
 """
 
+from functools import partial
 from typing import Any
 
 from celery.worker.consumer import Consumer as CelerysConsumer
+from kombu import Connection
 from kombu.transport import redis, virtual
+
+from settings.broker import RECONNECT
 
 
 class Consumer(CelerysConsumer):
+    def ensure_connected(self, conn: Connection) -> Connection:
+        conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT)
+        return super().ensure_connected(conn)
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         super().on_connection_error_after_connected(exc)
         # Those messages are given out anew, or the sweep finds what they were for.

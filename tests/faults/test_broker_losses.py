@@ -77,7 +77,7 @@ def test_workers_consume_again_after_each_of_four_losses(  # noqa: PLR0917  # fi
         send(EVENTS, ARRIVED_S)
 
     for name in WORKERS[:-1]:
-        workers.kill(name)
+        workers.terminate(name)  # killed, they would leave what they have to their leases
     send(EVENTS, ARRIVED_S)  # the last one hears, too, and is not only carried along
 
 
