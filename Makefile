@@ -30,10 +30,11 @@ $(EXPRESS): docs/receivers/express/package-lock.json
 		|| echo "npm could not install Express: its receiver is left out"
 
 test: $(READY) $(EXPRESS)  ## the test-suite, in parallel, on real PostgreSQL and Redis
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not faults and not browser" tests
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not faults and not browser" tests
 
-test-faults: $(READY)  ## servers killed in the middle of things, and hostile receivers
+test-faults: $(READY) $(EXPRESS)  ## servers killed in the middle of things, hostile receivers, and all that takes long
 	@$(BIN)/python -m devstack.fault_tools
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow tests
 	$(BIN)/python -m pytest -m faults tests
 
 test-browser: $(READY)  ## the console in a real Chromium, which is installed where it may be

@@ -28,7 +28,9 @@ from settings.broker import RECONNECT
 
 class Consumer(CelerysConsumer):
     def ensure_connected(self, conn: Connection) -> Connection:
-        conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT)
+        conn.ensure_connection = partial(  # type: ignore[method-assign]
+            conn.ensure_connection, **RECONNECT
+        )
         return super().ensure_connected(conn)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:

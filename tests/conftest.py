@@ -116,7 +116,11 @@ AtOnce = Callable[..., list[Any]]
 def waiting() -> int:
     """How many wait for a lock in PostgreSQL."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # inside a transaction it would be kept
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
         (count,) = cursor.fetchone()
     return int(count)
 

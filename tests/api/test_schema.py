@@ -195,6 +195,7 @@ def successes() -> Iterator[list[int]]:
     assert statuses, "no call of the operation succeeded"
 
 
+@pytest.mark.slow
 @SCHEMA.parametrize()
 @hypothesis.settings(deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_api_keeps_to_its_schema(
@@ -209,6 +210,7 @@ def test_the_api_keeps_to_its_schema(
         rows()
 
 
+@pytest.mark.slow
 def test_what_was_made_is_there_and_what_was_deleted_is_not(
     way: dict[str, Any], rows: Rows
 ) -> None:

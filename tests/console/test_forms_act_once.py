@@ -113,6 +113,7 @@ def form_with(name: str, answer: Any) -> Form:
 # --- Each form of each page ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES, ids=[route.template for route in ROUTES])
 def test_each_form_acts_once(route: Route, rows: Rows, olga: Client) -> None:
     acted = False

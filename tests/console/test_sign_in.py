@@ -103,6 +103,7 @@ def test_fifty_failures_of_an_address_lock_it_everywhere(ada: User) -> None:
     assert attempt(ada.email, "pw", ELSEWHERE).status_code == 429
 
 
+@pytest.mark.slow
 def test_fifty_failures_from_a_place_lock_it_for_every_address(ada: User, operator: User) -> None:
     for number in range(49):
         fail(1, f"user{number}@acme.example")
@@ -295,6 +296,7 @@ def test_the_sessions_cookie_is_for_the_server_alone(ada: User) -> None:
 # --- Forged pages ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES, ids=[route.template for route in ROUTES])
 def test_a_page_that_is_sent_from_elsewhere_is_refused(ada: User, route: Route) -> None:
     client = Client(enforce_csrf_checks=True)

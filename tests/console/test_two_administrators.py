@@ -94,6 +94,7 @@ def form_with(name: str, answer: Any) -> Form:
 # --- Each change form ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
 def test_a_save_on_top_of_anothers_is_refused_and_nothing_is_lost(
     model: type[models.Model], rows: Rows, olga: Client, boris: Client
@@ -131,6 +132,7 @@ def test_a_save_on_top_of_anothers_is_refused_and_nothing_is_lost(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
 def test_who_alone_has_the_page_open_saves(
     model: type[models.Model], rows: Rows, olga: Client
@@ -145,6 +147,7 @@ def test_who_alone_has_the_page_open_saves(
     assert settings_form(olga.get(page)).values[name] == another(form, name, "twice")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
 def test_what_was_changed_since_the_question_is_not_deleted(
     model: type[models.Model], rows: Rows, olga: Client, boris: Client
@@ -168,6 +171,7 @@ def test_what_was_changed_since_the_question_is_not_deleted(
 # --- Webhooks ---
 
 
+@pytest.mark.slow
 def test_settings_that_were_left_alone_are_not_written(
     olga: Client, boris: Client, webhook: WebhookConfig
 ) -> None:
@@ -191,6 +195,7 @@ def test_settings_that_were_left_alone_are_not_written(
     assert his.facts["changes"] == [{"field": "events_per_push", "old": "1", "new": "10"}]
 
 
+@pytest.mark.slow
 def test_another_api_key_is_told_of_and_not_shown(
     olga: Client, boris: Client, webhook: WebhookConfig
 ) -> None:
@@ -210,6 +215,7 @@ def test_another_api_key_is_told_of_and_not_shown(
     assert (webhook.name, webhook.api_key) == ("SIEM", key)
 
 
+@pytest.mark.slow
 def test_a_disabling_meanwhile_is_kept_and_hinders_nobody(
     boris: Client, webhook: WebhookConfig
 ) -> None:
@@ -222,6 +228,7 @@ def test_a_disabling_meanwhile_is_kept_and_hinders_nobody(
     assert (saved.status_code, webhook.name, webhook.enabled) == (302, "SIEM", False)
 
 
+@pytest.mark.slow
 def test_who_disables_by_an_old_form_is_told(boris: Client, webhook: WebhookConfig) -> None:
     bobs = settings_form(boris.get(page_of(webhook)))
     recovery.disable([webhook.pk], "for the test")
@@ -232,6 +239,7 @@ def test_who_disables_by_an_old_form_is_told(boris: Client, webhook: WebhookConf
     assert conflict[:4] == ("Enabled", "yes", "no", "system")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["enable", "disable"])
 def test_enabled_and_disabled_again_meanwhile(
     olga: Client, boris: Client, webhook: WebhookConfig, page: str
@@ -259,6 +267,7 @@ def test_enabled_and_disabled_again_meanwhile(
 # --- Devices ---
 
 
+@pytest.mark.slow
 def test_a_new_status_hinders_nobody_who_renames_the_device(boris: Client, device: Device) -> None:
     bobs = settings_form(boris.get(page_of(device)))
     Device.objects.change([NewStatus(device.device_id, "non_compliant")])
@@ -269,6 +278,7 @@ def test_a_new_status_hinders_nobody_who_renames_the_device(boris: Client, devic
     assert (saved.status_code, device.name, device.status) == (302, "desk", "non_compliant")
 
 
+@pytest.mark.slow
 def test_a_status_that_was_not_shown_is_not_changed(
     boris: Client, device: Device, webhook: WebhookConfig
 ) -> None:
@@ -287,6 +297,7 @@ def test_a_status_that_was_not_shown_is_not_changed(
 # --- Passwords ---
 
 
+@pytest.mark.slow
 def test_a_password_that_was_set_meanwhile_is_kept(
     olga: Client, boris: Client, colleague: User
 ) -> None:
@@ -305,6 +316,7 @@ def test_a_password_that_was_set_meanwhile_is_kept(
     assert (row.actor, row.category) == ("olga@operator.example", "changed password")
 
 
+@pytest.mark.slow
 def test_a_second_factor_that_was_set_up_anew_is_not_taken_off(
     boris: Client, colleague: User
 ) -> None:
@@ -325,6 +337,7 @@ def test_a_second_factor_that_was_set_up_anew_is_not_taken_off(
     assert "Nothing was done: meanwhile, two-factor sign-in turned on by system at" in words
 
 
+@pytest.mark.slow
 def test_a_form_of_another_row_says_nothing(boris: Client, make_webhook: MakeWebhook) -> None:
     """A signed value does not vouch for a row that it is not about."""
     one, other = make_webhook(), make_webhook(name="other")

@@ -114,6 +114,7 @@ def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow
 def test_command_on_an_empty_directory_finds_a_migrated_database(tmp_path: Path) -> None:
     variables = {**NONE_GIVEN, "VAR_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "settings.base"}
 

@@ -155,6 +155,7 @@ class DevicesMachine(RuleBasedStateMachine):
             assert (last.status, last.time) == (device.status, device.status_changed_at)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_timestamps_rise_in_any_order_of_events(set_clock: SetClock) -> None:
     DevicesMachine.set_clock = staticmethod(set_clock)

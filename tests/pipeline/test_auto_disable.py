@@ -25,6 +25,7 @@ def current() -> WebhookConfig:
     return WebhookConfig.objects.get()
 
 
+@pytest.mark.slow
 def test_disabled_at_exactly_100_by_two_workers_and_enabled_again(
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver
 ) -> None:
@@ -70,6 +71,7 @@ def test_disabled_at_exactly_100_by_two_workers_and_enabled_again(
     assert receiver.received[-1].status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 3])
 def test_the_limit_is_a_setting(
     workers: Workers,

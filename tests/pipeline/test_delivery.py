@@ -59,6 +59,7 @@ def test_a_receiver_gets_what_the_contract_says(
     }
 
 
+@pytest.mark.slow
 def test_the_timestamp_is_when_the_status_changed(
     workers: Workers, account: Account, make_webhook: MakeWebhook, receiver: LocalReceiver
 ) -> None:
@@ -72,6 +73,7 @@ def test_the_timestamp_is_when_the_status_changed(
     assert before - 5 <= receiver.received[0].events[0]["timestamp"] <= time.time() * 1000
 
 
+@pytest.mark.slow
 @pytest.mark.waits
 def test_attempts_at_0_4_and_64_seconds(
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver
@@ -97,6 +99,7 @@ def test_attempts_at_0_4_and_64_seconds(
     assert Delivery.objects.get().state == State.FAILED
 
 
+@pytest.mark.slow
 def test_a_retry_that_succeeds_is_a_success(
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver
 ) -> None:
@@ -117,6 +120,7 @@ BROKEN_OFF = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok"
 ENDLESS = b"HTTP/1.1 200 OK\r\n\r\nok"
 
 
+@pytest.mark.slow
 def test_a_2xx_is_delivered_once_whatever_becomes_of_its_body(
     workers: Workers, account: Account, make_webhook: MakeWebhook, capsys: Any
 ) -> None:
@@ -144,6 +148,7 @@ def test_a_2xx_is_delivered_once_whatever_becomes_of_its_body(
     assert [webhook["consecutive_failures"] for webhook in listed] == [0] * 3
 
 
+@pytest.mark.slow
 def test_each_kind_of_failure_has_its_own_words(
     workers: Workers,
     account: Account,
@@ -195,6 +200,7 @@ def test_each_kind_of_failure_has_its_own_words(
     assert {row.error for row in rows} - {""} <= set(http.ErrorKind)
 
 
+@pytest.mark.slow
 def test_only_subscribed_statuses_of_enterprise_accounts_are_pushed(
     workers: Workers,
     account: Account,
@@ -220,6 +226,7 @@ def test_only_subscribed_statuses_of_enterprise_accounts_are_pushed(
     assert (Delivery.objects.count(), none.received) == (3, [])
 
 
+@pytest.mark.slow
 def test_a_slow_receiver_does_not_hold_its_other_events(
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver
 ) -> None:
@@ -236,6 +243,7 @@ def test_a_slow_receiver_does_not_hold_its_other_events(
     assert second.time - first.time < 3, "the second did not wait for the first one's answer"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["compliant", "non_compliant"])
 def test_what_waited_goes_out_together_where_the_webhook_allows_it(
     workers: Workers,

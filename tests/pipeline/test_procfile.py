@@ -77,6 +77,7 @@ def running(
         process.wait()
 
 
+@pytest.mark.slow
 def test_each_line_works_where_nothing_can_be_written(  # noqa: PLR0917  # fixtures
     app: Path,
     environment: dict[str, str],
@@ -118,6 +119,7 @@ def _is_ready(port: str) -> bool:
     return answer.json() == {"ready": True, "postgresql": "ok", "broker": "ok", "redis": "ok"}
 
 
+@pytest.mark.slow
 def test_the_folder_is_really_closed(app: Path, environment: dict[str, str]) -> None:
     with running("touch settings/here", app, environment) as process:
         assert process.wait(10) != 0

@@ -63,6 +63,7 @@ def down(
     return devices
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", [Held.DELIVER, Held.LATEST])
 def test_held_events_go_as_the_administrator_chose(  # fixtures
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver,
@@ -90,6 +91,7 @@ def test_held_events_go_as_the_administrator_chose(  # fixtures
     assert max(Counter(request.push_id for request in receiver.received).values()) <= 3
 
 
+@pytest.mark.slow
 def test_a_probe_decides(
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver,
     capsys: Any,
@@ -112,6 +114,7 @@ def test_a_probe_decides(
     assert (good.enabled, bad.enabled) == (True, False)
 
 
+@pytest.mark.slow
 def test_without_a_worker_a_probe_enables_nothing(
     account: Account, make_webhook: MakeWebhook, settings: Any, capsys: Any
 ) -> None:
@@ -127,6 +130,7 @@ def test_without_a_worker_a_probe_enables_nothing(
     assert not webhook.enabled
 
 
+@pytest.mark.slow
 def test_failed_events_are_sent_again_once(
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver,
     capsys: Any,
@@ -164,6 +168,7 @@ def test_failed_events_are_sent_again_once(
     assert AdminLog.objects.filter(action="events sent again").count() == 2
 
 
+@pytest.mark.slow
 def test_all_that_ended_can_be_sent_again(
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver
 ) -> None:

@@ -55,6 +55,7 @@ def test_the_table_is_as_long_as_it_was() -> None:
     assert len(EVERYTHING) >= 140
 
 
+@pytest.mark.slow
 def test_the_form_refuses_each_and_says_why_beside_the_url(
     account: Account, administrator: User, client: Client, no_look_up: None
 ) -> None:
@@ -74,6 +75,7 @@ def test_the_form_refuses_each_and_says_why_beside_the_url(
     assert WebhookConfig.objects.count() == 0
 
 
+@pytest.mark.slow
 def test_the_api_refuses_each_and_says_why(
     ada: Program,  # noqa: F811
     webhook: WebhookConfig,

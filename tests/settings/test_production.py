@@ -123,6 +123,7 @@ def test_the_image_runs_as_a_user_that_is_not_root() -> None:
     assert re.findall(r"^USER (.*)$", image.DOCKERFILE, re.M) == ["10001:10001"]
 
 
+@pytest.mark.slow
 def test_the_image_has_all_that_the_product_needs(tmp_path: Path) -> None:
     image.copy(tmp_path)
 

@@ -196,7 +196,7 @@ def test_no_thread_for_the_deadlines_once(client: Client, monkeypatch: pytest.Mo
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    deadline._watcher.start_anew()
+    monkeypatch.setattr(deadline, "_watcher", deadline._Watcher())
     with Receiver(hanging()) as receiver:
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", fail)

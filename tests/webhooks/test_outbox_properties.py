@@ -22,6 +22,7 @@ def run(examples: int) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.django_db(transaction=True)
 def test_nothing_is_lost_in_any_order_of_events() -> None:
