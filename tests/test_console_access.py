@@ -19,6 +19,8 @@ from tests.console_walk import MODELS, ROUTES, Route, changelist, paths
 from webhooks import removal
 from webhooks.models import Delivery, WebhookConfig
 
+pytestmark = pytest.mark.slow
+
 CANARY = "canaryword"
 CANARY_ID = "CANARYWORD000001"
 CANARY_URL = f"https://{CANARY}.example/"
