@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -258,6 +257,15 @@ def test_a_redis_that_was_a_replica_for_a_while(
 # --- Clocks ---
 
 
+def wrong_clock(seconds: str) -> dict[str, str]:
+    """The environment of a process whose wall clock is wrong by so much. Not the command of the
+    same package: it is a parent that outlives its child's end, and is outlived by it."""
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+    return {
+        "LD_PRELOAD": str(library), "FAKETIME": f"{seconds}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(("workers_s", "beat_s"), [("+300", "+0"), ("-300", "+0"), ("+0", "-300")])
 def test_what_nobody_woke_for_is_swept_whatever_the_clocks_say(  # noqa: PLR0917  # fixtures
     workers: Workers,
@@ -271,12 +279,9 @@ def test_what_nobody_woke_for_is_swept_whatever_the_clocks_say(  # noqa: PLR0917
     receiver = make_receiver(fail_first=EVENTS)
     make_webhook(url=receiver.url, events=["compliant"])
     monkeypatch.setattr(wake, "on_commit", lambda webhook_ids: None)
-    wrong: Callable[[str], list[str]] = lambda seconds: ["faketime", "-f", f"{seconds}s"]  # noqa: E731
-    steady = {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "WEBHOOK_RETRY_COUNTDOWNS": "3,60"}
-    workers.prefix = wrong(workers_s)
-    workers.start("one", **steady)
-    workers.prefix = wrong(beat_s)
-    workers.start_beat(**steady)
+    retries = {"WEBHOOK_RETRY_COUNTDOWNS": "3,60"}
+    workers.start("one", **wrong_clock(workers_s), **retries)
+    workers.start_beat(**wrong_clock(beat_s), **retries)
 
     change(devices)
 

@@ -35,7 +35,6 @@ class Workers:
         # On the broker of the workers; None where nobody asks them whether they are there.
         self.app: Celery | None = celery_app
         self.settings: dict[str, str] = {}  # of all processes
-        self.prefix: list[str] = []  # a program that runs them
         self.output: IO[bytes] | None = None  # where they write; the test's own when not set
         self.directory = tempfile.TemporaryDirectory()
 
@@ -97,7 +96,7 @@ class Workers:
 
     def _run(self, name: str, module: list[str], settings: dict[str, str]) -> None:
         self.processes[name] = subprocess.Popen(
-            [*self.prefix, sys.executable, "-m", *module],
+            [sys.executable, "-m", *module],
             cwd=ROOT,
             env=self.environment(**settings),
             stdout=self.output,
