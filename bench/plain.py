@@ -12,7 +12,8 @@ from bench.setting import empty, until
 from eventlog.models import WebhookLog
 from metaaccess.models import Account, Device, Plan
 from webhooks import payload, recovery
-from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import State
 
 app = Celery("plain", broker=os.environ["REDIS_URL"], set_as_current=False)
 app.conf.update(

@@ -17,7 +17,8 @@ from bench.setting import celery, empty, until
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
 from webhooks import recovery
-from webhooks.models import OPEN, Delivery, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import OPEN
 
 WEBHOOKS = 200
 HANGING = 20

@@ -23,8 +23,9 @@ from console.base import AccountAdmin
 from eventlog import history, tally
 from eventlog.models import Tally, WebhookLog
 from webhooks import claims, recovery
-from webhooks.models import OPEN, Delivery, Kind, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
 from webhooks.recovery import Held
+from webhooks.states import OPEN, Kind, State
 
 Context = dict[str, Any]
 

@@ -14,8 +14,9 @@ from console.base import AccountAdmin
 from console.webhook_pages import address
 from eventlog import history, words
 from webhooks import outbox, recovery
-from webhooks.models import OPEN, Delivery, Kind, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
 from webhooks.recovery import Only
+from webhooks.states import OPEN, Kind
 
 
 class MomentInput(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # unfold has no types

@@ -17,9 +17,7 @@ from django.db.models.functions import Coalesce, Now
 
 from metaaccess.models import Account, Status
 from webhooks import deletion, secrets, states
-from webhooks.states import OPEN as OPEN  # noqa: PLC0414
-from webhooks.states import Kind as Kind  # noqa: PLC0414
-from webhooks.states import State as State  # noqa: PLC0414
+from webhooks.states import OPEN, Kind, State
 from webhooks.validators import validate_api_key, validate_callback_url, validate_signing_secret
 
 # Written by webhooks/health.py and webhooks/recovery.py alone, under a lock of the row.

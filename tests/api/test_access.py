@@ -16,7 +16,8 @@ from eventlog.models import AdminLog, WebhookLog
 from metaaccess.models import Account, Device, Scope, User
 from tests.api.conftest import MakeProgram, Program, problem
 from tests.conftest import MakeWebhook
-from webhooks.models import Delivery, State
+from webhooks.models import Delivery
+from webhooks.states import State
 
 CANARY = "canaryword"
 DEVICE_ID = "CANARYWORD000001"

@@ -7,7 +7,8 @@ import pytest
 from metaaccess.models import Account, Device, Plan
 from tests.api.conftest import Program, problem
 from webhooks import recovery
-from webhooks.models import Delivery, Kind, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import Kind, State
 
 
 @pytest.fixture

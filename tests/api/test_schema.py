@@ -26,7 +26,8 @@ from eventlog.models import AdminLog, DeviceLog
 from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Scope, User
 from tests.conftest import API_KEY, MakeWebhook
 from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt
-from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import State
 
 # The ID of a row of each kind; far from those that the database gives to new rows.
 KNOWN_ID = 10**9

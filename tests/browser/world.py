@@ -16,7 +16,8 @@ from metaaccess.signals import Cause
 from metaaccess.timestamps import milliseconds
 from tests.conftest import disabled_by_failures
 from webhooks import payload
-from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import State
 
 NAMESPACE = UUID("5f0d5a3e-6f1c-4a57-9a53-0d8c6f6f2f10")
 FLEET = (

@@ -18,7 +18,8 @@ from eventlog.tally import Ended
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled
-from webhooks.models import Delivery, Kind, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import Kind, State
 
 HOME = reverse("admin:index")
 

@@ -17,7 +17,8 @@ from eventlog.models import DeviceLog, WebhookLog
 from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled
-from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import State
 
 LIST = reverse("admin:metaaccess_device_changelist")
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)

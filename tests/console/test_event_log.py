@@ -20,7 +20,8 @@ from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled
 from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt
 from webhooks.http.result import ErrorKind
-from webhooks.models import Delivery, Kind, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import Kind
 
 WEBHOOK_LOG = reverse("admin:eventlog_webhooklog_changelist")
 DEVICE_LOG = reverse("admin:eventlog_devicelog_changelist")

@@ -23,7 +23,8 @@ from tests.console_forms import Form, forms_of
 from tests.console_walk import MODELS, ROUTES, Route, paths
 from tests.eventlog.attempts import NOON
 from webhooks import recovery
-from webhooks.models import Delivery, Kind, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import Kind, State
 
 PASSWORD = "a-long-and-rare-word"
 TEXTS = {"url": "https://walked.example/", "email": "walked@acme.example",

@@ -18,7 +18,8 @@ from metaaccess.actions import Action
 from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled_by_failures
 from webhooks import outbox, recovery
-from webhooks.models import Delivery, Kind, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import Kind, State
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 

@@ -20,7 +20,8 @@ from tests.faults.redises import DEBIANS_REDIS, MASTER, Server, with_sentinel
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import ROOT, Workers, until
 from webhooks import wake
-from webhooks.models import Delivery, State
+from webhooks.models import Delivery
+from webhooks.states import State
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 

@@ -23,7 +23,8 @@ from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
 from webhooks import claims
 from webhooks.local_receiver import LocalReceiver
-from webhooks.models import Delivery, State
+from webhooks.models import Delivery
+from webhooks.states import State
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

@@ -12,7 +12,8 @@ from metaaccess.models import Account, Device
 from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
-from webhooks.models import OPEN, Delivery, State
+from webhooks.models import Delivery
+from webhooks.states import OPEN, State
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

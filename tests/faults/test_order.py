@@ -17,7 +17,8 @@ from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
 from webhooks.local_receiver import Behaviour, LocalReceiver
-from webhooks.models import OPEN, Delivery, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import OPEN, State
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

@@ -25,7 +25,8 @@ from tests import servers
 from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
-from webhooks.models import Delivery, State
+from webhooks.models import Delivery
+from webhooks.states import State
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

@@ -12,7 +12,8 @@ from metaaccess.models import Account, Device, Plan
 from tests.conftest import MakeWebhook
 from tests.pipeline.workers import Workers, until
 from tests.receivers import OK, Peer, Receiver
-from webhooks.models import OPEN, Delivery, Notice, Outage, State, WebhookConfig
+from webhooks.models import Delivery, Notice, Outage, WebhookConfig
+from webhooks.states import OPEN, State
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

@@ -12,7 +12,8 @@ from metaaccess import health
 from metaaccess.models import Account
 from settings import celery_app
 from webhooks import recovery
-from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import State
 
 
 def test_a_process_is_up(client: Client) -> None:

@@ -10,7 +10,8 @@ from metaaccess.models import Account, Device
 from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
-from webhooks.models import OPEN, Delivery, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import OPEN, State
 
 
 def add_devices(account: Account, count: int) -> None:

@@ -19,7 +19,8 @@ from tests.pipeline.workers import Workers, until
 from tests.receivers import Receiver, answering, closing, hanging
 from webhooks import http
 from webhooks.local_receiver import LocalReceiver
-from webhooks.models import OPEN, Delivery, State
+from webhooks.models import Delivery
+from webhooks.states import OPEN, State
 
 DEVICE_ID = "6WXJURV8QAM0I7KC"
 

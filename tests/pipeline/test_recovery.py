@@ -14,8 +14,9 @@ from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
 from webhooks.local_receiver import LocalReceiver
-from webhooks.models import OPEN, Delivery, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
 from webhooks.recovery import Held
+from webhooks.states import OPEN, State
 
 DEVICES = 20
 BECAUSE = ("--reason", "the receiver is mended")

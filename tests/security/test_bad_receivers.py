@@ -38,7 +38,8 @@ from tests.webhooks.test_http_tls import (
     serving,
 )
 from webhooks.http import ErrorKind
-from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import State
 
 pytestmark = pytest.mark.faults
 

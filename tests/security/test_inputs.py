@@ -20,7 +20,8 @@ from tests.receivers import Receiver, answering
 from tests.security.inputs import NAMES, NOWHERE, TABLE, UNSTORABLE
 from tests.security.names import NameServer
 from webhooks.http import ErrorKind
-from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import State
 
 ADD = "/console/webhooks/webhookconfig/add/"
 EVERYTHING = [*TABLE, *UNSTORABLE]

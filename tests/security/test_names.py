@@ -11,7 +11,8 @@ from tests.pipeline.conftest import workers  # noqa: F401  # a fixture
 from tests.pipeline.workers import Workers, until
 from tests.receivers import OK, Receiver, answering, closing
 from tests.security.names import SERVFAIL, NameServer
-from webhooks.models import Delivery, State, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import State
 
 pytestmark = pytest.mark.faults
 

@@ -19,8 +19,8 @@ from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import API_KEY, MakeWebhook, disabled_by_failures
 from webhooks import claims, outbox, reasons, tasks, wake
-from webhooks.models import Delivery, State, WebhookConfig
-from webhooks.states import place
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import State, place
 
 URL = "https://receiver.example/hook"
 EVERY_STATUS = ["compliant", "non_compliant", "installed", "deleted"]

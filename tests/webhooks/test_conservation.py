@@ -16,7 +16,8 @@ from metaaccess.devices import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import MakeWebhook, disabled, installed_in_2020
 from webhooks import conservation, outbox, tasks
-from webhooks.models import Delivery, Kind, Snapshot, State, WebhookConfig
+from webhooks.models import Delivery, Snapshot, WebhookConfig
+from webhooks.states import Kind, State
 
 AGO = timedelta(hours=1)
 

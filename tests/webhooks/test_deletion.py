@@ -14,7 +14,8 @@ from metaaccess import portions
 from metaaccess.models import Account, Device, User
 from tests.conftest import MakeWebhook
 from webhooks import claims, conservation, deletion, held, outbox, recovery, removal
-from webhooks.models import Delivery, Notice, State, WebhookConfig
+from webhooks.models import Delivery, Notice, WebhookConfig
+from webhooks.states import State
 
 
 def add_events(account: Account, count: int) -> None:

@@ -12,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from metaaccess.models import User
 from tests.conftest import MakeWebhook
 from webhooks import metrics, recovery, tasks
-from webhooks.models import Delivery, Snapshot, State, WebhookConfig
+from webhooks.models import Delivery, Snapshot, WebhookConfig
+from webhooks.states import State
 
 
 def add(webhook: WebhookConfig, count: int, state: State = State.PENDING) -> None:

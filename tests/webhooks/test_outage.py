@@ -20,7 +20,8 @@ from tests.conftest import MakeWebhook
 from webhooks import claims, health, http, outage, outbox, push, recovery, tasks, turns, wake
 from webhooks.chunk import Chunk, Settlement
 from webhooks.health import Ended
-from webhooks.models import Delivery, Notice, Outage, State, WebhookConfig
+from webhooks.models import Delivery, Notice, Outage, WebhookConfig
+from webhooks.states import State
 
 Silence = Callable[..., list[WebhookConfig]]
 

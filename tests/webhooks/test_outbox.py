@@ -11,8 +11,8 @@ from metaaccess.models import Account, Device, Plan
 from tests.conftest import MakeWebhook, disabled
 from webhooks import claims, held, outbox
 from webhooks.chunk import Chunk, Settlement
-from webhooks.models import Delivery, State, WebhookConfig
-from webhooks.states import place
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import State, place
 
 
 def change(*news: tuple[str, str]) -> None:

@@ -45,8 +45,8 @@ from webhooks import (
 from webhooks.chunk import Chunk, Settlement
 from webhooks.http import AttemptResult
 from webhooks.local_receiver import Behaviour, LocalReceiver
-from webhooks.models import Delivery, State, WebhookConfig
-from webhooks.states import place
+from webhooks.models import Delivery, WebhookConfig
+from webhooks.states import State, place
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from metaaccess.models import Account, Device
 from webhooks import held, outbox, push, tasks, wake
-from webhooks.models import Delivery, Notice, State, WebhookConfig
+from webhooks.models import Delivery, Notice, WebhookConfig
+from webhooks.states import State
 
 
 @pytest.fixture

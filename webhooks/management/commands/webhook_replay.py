@@ -9,8 +9,9 @@ from rich.progress import Progress
 from metaaccess.commands import ListingCommand
 from webhooks import outbox, recovery
 from webhooks.management.times import parse_time
-from webhooks.models import OPEN, Delivery, Kind, WebhookConfig
+from webhooks.models import Delivery, WebhookConfig
 from webhooks.recovery import MOST_AT_ONCE, Only
+from webhooks.states import OPEN, Kind
 
 POLL_S = 0.5
 
