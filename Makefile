@@ -33,16 +33,16 @@ test: $(READY) $(EXPRESS)  ## the test-suite, in parallel, on real PostgreSQL an
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not faults and not browser" tests
 
 test-faults: $(READY) $(EXPRESS)  ## servers killed in the middle of things, hostile receivers, and all that takes long
-	@$(BIN)/python -m devstack.fault_tools
+	@$(BIN)/python -m devstack.tools.fault_tools
 	$(BIN)/python -m pytest -n auto --dist worksteal -m slow tests
 	$(BIN)/python -m pytest -m faults tests
 
 test-browser: $(READY)  ## the console in a real Chromium, which is installed where it may be
-	@$(BIN)/python -m devstack.chromium
+	@$(BIN)/python -m devstack.tools.chromium
 	$(BIN)/python -m pytest -n auto --dist worksteal -m browser tests/browser
 
 screenshots: $(READY)  ## docs/screenshots, from the product with an account that has a past
-	@$(BIN)/python -m devstack.chromium
+	@$(BIN)/python -m devstack.tools.chromium
 	@$(BIN)/python -m devstack exec $(BIN)/python -m tests.browser.screenshots
 
 bench: $(READY)  ## the benchmarks (SCENARIO=drain, slow, ingest, event_log or deletion): tables, and bench/results.json

@@ -8,6 +8,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
 # A wrong setting stops gunicorn here, with its line. In a worker it would end one after the other.
 settings.DEBUG  # noqa: B018
 
-worker_class = "settings.web.Worker"
+worker_class = "settings.processes.web_worker.Worker"
 threads = 8
 control_socket_disable = True

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from devstack.environment import prepare
+from devstack.running.environment import prepare
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ from drf_spectacular.extensions import (
 from drf_spectacular.openapi import AutoSchema
 from rest_framework.viewsets import ViewSetMixin
 
+from api.conventions.idempotency import PARAMETER
+from api.conventions.problems import CONTENT_TYPE
+from api.conventions.serializers import MOST_AT_ONCE, StrictModelSerializer, StrictSerializer
 from api.examples import EXAMPLES
-from api.idempotency import PARAMETER
-from api.problems import CONTENT_TYPE
-from api.serializers import MOST_AT_ONCE, StrictModelSerializer, StrictSerializer
 
 PROBLEM = {
     "type": "object",
@@ -53,7 +53,7 @@ class Schema(AutoSchema):
 
 
 class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "metaaccess.authentication.TokenAuthentication"
+    target_class = "metaaccess.people.authentication.TokenAuthentication"
     name = "apiToken"
     priority = 1
 
@@ -68,7 +68,7 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
 
 
 class JSONTextInSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    target_class = "api.serializers.JSONText"
+    target_class = "api.conventions.serializers.JSONText"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, str]:
         pattern = self.target.pattern

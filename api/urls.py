@@ -4,12 +4,12 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
-from api.deliveries import DeliveryViewSet
-from api.devices import DeviceViewSet
-from api.event_log import LOGS
-from api.get_logs import GetLogs
-from api.views import Nothing
-from api.webhooks import WebhookViewSet
+from api.conventions.views import Nothing
+from api.resources.deliveries import DeliveryViewSet
+from api.resources.devices import DeviceViewSet
+from api.resources.event_log import LOGS
+from api.resources.get_logs import GetLogs
+from api.resources.webhooks import WebhookViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("devices", DeviceViewSet, "device")

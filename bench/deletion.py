@@ -14,10 +14,10 @@ from typing import Any
 from django.db import connection
 
 from bench.setting import celery, empty, load, until
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
-from webhooks import recovery
 from webhooks.models import WebhookConfig
+from webhooks.operating import recovery
 from webhooks.tasks import remove_deleted
 
 DELIVERIES = 2_000_000

@@ -16,9 +16,9 @@ from bench import plain, receivers
 from bench.setting import celery, empty, until
 from eventlog.models import WebhookLog
 from metaaccess.models import Account, Device, Plan
-from webhooks import recovery
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import OPEN
+from webhooks.operating import recovery
+from webhooks.queue.states import OPEN
 
 EVENTS = 10_000
 WEBHOOKS = 20

@@ -20,7 +20,7 @@ import requests
 
 from bench import receivers
 from bench.setting import ROOT, celery, until
-from devstack.ports import free_port
+from devstack.servers.ports import free_port
 from metaaccess.models import Account, ApiToken, Device, Plan, Role, Scope, User
 from webhooks.models import Delivery, WebhookConfig
 

@@ -11,9 +11,10 @@ from django.utils import timezone
 from bench.setting import empty, until
 from eventlog.models import WebhookLog
 from metaaccess.models import Account, Device, Plan
-from webhooks import payload, recovery
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import State
+from webhooks.operating import recovery
+from webhooks.queue.states import State
+from webhooks.sending import payload
 
 app = Celery("plain", broker=os.environ["REDIS_URL"], set_as_current=False)
 app.conf.update(

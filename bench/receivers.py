@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from devstack.ports import free_port
+from devstack.servers.ports import free_port
 
 DELAY_S = 0.25
 _CADDYFILE = """

@@ -14,11 +14,11 @@ from django.db import connection
 
 from bench import receivers
 from bench.setting import celery, empty, until
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
-from webhooks import recovery
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import OPEN
+from webhooks.operating import recovery
+from webhooks.queue.states import OPEN
 
 WEBHOOKS = 200
 HANGING = 20

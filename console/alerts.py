@@ -12,8 +12,8 @@ from django.utils.html import format_html
 
 from console.display import plural, time
 from metaaccess.models import Plan, User
-from metaaccess.people import person
-from webhooks import certificates, notices
+from metaaccess.people.request import person
+from webhooks.health import certificates, notices
 from webhooks.models import DisabledBecause, Notice, Outage, WebhookConfig
 
 

@@ -12,12 +12,12 @@ from django.forms import HiddenInput
 from django.http import HttpRequest, HttpResponse, QueryDict
 from unfold.admin import ModelAdmin
 
-from console import shown
-from console.guarded import GuardedForm, guarded
+from console.forms import shown
+from console.forms.guarded import GuardedForm, guarded
 from metaaccess import signals
 from metaaccess.actions import Action
 from metaaccess.models import Account
-from metaaccess.people import person
+from metaaccess.people.request import person
 
 # What one transaction may take. The page that asks repeats each row in its form, and Django takes
 # 1,000 fields.
@@ -29,7 +29,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     Rows of other accounts do not exist: they are in no list, count, choice or search, and their
     pages answer as a missing row's do. A row that somebody changed since its page was opened is not
-    changed over that (console/guarded.py).
+    changed over that (console/forms/guarded.py).
     """
 
     account_path = "account"

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from console import alerts
 from console.places import FOR_OPERATORS, PLACES, within
-from metaaccess.people import person
+from metaaccess.people.request import person
 
 Item = dict[str, Any]
 

@@ -7,10 +7,11 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
-from console import once, own_sign_in, sign_in
+from console.forms import once
+from console.people import own_sign_in, sign_in
 from eventlog import words
 from metaaccess.actions import Action
-from metaaccess.people import person
+from metaaccess.people.request import person
 from metaaccess.signals import announce
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from devstack.client import Stack
+    from devstack.servers.client import Stack
 
 
 class DevstackError(RuntimeError):
@@ -22,7 +22,7 @@ def ephemeral(fast: bool = False) -> Iterator[Stack]:
     `fast` lets PostgreSQL lose data in a power cut: for tests, not for measuring.
     """
     # Not at the top: manage.py imports this package also where both URLs are given.
-    from devstack.client import attach  # noqa: PLC0415
+    from devstack.servers.client import attach  # noqa: PLC0415
 
     directory = tempfile.mkdtemp(prefix="metaaccess-ephemeral-")
     with attach(directory, ephemeral=True, fast=fast) as stack:

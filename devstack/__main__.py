@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from devstack import DevstackError
-from devstack.execute import execute
-from devstack.run import run
+from devstack.running.execute import execute
+from devstack.running.run import run
 
 
 def main() -> int:

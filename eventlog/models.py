@@ -10,8 +10,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
 
+from metaaccess.accounts.deletion import OfAccounts
 from metaaccess.actions import Action
-from metaaccess.deletion import OfAccounts
 from metaaccess.models import Account, Status
 
 

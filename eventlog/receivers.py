@@ -10,9 +10,9 @@ from django.http import HttpRequest
 
 from eventlog import record
 from metaaccess.actions import Action
-from metaaccess.actor import acting_as
 from metaaccess.models import Account, User
-from metaaccess.sign_in import place
+from metaaccess.people.actor import acting_as
+from metaaccess.people.sign_in import place
 from metaaccess.signals import StatusChange, administered, device_status_changed
 
 

@@ -8,11 +8,11 @@ from django.db import connection, models
 
 from eventlog.models import AdminLog, DeviceLog, Tally, WebhookLog
 from metaaccess.actions import Action
-from metaaccess.actor import current_actor
+from metaaccess.devices.timestamps import moment
 from metaaccess.models import Account
+from metaaccess.people.actor import current_actor
 from metaaccess.portions import Rows
 from metaaccess.signals import StatusChange
-from metaaccess.timestamps import moment
 
 _PRUNE_ROWS = 10_000
 # What goes with a deleted account.

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from eventlog.models import AdminLog
 from metaaccess.actions import Action
-from metaaccess.timestamps import moment
+from metaaccess.devices.timestamps import moment
 
 Part = str | datetime
 Sentence = Sequence[Part]

@@ -12,8 +12,8 @@ from django.http import Http404
 from rich.console import Console
 from rich.table import Table
 
-from metaaccess.actor import COMMAND_LINE, acting_as
 from metaaccess.models import Account, Device
+from metaaccess.people.actor import COMMAND_LINE, acting_as
 
 
 class Command(BaseCommand):

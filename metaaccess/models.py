@@ -10,12 +10,12 @@ from django.db.models.functions import Lower, Now
 from django.http import Http404
 from knox.models import AbstractAuthToken
 
-from metaaccess import device_ids, saving
-from metaaccess.deletion import AccountManager, OfAccounts
-from metaaccess.devices import DeviceQuerySet, Status, new_device_id
+from metaaccess.accounts.deletion import AccountManager, OfAccounts
+from metaaccess.devices import ids, saving
+from metaaccess.devices.change import DeviceQuerySet, Status, new_device_id
+from metaaccess.devices.removed import RemovedDevice
+from metaaccess.devices.saving import RemembersStatusRead
 from metaaccess.idempotency import IdempotencyKey
-from metaaccess.removed import RemovedDevice
-from metaaccess.saving import RemembersStatusRead
 from metaaccess.signals import Cause
 
 __all__ = [
@@ -100,7 +100,7 @@ class Account(models.Model):
             self.refresh_from_db(fields=["plan_since"])
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Marks it as deleted: metaaccess/deletion.py."""
+        """Marks it as deleted: metaaccess/accounts/deletion.py."""
         return Account.objects.filter(pk=self.pk).delete()
 
     def validate_unique(self, exclude: Collection[str] | None = None) -> None:
@@ -245,7 +245,7 @@ DeviceManager = OfAccounts.from_queryset(DeviceQuerySet)
 
 
 class Device(RemembersStatusRead):
-    """A device with the client on it. Its status is written by metaaccess/devices.py alone."""
+    """A device with the client on it. Its status is written by metaaccess/devices/change.py alone."""
 
     account = models.ForeignKey(
         Account, on_delete=models.CASCADE, related_name="devices", help_text="Whose device it is."
@@ -255,7 +255,7 @@ class Device(RemembersStatusRead):
         max_length=16,
         unique=True,
         default=new_device_id,
-        validators=device_ids.VALIDATORS,
+        validators=ids.VALIDATORS,
         help_text="16 characters from A–Z and 0–9; made up when not given.",
     )
     name = models.CharField(max_length=200, blank=True, help_text="What people call it.")

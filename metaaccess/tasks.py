@@ -3,9 +3,11 @@ from django.contrib.sessions.models import Session
 from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 
-from metaaccess import idempotency, portions, removed, sign_in
+from metaaccess import idempotency, portions
+from metaaccess.devices import removed
+from metaaccess.devices.timestamps import clock
+from metaaccess.people import sign_in
 from metaaccess.steps import run_each
-from metaaccess.timestamps import clock
 
 
 @shared_task

@@ -7,8 +7,8 @@ from typing import Any
 from django.templatetags.static import static
 
 from metaaccess import VERSION
-from settings import addresses, broker, environment
-from settings.environment import env, read, read_positive, read_whole
+from settings.environment import addresses, broker, values
+from settings.environment.values import env, read, read_positive, read_whole
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(env.str("VAR_DIR", str(BASE_DIR / "var"))).absolute()
@@ -18,7 +18,7 @@ PUBLIC_URL = addresses.read_public_url("PUBLIC_URL", "http://localhost:8000")
 ALLOWED_HOSTS = addresses.read_hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 ALLOWED_HOSTS += [addresses.host_of(PUBLIC_URL)]  # its own name never answers 400
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
-_keys = environment.read_keys(VAR_DIR, development=DEBUG)
+_keys = values.read_keys(VAR_DIR, development=DEBUG)
 SECRET_KEY = _keys["SECRET_KEY"]
 
 # --- Applications ---------------------------------------------------------------------------
@@ -54,14 +54,14 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "settings.middleware.UnavailableMiddleware",
-    "settings.middleware.ProbeMiddleware",  # before all that looks at the host or a session
+    "settings.processes.middleware.UnavailableMiddleware",
+    "settings.processes.middleware.ProbeMiddleware",  # before all that looks at the host or a session
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "metaaccess.actor.ActorMiddleware",
+    "metaaccess.people.actor.ActorMiddleware",
     "console.time_zone.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "axes.middleware.AxesMiddleware",  # last, as it asks for
@@ -105,16 +105,16 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": f"{_rules}.CommonPasswordValidator"},
     {"NAME": f"{_rules}.NumericPasswordValidator"},
 ]
-# metaaccess/sign_in.py says when somebody is locked out.
-AXES_HANDLER = "metaaccess.sign_in.Lockout"
+# metaaccess/people/sign_in.py says when somebody is locked out.
+AXES_HANDLER = "metaaccess.people.sign_in.Lockout"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "username", "ip_address"]
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
-AXES_USERNAME_CALLABLE = "metaaccess.sign_in.tried_address"
-AXES_CLIENT_IP_CALLABLE = "metaaccess.sign_in.place"
-AXES_LOCKOUT_CALLABLE = "console.sign_in.locked_out"
+AXES_USERNAME_CALLABLE = "metaaccess.people.sign_in.tried_address"
+AXES_CLIENT_IP_CALLABLE = "metaaccess.people.sign_in.place"
+AXES_LOCKOUT_CALLABLE = "console.people.sign_in.locked_out"
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "code", "csrfmiddlewaretoken"]
 AXES_DISABLE_ACCESS_LOG = True  # the Admin log has it
 AXES_ENABLE_ADMIN = False
@@ -152,7 +152,7 @@ CACHES = {
         "LOCATION": [REDIS_URL],  # as a text it would be split at commas
         "KEY_PREFIX": "metaaccess",
         "OPTIONS": {
-            "pool_class": "metaaccess.redis_client.CachePool",
+            "pool_class": "metaaccess.servers.redis_client.CachePool",
             "socket_timeout": REDIS_TIMEOUT_S,
             "socket_connect_timeout": REDIS_TIMEOUT_S,
         },
@@ -174,7 +174,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # A Redis that became a replica answers, and refuses.
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
-CELERY_WORKER_CONSUMER = "settings.consumer.Consumer"
+CELERY_WORKER_CONSUMER = "settings.processes.consumer.Consumer"
 CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "max_retries": 1,
@@ -195,7 +195,7 @@ CELERY_TASK_QUEUES = broker.queues(_broker_url, RABBITMQ_QUEUE_TYPE)
 CELERY_TASK_DEFAULT_QUEUE = broker.CONTROL
 CELERY_TASK_ROUTES = {"webhooks.tasks.push_due": {"queue": broker.PUSHES}}
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULER = "settings.beat.Scheduler"
+CELERY_BEAT_SCHEDULER = "settings.processes.beat.Scheduler"
 PUBLISH_OPTIONS: dict[str, Any] = broker.IN_TIME
 SWEEP_INTERVAL_S = 2.0
 
@@ -220,7 +220,7 @@ CELERY_BEAT_SCHEDULE = {
 # --- Webhooks -------------------------------------------------------------------------------
 
 WEBHOOK_KEYS: list[str] = _keys["WEBHOOK_KEYS"].split(",")
-WEBHOOK_RETRY_COUNTDOWNS = environment.read_countdowns("WEBHOOK_RETRY_COUNTDOWNS", "4,60")
+WEBHOOK_RETRY_COUNTDOWNS = values.read_countdowns("WEBHOOK_RETRY_COUNTDOWNS", "4,60")
 WEBHOOK_DISABLE_AFTER = read_whole(
     "WEBHOOK_DISABLE_AFTER", 100, "how many failed pushes in a row disable a webhook"
 )
@@ -228,9 +228,9 @@ WEBHOOK_TIMEOUT_S = read_positive(
     "WEBHOOK_TIMEOUT", 10, "the seconds that one attempt may take, more than 0, at most 300", 300
 )
 WEBHOOK_REQUIRE_HTTPS = read(env.bool, "WEBHOOK_REQUIRE_HTTPS", True, "true or false")
-WEBHOOK_ALLOWED_NETWORKS = environment.read_networks("WEBHOOK_ALLOWED_NETWORKS")
+WEBHOOK_ALLOWED_NETWORKS = values.read_networks("WEBHOOK_ALLOWED_NETWORKS")
 WEBHOOK_ALLOWED_PORTS: frozenset[int] | None = None
-WEBHOOK_CA_CERTIFICATES = environment.read_certificates("WEBHOOK_CA_FILE")
+WEBHOOK_CA_CERTIFICATES = values.read_certificates("WEBHOOK_CA_FILE")
 # A platform outage (docs/adr/0025): this many receivers become unreachable within this many
 # seconds, and they are at least this percentage of the receivers that are heard of meanwhile.
 WEBHOOK_OUTAGE_RECEIVERS = read_whole(
@@ -261,19 +261,19 @@ API_REQUESTS_PER_MINUTE = read_whole(
     "API_REQUESTS_PER_MINUTE", 6000, "how many requests an API token may make in a minute"
 )
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["metaaccess.authentication.TokenAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["metaaccess.people.authentication.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [
         "rest_framework.permissions.IsAuthenticated",
-        "api.permissions.MayWrite",
+        "api.conventions.permissions.MayWrite",
     ],
-    "DEFAULT_THROTTLE_CLASSES": ["api.throttling.PerToken"],
-    "DEFAULT_FILTER_BACKENDS": ["api.filters.StrictFilters"],
-    "DEFAULT_PARSER_CLASSES": ["api.parsing.BoundedJSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.negotiation.JSONAlways",
+    "DEFAULT_THROTTLE_CLASSES": ["api.conventions.throttling.PerToken"],
+    "DEFAULT_FILTER_BACKENDS": ["api.conventions.filters.StrictFilters"],
+    "DEFAULT_PARSER_CLASSES": ["api.conventions.parsing.BoundedJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.conventions.negotiation.JSONAlways",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "api.schema.Schema",
     "DEFAULT_METADATA_CLASS": None,
-    "EXCEPTION_HANDLER": "api.handler.handle",
+    "EXCEPTION_HANDLER": "api.conventions.handler.handle",
     "URL_FORMAT_OVERRIDE": None,  # `format` is a parameter of the logs
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
@@ -293,7 +293,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "StatusEnum": "metaaccess.models.Status",
-        "HeldEnum": "webhooks.recovery.Held",
+        "HeldEnum": "webhooks.operating.recovery.Held",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "/static/console/favicon.svg",
@@ -366,7 +366,7 @@ UNFOLD = {
         }
     ],
     "GLOBAL_CALLBACK": "console.navigation.global_context",
-    "DASHBOARD_CALLBACK": "console.dashboard.context",
+    "DASHBOARD_CALLBACK": "console.dashboard.page.context",
     "ACCOUNT": {"navigation": "console.site.links"},
     "SIDEBAR": {"navigation": "console.navigation.sections"},
     "TABS": "console.navigation.tabs",
@@ -380,7 +380,7 @@ DEFAULT_FROM_EMAIL = addresses.read_sender("DEFAULT_FROM_EMAIL", "MetaAccess <no
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"away": {"()": "metaaccess.database.WithoutTraceback"}},
+    "filters": {"away": {"()": "metaaccess.servers.database.WithoutTraceback"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},

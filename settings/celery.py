@@ -9,8 +9,8 @@ from celery.signals import worker_init
 from gevent import get_hub
 from gevent.monkey import is_module_patched
 
-from metaaccess import database
-from settings import watchdog
+from metaaccess.servers import database
+from settings.processes import watchdog
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
 

@@ -6,9 +6,9 @@ from django.urls import include, path
 from django.views.defaults import server_error as page_server_error
 from django.views.generic import RedirectView
 
-from api.handler import server_error
-from metaaccess.health import healthz, readyz
-from webhooks.metrics import metrics
+from api.conventions.handler import server_error
+from metaaccess.servers.probes import healthz, readyz
+from webhooks.operating.metrics import metrics
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

@@ -6,7 +6,7 @@ import sys
 from django.core.wsgi import get_wsgi_application
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
-from metaaccess import database
+from metaaccess.servers import database
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 import devstack
-from devstack.client import Stack
+from devstack.servers.client import Stack
 
 _open = ExitStack()
 # The servers, for tests that stop them; None in a parallel process, which has not started them.

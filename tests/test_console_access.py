@@ -16,8 +16,8 @@ from eventlog.models import AdminLog, WebhookLog
 from metaaccess.models import Account, ApiToken, Device, Role, User
 from tests.conftest import API_KEY, MakeWebhook, disabled
 from tests.console_walk import MODELS, ROUTES, Route, changelist, paths
-from webhooks import removal
 from webhooks.models import Delivery, WebhookConfig
+from webhooks.operating import removal
 
 pytestmark = pytest.mark.slow
 

@@ -6,4 +6,6 @@ class WebhooksConfig(AppConfig):
     verbose_name = "Webhooks"
 
     def ready(self) -> None:
-        from webhooks import checks, receivers  # noqa: F401, PLC0415  # they register themselves
+        # Both register themselves.
+        from webhooks import receivers  # noqa: F401, PLC0415
+        from webhooks.configuration import checks  # noqa: F401, PLC0415

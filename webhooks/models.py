@@ -16,11 +16,16 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce, Now
 
 from metaaccess.models import Account, Status
-from webhooks import deletion, secrets, states
-from webhooks.states import OPEN, Kind, State
-from webhooks.validators import validate_api_key, validate_callback_url, validate_signing_secret
+from webhooks.configuration import deletion, sealing
+from webhooks.configuration.validators import (
+    validate_api_key,
+    validate_callback_url,
+    validate_signing_secret,
+)
+from webhooks.queue import states
+from webhooks.queue.states import OPEN, Kind, State
 
-# Written by webhooks/health.py and webhooks/recovery.py alone, under a lock of the row.
+# Written by webhooks/health/streak.py and webhooks/operating/recovery.py alone, under a lock of the row.
 DISABLED_FIELDS = (
     "disabled_at", "disabled_by", "disabled_because", "disabled_note", "disabled_failures",
     "disabled_failing_since", "disabled_last_failure",
@@ -53,7 +58,7 @@ def _hint(secret: str) -> str:
 
 
 class DisabledBecause(models.TextChoices):
-    """What disabled a webhook; webhooks/reasons.py has the words."""
+    """What disabled a webhook; webhooks/configuration/reasons.py has the words."""
 
     FAILURES = "failures", "Too many failed pushes in a row"
     ADMINISTRATOR = "administrator", "An administrator disabled it"
@@ -370,7 +375,7 @@ class WebhookConfig(models.Model):
             )
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Marks it as deleted: webhooks/deletion.py."""
+        """Marks it as deleted: webhooks/configuration/deletion.py."""
         return WebhookConfig.objects.filter(pk=self.pk).delete()
 
     @property
@@ -396,22 +401,22 @@ class WebhookConfig(models.Model):
     def _unseal(self, field: str) -> str:
         """Empty where there is none; raises SecretError where it does not open."""
         sealed: str = getattr(self, field)
-        return secrets.unseal(sealed, self.sealed_for(field)) if sealed else ""
+        return sealing.unseal(sealed, self.sealed_for(field)) if sealed else ""
 
     def _seal(self, field: str, secret: str) -> bool:
         """Whether it is another one: sealed anew, the same would look like another, too."""
         try:
             if compare_digest(self._unseal(field).encode(), secret.encode()):
                 return False
-        except secrets.SecretError:
+        except sealing.SecretError:
             pass  # what does not open is replaced
-        setattr(self, field, secrets.seal(secret, self.sealed_for(field)))
+        setattr(self, field, sealing.seal(secret, self.sealed_for(field)))
         return True
 
     @property
     def api_key(self) -> str:
         """The key itself: for the request's header, and for nothing that is written or shown."""
-        return secrets.unseal(self.api_key_sealed, self.sealed_for("api_key_sealed"))
+        return sealing.unseal(self.api_key_sealed, self.sealed_for("api_key_sealed"))
 
     @api_key.setter
     def api_key(self, key: str) -> None:
@@ -473,7 +478,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 class Delivery(models.Model):
     """One event for one webhook. A push is the rows that share a `push_id`.
 
-    Only webhooks/outbox.py and claims.py write it; times are the database's.
+    Only webhooks/queue/outbox.py and claims.py write it; times are the database's.
     """
 
     webhook = models.ForeignKey(
@@ -553,7 +558,7 @@ class Delivery(models.Model):
 
 
 class Notice(models.Model):
-    """A mail that is to be sent, or was. Only webhooks/notices.py writes it.
+    """A mail that is to be sent, or was. Only webhooks/health/notices.py writes it.
 
     It is written in the transaction of what it tells of, so it is neither lost nor told twice.
     """
@@ -600,7 +605,7 @@ class Notice(models.Model):
 class Outage(models.Model):
     """A platform outage: a time in which many unrelated receivers were unreachable at once.
 
-    Only webhooks/outage.py writes it. The evidence is what was seen when it began.
+    Only webhooks/health/outage.py writes it. The evidence is what was seen when it began.
     """
 
     class EndedBecause(models.TextChoices):

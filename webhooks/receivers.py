@@ -3,8 +3,10 @@ from typing import Any
 from django.dispatch import receiver
 
 from metaaccess.signals import StatusChange, accounts_deleted, device_status_changed
-from webhooks import deletion, outbox, wake
+from webhooks import wake
+from webhooks.configuration import deletion
 from webhooks.models import WebhookConfig
+from webhooks.queue import outbox
 
 
 @receiver(accounts_deleted)

@@ -11,23 +11,13 @@ from django.utils import timezone
 
 from eventlog import record
 from metaaccess.steps import run_each
-from webhooks import (
-    certificates,
-    claims,
-    conservation,
-    held,
-    mailing,
-    metrics,
-    notices,
-    outage,
-    outbox,
-    push,
-    removal,
-    turns,
-    wake,
-)
-from webhooks.chunk import Chunk
+from webhooks import turns, wake
+from webhooks.health import certificates, mailing, notices, outage
 from webhooks.models import WebhookConfig
+from webhooks.operating import conservation, metrics, removal
+from webhooks.queue import claims, held, outbox
+from webhooks.queue.chunk import Chunk
+from webhooks.sending import push
 
 # A task works this long on one webhook, then queues itself again behind the others.
 TURN_S = 5.0

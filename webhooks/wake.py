@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from metaaccess import redis_client
+from metaaccess.servers import redis_client
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from django.http import HttpRequest
 
 from console.event_log.pages import EventLogAdmin
 from eventlog import words
-from eventlog.filters import AdminLogFilter
 from eventlog.models import AdminLog
+from eventlog.reading.filters import AdminLogFilter
 from eventlog.words import Sentence
 
 

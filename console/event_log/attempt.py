@@ -10,9 +10,9 @@ from django.shortcuts import redirect
 
 from console.event_log import related, words
 from eventlog.models import PushKind, WebhookLog
-from metaaccess.people import person
-from webhooks import recovery
+from metaaccess.people.request import person
 from webhooks.models import WebhookConfig
+from webhooks.operating import recovery
 
 if TYPE_CHECKING:
     from console.event_log.webhook_log import WebhookLogAdmin

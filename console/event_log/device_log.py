@@ -11,8 +11,8 @@ from console.display import Label
 from console.event_log import related, words
 from console.event_log.pages import EventLogAdmin
 from console.event_log.words import Link
-from eventlog.filters import DeviceLogFilter
 from eventlog.models import DeviceLog
+from eventlog.reading.filters import DeviceLogFilter
 
 
 class Line(NamedTuple):

@@ -10,8 +10,8 @@ from django.utils.formats import date_format
 from django.utils.text import capfirst
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from eventlog.fields import MomentField
-from eventlog.filters import LogFilter, Timeframe
+from eventlog.reading.fields import MomentField
+from eventlog.reading.filters import LogFilter, Timeframe
 
 Choices = Sequence[tuple[int, str]]
 # With more to choose from, a list serves nobody: the ID is typed.

@@ -21,11 +21,11 @@ from django.utils.http import urlencode
 
 from console.base import LogAdmin
 from console.event_log.form import Choices, chips, dress
-from eventlog import export, pages
-from eventlog.filters import LogFilter
-from eventlog.pages import Cursor, Page
+from eventlog.reading import export, pages
+from eventlog.reading.filters import LogFilter
+from eventlog.reading.pages import Cursor, Page
 from metaaccess.models import Account
-from metaaccess.people import person
+from metaaccess.people.request import person
 
 # What is in the address besides the filter.
 _NO_FILTERS = ("before", "after", "seen", "export", "_changelist_filters", "e")

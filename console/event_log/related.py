@@ -7,9 +7,9 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from console.event_log.words import Link
-from metaaccess.device_ids import TEST_DEVICE_ID
+from metaaccess.devices.ids import TEST_DEVICE_ID
 from metaaccess.models import Device
-from metaaccess.people import person
+from metaaccess.people.request import person
 from webhooks.models import WebhookConfig, WebhookQuerySet
 
 

@@ -15,8 +15,8 @@ from console.event_log import attempt, related, words
 from console.event_log.form import Choices
 from console.event_log.pages import EventLogAdmin
 from console.event_log.words import Link
-from eventlog.filters import WebhookLogFilter
 from eventlog.models import WebhookLog
+from eventlog.reading.filters import WebhookLogFilter
 
 BODIES = ("request_body", "response_body")
 SHOWN_DEVICES = 2

@@ -1,10 +1,10 @@
-"""`{% first_steps as steps %}`: what console/first_steps.py tells, on whatever page."""
+"""`{% first_steps as steps %}`: what console/dashboard/first_steps.py tells, on whatever page."""
 
 from typing import Any
 
 from django import template
 
-from console.first_steps import Steps, steps
+from console.dashboard.first_steps import Steps, steps
 
 register = template.Library()
 

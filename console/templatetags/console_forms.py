@@ -11,7 +11,7 @@ from django.template.defaulttags import CsrfTokenNode
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from console import once, shown
+from console.forms import once, shown
 
 register = template.Library()
 _HIDDEN = '<input type="hidden" name="{}" value="{}">'

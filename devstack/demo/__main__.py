@@ -20,11 +20,11 @@ from rich.panel import Panel
 from rich.rule import Rule
 
 from eventlog.models import WebhookLog
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
-from webhooks import reasons
-from webhooks.local_receiver import Behaviour, LocalReceiver
+from webhooks.configuration import reasons
 from webhooks.models import WebhookConfig
+from webhooks.operating.local_receiver import Behaviour, LocalReceiver
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COUNTDOWNS = os.environ["WEBHOOK_RETRY_COUNTDOWNS"]

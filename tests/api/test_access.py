@@ -17,7 +17,7 @@ from metaaccess.models import Account, Device, Scope, User
 from tests.api.conftest import MakeProgram, Program, problem
 from tests.conftest import MakeWebhook
 from webhooks.models import Delivery
-from webhooks.states import State
+from webhooks.queue.states import State
 
 CANARY = "canaryword"
 DEVICE_ID = "CANARYWORD000001"

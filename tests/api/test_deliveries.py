@@ -6,9 +6,9 @@ import pytest
 
 from metaaccess.models import Account, Device, Plan
 from tests.api.conftest import Program, problem
-from webhooks import recovery
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import Kind, State
+from webhooks.operating import recovery
+from webhooks.queue.states import Kind, State
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from api.devices import DeviceViewSet
+from api.resources.devices import DeviceViewSet
 from eventlog.models import DeviceLog
 from metaaccess.models import Account, Device
 from metaaccess.signals import StatusChange, device_status_changed

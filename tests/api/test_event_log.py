@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from eventlog.models import AdminLog, DeviceLog
+from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, Device
-from metaaccess.timestamps import milliseconds
 from tests.api.conftest import Program, problem
 from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt
 

@@ -14,8 +14,8 @@ from drf_spectacular.generators import SchemaGenerator
 from api.examples import EXAMPLES
 from metaaccess.models import Device
 from tests.api.conftest import Program
-from webhooks import recovery
 from webhooks.models import WebhookConfig
+from webhooks.operating import recovery
 
 API_MD = Path(__file__).parent.parent.parent / "docs" / "api.md"
 COMMANDS = re.findall(r"```\n(curl .*?)\n```", API_MD.read_text(), re.DOTALL)

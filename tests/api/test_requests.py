@@ -10,7 +10,7 @@ import redis
 from django.db import connection
 from django.db.models.functions import Now
 
-from api import throttling
+from api.conventions import throttling
 from metaaccess import idempotency
 from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Role, Scope, User
 from metaaccess.tasks import prune
@@ -240,7 +240,7 @@ def test_a_defect_of_ours_is_a_problem_as_well(
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("canary of the traceback")
 
-    monkeypatch.setattr("api.devices.DeviceViewSet.get_queryset", broken)
+    monkeypatch.setattr("api.resources.devices.DeviceViewSet.get_queryset", broken)
 
     answer = ada.get("devices")
 

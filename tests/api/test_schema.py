@@ -27,7 +27,7 @@ from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Scope, 
 from tests.conftest import API_KEY, MakeWebhook
 from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import State
+from webhooks.queue.states import State
 
 # The ID of a row of each kind; far from those that the database gives to new rows.
 KNOWN_ID = 10**9

@@ -12,9 +12,9 @@ from eventlog.models import AdminLog
 from metaaccess.models import Account, Device, Plan
 from tests.api.conftest import Program, problem
 from tests.conftest import API_KEY, AtOnce, waiting
-from webhooks import recovery
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import Kind, State
+from webhooks.operating import recovery
+from webhooks.queue.states import Kind, State
 
 NEW = {"url": "https://siem.example/hook", "api_key": "a-new-key-of-the-receiver"}
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

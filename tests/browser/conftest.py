@@ -18,7 +18,7 @@ from playwright.sync_api import (
 )
 from pytest_django.live_server_helper import LiveServer
 
-from devstack import chromium
+from devstack.tools import chromium
 from metaaccess.models import Account, User
 from tests.browser.pages import WIDE
 from tests.browser.world import World, build

@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import MakeWindow
 from tests.pipeline.workers import Workers, until
-from webhooks.local_receiver import LocalReceiver
 from webhooks.models import WebhookConfig
+from webhooks.operating.local_receiver import LocalReceiver
 
 pytestmark = pytest.mark.browser
 

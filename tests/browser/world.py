@@ -11,13 +11,13 @@ from uuid import UUID, uuid5
 
 from eventlog import record, tally
 from eventlog.models import AdminLog, DeviceLog, Ending, Outcome, WebhookLog
+from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, ApiToken, Device, Status, User
 from metaaccess.signals import Cause
-from metaaccess.timestamps import milliseconds
 from tests.conftest import disabled_by_failures
-from webhooks import payload
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import State
+from webhooks.queue.states import State
+from webhooks.sending import payload
 
 NAMESPACE = UUID("5f0d5a3e-6f1c-4a57-9a53-0d8c6f6f2f10")
 FLEET = (

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from metaaccess.models import User
 from tests.conftest import MakeWebhook, disabled_by_failures
-from webhooks import recovery
 from webhooks.models import Outage, WebhookConfig
+from webhooks.operating import recovery
 
 PAGE = "admin:metaaccess_device_changelist"
 

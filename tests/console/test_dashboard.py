@@ -15,11 +15,11 @@ from django.utils import timezone
 from eventlog import tally
 from eventlog.models import Ending, WebhookLog
 from eventlog.tally import Ended
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import Kind, State
+from webhooks.queue.states import Kind, State
 
 HOME = reverse("admin:index")
 

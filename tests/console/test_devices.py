@@ -11,14 +11,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from console import device_page
-from console.devices import DevicesAdmin
+from console.devices import page as device_page
+from console.devices.admin import DevicesAdmin
 from eventlog.models import DeviceLog, WebhookLog
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import State
+from webhooks.queue.states import State
 
 LIST = reverse("admin:metaaccess_device_changelist")
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)

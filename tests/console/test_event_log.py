@@ -15,13 +15,13 @@ from django.utils.html import escape
 
 from console.event_log import words
 from eventlog.models import AdminLog, DeviceLog, WebhookLog
-from eventlog.pages import Cursor
+from eventlog.reading.pages import Cursor
 from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled
 from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt
-from webhooks.http.result import ErrorKind
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import Kind
+from webhooks.queue.states import Kind
+from webhooks.sending.http_client.result import ErrorKind
 
 WEBHOOK_LOG = reverse("admin:eventlog_webhooklog_changelist")
 DEVICE_LOG = reverse("admin:eventlog_devicelog_changelist")

@@ -22,9 +22,9 @@ from tests.conftest import API_KEY, AtOnce, waiting
 from tests.console_forms import Form, forms_of
 from tests.console_walk import MODELS, ROUTES, Route, paths
 from tests.eventlog.attempts import NOON
-from webhooks import recovery
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import Kind, State
+from webhooks.operating import recovery
+from webhooks.queue.states import Kind, State
 
 PASSWORD = "a-long-and-rare-word"
 TEXTS = {"url": "https://walked.example/", "email": "walked@acme.example",

@@ -11,8 +11,8 @@ from django.utils.html import strip_tags
 from console import display
 from metaaccess.models import Device, Plan, User
 from tests.conftest import MakeWebhook, disabled, disabled_by_failures
-from webhooks import recovery
 from webhooks.models import WebhookConfig
+from webhooks.operating import recovery
 
 HOME = reverse("admin:index")
 

@@ -12,8 +12,9 @@ from django.test import Client
 from django.utils import timezone
 
 from eventlog.models import AdminLog
-from metaaccess import sign_in, tasks
+from metaaccess import tasks
 from metaaccess.models import User
+from metaaccess.people import sign_in
 from tests.console_walk import ROUTES, Route
 
 LOGIN = "/console/login/"

@@ -16,8 +16,8 @@ from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
 from eventlog.models import AdminLog
-from metaaccess.authentication import TokenAuthentication
 from metaaccess.models import ApiToken, User
+from metaaccess.people.authentication import TokenAuthentication
 
 LIST = reverse("admin:metaaccess_apitoken_changelist")
 ADD = reverse("admin:metaaccess_apitoken_add")

@@ -16,14 +16,14 @@ from django.utils import timezone
 
 from console.base import LogAdmin
 from eventlog.models import AdminLog
-from metaaccess import two_factor
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, ApiToken, Device, User
+from metaaccess.people import two_factor
 from tests.conftest import API_KEY, MakeWebhook, disabled_by_failures
 from tests.console.test_two_factor import code_of
 from tests.console_forms import Form, forms_of, settings_form
-from webhooks import recovery
 from webhooks.models import Delivery, WebhookConfig
+from webhooks.operating import recovery
 
 CHANGEABLE = [
     model

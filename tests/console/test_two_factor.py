@@ -18,8 +18,8 @@ from django_otp.plugins.otp_static.models import StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from eventlog.models import AdminLog
-from metaaccess import two_factor
 from metaaccess.models import User
+from metaaccess.people import two_factor
 
 LOGIN, CODE, OWN = "/console/login/", "/console/login/code/", "/console/sign-in/"
 

@@ -9,8 +9,9 @@ from django.urls import reverse
 from eventlog.models import AdminLog
 from metaaccess.models import Account, Plan, Status, User
 from tests.conftest import API_KEY, MakeWebhook
-from webhooks import reasons, recovery
+from webhooks.configuration import reasons
 from webhooks.models import WebhookConfig
+from webhooks.operating import recovery
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ADD = "/console/webhooks/webhookconfig/add/"

@@ -10,16 +10,18 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console import charts, webhook_health
+from console import charts
+from console.webhooks import health
 from eventlog import tally
 from eventlog.models import AdminLog, Ending, Tally, WebhookLog
 from eventlog.tally import Ended
 from metaaccess.actions import Action
 from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled_by_failures
-from webhooks import outbox, recovery
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import Kind, State
+from webhooks.operating import recovery
+from webhooks.queue import outbox
+from webhooks.queue.states import Kind, State
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 
@@ -92,7 +94,7 @@ def test_the_streak_tells_what_its_pushes_failed_with(make_webhook: MakeWebhook)
     attempt(webhook, time=NOW + 50 * second, attempt=1)  # to be retried
     attempt(webhook, time=NOW + 51 * second, kind="test", attempt=3, status_code=404)
 
-    streak = webhook_health.streak(webhook)
+    streak = health.streak(webhook)
 
     assert streak == (37, NOW, [(31, "HTTP 503"), (6, "timeout")])
 
@@ -101,7 +103,7 @@ def test_a_streak_says_what_the_log_no_longer_knows(make_webhook: MakeWebhook) -
     webhook = make_webhook(consecutive_failures=3, failing_since=NOW)
     attempt(webhook, status_code=None, error="dns")
 
-    streak = webhook_health.streak(webhook)
+    streak = health.streak(webhook)
 
     assert streak is not None
     assert streak.causes == [(2, "no longer in the event log"), (1, "host name not found")]
@@ -114,11 +116,11 @@ def test_what_failed_after_the_disabling_is_not_of_the_streak(make_webhook: Make
     attempt(webhook)
     attempt(webhook, time=NOW + timedelta(seconds=1), status_code=500)
 
-    assert webhook_health.streak(webhook) == (1, NOW, [(1, "HTTP 503")])
+    assert health.streak(webhook) == (1, NOW, [(1, "HTTP 503")])
 
 
 def test_a_healthy_webhook_has_no_streak(webhook: WebhookConfig) -> None:
-    assert webhook_health.streak(webhook) is None
+    assert health.streak(webhook) is None
 
 
 # --- What waits ---
@@ -132,7 +134,7 @@ def test_what_waits_is_counted_by_where_it_is(webhook: WebhookConfig) -> None:
             delivery(webhook, state, due_at=at, created_at=at)
     delivery(webhook, State.PENDING, kind=Kind.TEST)
 
-    assert webhook_health.waiting(webhook) == webhook_health.Waiting(
+    assert health.waiting(webhook) == health.Waiting(
         pending=3, sending=2, retrying=2, next_attempt_at=NOW, oldest_at=NOW
     )
 
@@ -148,7 +150,7 @@ def test_what_waits_for_an_inactive_webhook_is_held(webhook: WebhookConfig, why:
         Account.objects.update(plan=Plan.STANDARD)
     webhook = WebhookConfig.objects.get()
 
-    assert webhook_health.waiting(webhook) == webhook_health.Waiting(held=3, oldest_at=NOW)
+    assert health.waiting(webhook) == health.Waiting(held=3, oldest_at=NOW)
 
 
 # --- The page ---
@@ -222,9 +224,9 @@ def test_a_chart_ends_now_wherever_the_reader_is(webhook: WebhookConfig, zone: s
 
 
 def test_99_96_of_100_are_not_all() -> None:
-    assert webhook_health.percent(0.9996) == "99.9\u00a0%"
-    assert webhook_health.percent(1.0) == "100\u00a0%"
-    assert webhook_health.percent(None) == ""
+    assert health.percent(0.9996) == "99.9\u00a0%"
+    assert health.percent(1.0) == "100\u00a0%"
+    assert health.percent(None) == ""
 
 
 # --- Disable, and enable again ---

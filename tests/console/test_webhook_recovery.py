@@ -12,7 +12,7 @@ from eventlog.models import AdminLog
 from metaaccess.models import Device, User
 from tests.conftest import MakeWebhook, disabled_by_failures
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import Kind, State
+from webhooks.queue.states import Kind, State
 
 INCIDENT = "admin:webhooks_webhookconfig_incident"
 FROM, UNTIL = "2026-03-01T14:00", "2026-03-01T16:00"

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from devstack import ports
+from devstack.servers import ports
 
 
 @pytest.fixture

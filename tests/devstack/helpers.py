@@ -13,7 +13,7 @@ import psutil
 import psycopg
 from redis import Redis
 
-from devstack.client import Stack
+from devstack.servers.client import Stack
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -40,7 +40,7 @@ def keeper_of(directory: Path) -> psutil.Process:
     (keeper,) = (
         process
         for process in psutil.process_iter()
-        if {"devstack.keeper", str(directory)} <= set(words_of(process))
+        if {"devstack.servers.keeper", str(directory)} <= set(words_of(process))
     )
     return keeper
 

@@ -1,6 +1,7 @@
 import pytest
 
-from devstack import DevstackError, binaries
+from devstack import DevstackError
+from devstack.servers import binaries
 
 
 def test_both_programs_are_found() -> None:

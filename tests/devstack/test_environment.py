@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from devstack import environment, locks, runs
-from devstack import run as devstack_run
-from devstack.client import attach
+from devstack.running import environment, runs
+from devstack.running import run as devstack_run
+from devstack.servers import locks
+from devstack.servers.client import attach
 from tests.devstack.helpers import ROOT, start_python
 
 GIVEN = {"DATABASE_URL": "postgres://given/x", "REDIS_URL": "redis://given/0"}
@@ -40,9 +41,9 @@ def test_nothing_is_loaded_where_both_urls_are_given(tmp_path: Path) -> None:
     assert urls == list(GIVEN.values())
     assert {name for name in modules if name.startswith("devstack")} == {
         "devstack",
-        "devstack.environment",
-        "devstack.locks",
-        "devstack.runs",
+        "devstack.running.environment",
+        "devstack.servers.locks",
+        "devstack.running.runs",
     }
     assert "subprocess" not in modules
     assert not (tmp_path / "var").exists()
@@ -70,7 +71,7 @@ def test_only_the_missing_url_is_replaced(tmp_path: Path) -> None:
 
         assert urls == [GIVEN["DATABASE_URL"], stack.redis_url]
         # A database that was given is never migrated unasked.
-        assert "devstack.migrations" not in modules
+        assert "devstack.running.migrations" not in modules
 
 
 def test_settings_of_a_running_make_run_are_taken_over(
@@ -201,7 +202,7 @@ def test_no_command_migrates_while_make_run_does(
         held.append((arguments[0], locks.is_held(tmp_path / environment.MIGRATE_LOCK)))
 
     held: list[tuple[str, bool]] = []
-    monkeypatch.setattr("devstack.run._manage", manage)
+    monkeypatch.setattr("devstack.running.run._manage", manage)
 
     devstack_run._migrate(tmp_path)
 

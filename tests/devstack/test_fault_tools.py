@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from devstack import debian, fault_tools
+from devstack.tools import debian, fault_tools
 
 
 def test_missing_packages_are_named(

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 import devstack
-from devstack.client import ServerName, Stack, attach
+from devstack.servers.client import ServerName, Stack, attach
 from tests.devstack.helpers import (
     all_gone,
     eventually,

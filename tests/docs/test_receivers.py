@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 import requests
 
-from devstack.ports import free_port
+from devstack.servers.ports import free_port
 from eventlog.models import WebhookLog
-from metaaccess.devices import NewStatus, new_device_id
+from metaaccess.devices.change import NewStatus, new_device_id
 from metaaccess.models import Account, Device
 from tests.pipeline.workers import until
-from webhooks import claims, payload, push, signing
 from webhooks.models import WebhookConfig
-from webhooks.payload import SentEvent
+from webhooks.queue import claims
+from webhooks.sending import push, signing
+from webhooks.sending.payload import SentEvent
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 GUIDE = (DOCS / "receivers.md").read_text()
@@ -107,7 +108,7 @@ def signed(
     """`body`: what is sent in the place of what was signed."""
     push_id = push_id or f"push-{new_device_id()}"
     stamp = str(at if at is not None else int(time.time()))
-    whole = payload.build(events)
+    whole = body.build(events)
     return body or whole, {
         "Authorization": key,
         "Content-Type": "application/json",

@@ -17,11 +17,11 @@ from django.utils import timezone
 
 from eventlog import record, tally
 from eventlog.models import AdminLog, DeviceLog, Ending, Tally, WebhookLog
-from metaaccess.actor import acting_as, current_actor
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
+from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, Device, User
+from metaaccess.people.actor import acting_as, current_actor
 from metaaccess.signals import Cause, StatusChange
-from metaaccess.timestamps import milliseconds
 from webhooks.models import WebhookConfig
 
 LOGS: tuple[type[models.Model], ...] = (WebhookLog, DeviceLog, AdminLog, Tally)

@@ -11,8 +11,8 @@ import pytest
 from django.db import models
 from django.utils import timezone
 
-from eventlog import export
 from eventlog.models import AdminLog, DeviceLog, WebhookLog
+from eventlog.reading import export
 from metaaccess.models import Account
 from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt
 

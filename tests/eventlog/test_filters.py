@@ -10,8 +10,8 @@ import time_machine
 from django.db import models
 from django.utils import timezone
 
-from eventlog.filters import MOST_DEVICES, AdminLogFilter, DeviceLogFilter, WebhookLogFilter
 from eventlog.models import AdminLog, DeviceLog, WebhookLog
+from eventlog.reading.filters import MOST_DEVICES, AdminLogFilter, DeviceLogFilter, WebhookLogFilter
 from metaaccess.models import Account, Device
 from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt
 

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from eventlog import pages
 from eventlog.models import WebhookLog
-from eventlog.pages import Cursor
+from eventlog.reading import pages
+from eventlog.reading.pages import Cursor
 from metaaccess.models import Account
 from tests.eventlog.attempts import NOON, make_attempt
 

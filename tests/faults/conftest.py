@@ -9,8 +9,8 @@ from celery import Celery
 from django.conf import settings
 from django.db import connection
 
-from devstack.client import Stack
-from settings import broker
+from devstack.servers.client import Stack
+from settings.environment import broker
 from tests import servers
 from tests.faults.rabbitmq import RabbitMQ
 from tests.pipeline.conftest import (  # noqa: F401  # the same workers and receivers

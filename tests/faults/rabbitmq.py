@@ -5,8 +5,8 @@ import signal
 import subprocess
 from pathlib import Path
 
-from devstack.fault_tools import RABBITMQ_SCRIPTS
-from devstack.ports import LOOPBACK, free_port, is_free
+from devstack.servers.ports import LOOPBACK, free_port, is_free
+from devstack.tools.fault_tools import RABBITMQ_SCRIPTS
 from tests.pipeline.workers import until
 
 START_S = 120

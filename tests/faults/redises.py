@@ -6,8 +6,8 @@ from pathlib import Path
 
 import redis
 
-from devstack import binaries
-from devstack.ports import LOOPBACK, free_port
+from devstack.servers import binaries
+from devstack.servers.ports import LOOPBACK, free_port
 from tests.pipeline.workers import until
 
 DEBIANS_REDIS = "/usr/bin/redis-server"

@@ -10,7 +10,7 @@ from typing import Literal
 import psutil
 import pytest
 
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
 from tests.conftest import MakeWebhook
 from tests.faults.conftest import Broker

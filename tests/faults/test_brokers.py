@@ -10,8 +10,8 @@ import redis
 import trustme
 from django.conf import settings
 
-from devstack.ports import LOOPBACK
-from metaaccess.devices import NewStatus
+from devstack.servers.ports import LOOPBACK
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
 from tests.conftest import MakeWebhook
 from tests.faults.conftest import UseRabbitMQ
@@ -21,7 +21,7 @@ from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import ROOT, Workers, until
 from webhooks import wake
 from webhooks.models import Delivery
-from webhooks.states import State
+from webhooks.queue.states import State
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 

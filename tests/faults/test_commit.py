@@ -11,11 +11,12 @@ from metaaccess.models import Account, Device
 from tests.conftest import MakeWebhook
 from tests.pipeline.workers import until
 from tests.sessions import Session, session
-from webhooks import claims, push
-from webhooks.http import AttemptResult
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.push import Attempt
-from webhooks.states import State
+from webhooks.queue import claims
+from webhooks.queue.states import State
+from webhooks.sending import push
+from webhooks.sending.http_client import AttemptResult
+from webhooks.sending.push import Attempt
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 

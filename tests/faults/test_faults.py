@@ -13,18 +13,18 @@ import redis
 from django.conf import settings
 from django.db import connection
 
-from devstack.client import Stack
+from devstack.servers.client import Stack
 from eventlog.models import DeviceLog, WebhookLog
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
 from tests import servers
 from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
-from webhooks import claims
-from webhooks.local_receiver import LocalReceiver
 from webhooks.models import Delivery
-from webhooks.states import State
+from webhooks.operating.local_receiver import LocalReceiver
+from webhooks.queue import claims
+from webhooks.queue.states import State
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

@@ -11,14 +11,14 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
 from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
-from webhooks.local_receiver import Behaviour, LocalReceiver
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import OPEN, State
+from webhooks.operating.local_receiver import Behaviour, LocalReceiver
+from webhooks.queue.states import OPEN, State
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

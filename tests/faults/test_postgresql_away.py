@@ -17,16 +17,16 @@ import pytest
 import requests
 from django.db import connection
 
-from devstack.client import Stack
+from devstack.servers.client import Stack
 from eventlog.models import WebhookLog
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, ApiToken, Device, Role, Scope, User
 from tests import servers
 from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
 from webhooks.models import Delivery
-from webhooks.states import State
+from webhooks.queue.states import State
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

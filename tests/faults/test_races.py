@@ -13,9 +13,11 @@ from django.db.models import F
 from eventlog.models import AdminLog
 from metaaccess.actions import Action
 from tests.conftest import disabled_by_failures
-from webhooks import health, recovery, wake
-from webhooks.health import Ended
+from webhooks import wake
+from webhooks.health import streak
+from webhooks.health.streak import Ended
 from webhooks.models import Notice, WebhookConfig
+from webhooks.operating import recovery
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -63,7 +65,7 @@ def put(webhook: WebhookConfig, failures: int, *, disabled: bool = False) -> Web
 
 @transaction.atomic
 def settle(read: WebhookConfig, ended: list[Ended]) -> None:
-    health.count(read, ended)
+    streak.count(read, ended)
 
 
 def told(kind: str) -> int:

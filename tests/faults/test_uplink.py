@@ -13,7 +13,7 @@ from tests.conftest import MakeWebhook
 from tests.pipeline.workers import Workers, until
 from tests.receivers import OK, Peer, Receiver
 from webhooks.models import Delivery, Notice, Outage, WebhookConfig
-from webhooks.states import OPEN, State
+from webhooks.queue.states import OPEN, State
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

@@ -9,8 +9,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from eventlog.models import AdminLog, DeviceLog
+from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, ApiToken, Device, Plan, Role, User
-from metaaccess.timestamps import milliseconds
 from webhooks.models import Delivery, WebhookConfig
 
 PASSWORD = "a-long-and-rare-password"

@@ -9,9 +9,10 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.test import Client
 from psycopg_pool import PoolTimeout
 
-from metaaccess import authentication, database
-from metaaccess.postgresql import watch
-from metaaccess.postgresql.watch import Watch
+from metaaccess.people import authentication
+from metaaccess.servers import database
+from metaaccess.servers.postgresql import watch
+from metaaccess.servers.postgresql.watch import Watch
 from tests.pipeline.workers import until
 
 

@@ -15,13 +15,15 @@ from django.utils import timezone
 from console import base
 from eventlog import record, tally
 from eventlog.models import AdminLog, DeviceLog, Ending, Tally, WebhookLog
-from metaaccess import deletion, idempotency, portions
-from metaaccess.devices import NewStatus
+from metaaccess import idempotency, portions
+from metaaccess.accounts import deletion
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Plan, Scope, User
 from tests.api.conftest import Program
 from tests.eventlog.attempts import make_attempt
-from webhooks import claims, recovery, removal
 from webhooks.models import Delivery, Notice, WebhookConfig
+from webhooks.operating import recovery, removal
+from webhooks.queue import claims
 
 
 @pytest.fixture

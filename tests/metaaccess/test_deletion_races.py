@@ -6,12 +6,13 @@ import pytest
 from django.db import connection, transaction
 
 from eventlog.models import AdminLog, DeviceLog
-from metaaccess.devices import NewStatus, Outcome
+from metaaccess.devices.change import NewStatus, Outcome
 from metaaccess.models import Account, Device, Plan
 from tests import interleaving
 from tests.interleaving import Beside
-from webhooks import removal, wake
+from webhooks import wake
 from webhooks.models import Delivery, WebhookConfig
+from webhooks.operating import removal
 
 committed = interleaving.committed
 

@@ -9,10 +9,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
+from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, Device, Status, User
 from metaaccess.signals import Cause, StatusChange, device_status_changed
-from metaaccess.timestamps import milliseconds
 
 
 @pytest.fixture

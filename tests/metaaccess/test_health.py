@@ -8,12 +8,12 @@ from django.conf import settings
 from django.db import OperationalError, connection
 from django.test import Client
 
-from metaaccess import health
 from metaaccess.models import Account
+from metaaccess.servers import probes
 from settings import celery_app
-from webhooks import recovery
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import State
+from webhooks.operating import recovery
+from webhooks.queue.states import State
 
 
 def test_a_process_is_up(client: Client) -> None:
@@ -40,7 +40,7 @@ def test_without_postgresql_it_is_not(client: Client, monkeypatch: pytest.Monkey
         def cursor(self) -> None:
             raise OperationalError("the connection is lost")
 
-    monkeypatch.setattr(health, "connection", Broken())
+    monkeypatch.setattr(probes, "connection", Broken())
 
     answer = client.get("/readyz")
 

@@ -4,8 +4,8 @@ import pytest
 from django.core.cache import caches
 from redis.sentinel import SentinelConnectionPool
 
-from metaaccess import redis_client
-from metaaccess.redis_client import Sentinels
+from metaaccess.servers import redis_client
+from metaaccess.servers.redis_client import Sentinels
 
 
 @pytest.mark.parametrize(

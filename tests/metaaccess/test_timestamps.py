@@ -7,11 +7,11 @@ import pytest
 from django.db import connection
 
 from eventlog.models import DeviceLog
-from metaaccess import removed
-from metaaccess.devices import NewStatus
+from metaaccess.devices import removed
+from metaaccess.devices.change import NewStatus
+from metaaccess.devices.timestamps import AheadOfClockError, milliseconds, moment
 from metaaccess.models import Account, Device, RemovedDevice, Status
 from metaaccess.signals import StatusChange, device_status_changed
-from metaaccess.timestamps import AheadOfClockError, milliseconds, moment
 from tests.metaaccess.conftest import SetClock
 
 ID = "6WXJURV8QAM0I7KC"

@@ -16,10 +16,10 @@ from hypothesis.stateful import (
 )
 
 from eventlog.models import DeviceLog
-from metaaccess.devices import SETTABLE, NewStatus, Outcome
+from metaaccess.devices.change import SETTABLE, NewStatus, Outcome
+from metaaccess.devices.timestamps import AheadOfClockError, moment
 from metaaccess.models import Account, Device
 from metaaccess.signals import Cause, StatusChange, device_status_changed
-from metaaccess.timestamps import AheadOfClockError, moment
 from tests.metaaccess.conftest import SetClock
 
 NOON = 1_772_366_400_000

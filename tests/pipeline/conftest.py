@@ -7,7 +7,7 @@ import pytest
 
 from metaaccess.models import Account, Plan
 from tests.pipeline.workers import Workers
-from webhooks.local_receiver import Behaviour, LocalReceiver
+from webhooks.operating.local_receiver import Behaviour, LocalReceiver
 
 
 @pytest.fixture

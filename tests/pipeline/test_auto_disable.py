@@ -5,13 +5,13 @@ from django.core.management import call_command
 
 from eventlog.models import AdminLog, WebhookLog
 from metaaccess.actions import Action
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
 from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import OPEN, State
+from webhooks.queue.states import OPEN, State
 
 
 def add_devices(account: Account, count: int) -> None:

@@ -11,16 +11,16 @@ import trustme
 from django.core.management import call_command
 
 from eventlog.models import WebhookLog
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import API_KEY, MakeWebhook, installed_in_2020
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
 from tests.receivers import Receiver, answering, closing, hanging
-from webhooks import http
-from webhooks.local_receiver import LocalReceiver
 from webhooks.models import Delivery
-from webhooks.states import OPEN, State
+from webhooks.operating.local_receiver import LocalReceiver
+from webhooks.queue.states import OPEN, State
+from webhooks.sending import http_client
 
 DEVICE_ID = "6WXJURV8QAM0I7KC"
 
@@ -198,7 +198,7 @@ def test_each_kind_of_failure_has_its_own_words(
         "name": (None, "dns", "The host name does not resolve"),
         "address": (None, "blocked_address", "The address is not allowed"),
     }
-    assert {row.error for row in rows} - {""} <= set(http.ErrorKind)
+    assert {row.error for row in rows} - {""} <= set(http_client.ErrorKind)
 
 
 @pytest.mark.slow

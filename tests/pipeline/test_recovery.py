@@ -8,15 +8,15 @@ import pytest
 from django.core.management import call_command
 
 from eventlog.models import AdminLog, WebhookLog
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
 from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import Workers, until
-from webhooks.local_receiver import LocalReceiver
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.recovery import Held
-from webhooks.states import OPEN, State
+from webhooks.operating.local_receiver import LocalReceiver
+from webhooks.operating.recovery import Held
+from webhooks.queue.states import OPEN, State
 
 DEVICES = 20
 BECAUSE = ("--reason", "the receiver is mended")

@@ -9,10 +9,10 @@ import subprocess
 import sys
 
 PACKAGES = [
-    "webhooks.addresses",
-    "webhooks.validators",
-    "webhooks.http",
-    "webhooks.payload",
+    "webhooks.configuration.addresses",
+    "webhooks.configuration.validators",
+    "webhooks.sending.http_client",
+    "webhooks.sending.payload",
     "urllib3",
 ]
 # Without fixtures: those that talk to a listener are left to hypothesis.

@@ -4,7 +4,7 @@
 with `https`, so that not the scheme alone is what is wrong.
 """
 
-from webhooks.http import ErrorKind
+from webhooks.sending.http_client import ErrorKind
 
 NOWHERE, BLOCKED = ErrorKind.INVALID_REQUEST, ErrorKind.BLOCKED_ADDRESS
 

@@ -37,9 +37,9 @@ from tests.webhooks.test_http_tls import (
     self_signed,
     serving,
 )
-from webhooks.http import ErrorKind
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import State
+from webhooks.queue.states import State
+from webhooks.sending.http_client import ErrorKind
 
 pytestmark = pytest.mark.faults
 

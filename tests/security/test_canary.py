@@ -21,7 +21,7 @@ import redis
 import requests
 from django.db import connection
 
-from devstack.binaries import postgres_bin
+from devstack.servers.binaries import postgres_bin
 from eventlog.models import WebhookLog
 from metaaccess.models import Account, Status
 from tests.pipeline.conftest import workers  # noqa: F401  # a fixture

@@ -15,12 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.receivers import Receiver, answering, closing
-from webhooks import payload, signing
-from webhooks.addresses import UrlError, is_allowed, parse_target
-from webhooks.http import KEPT_BODY_BYTES, AttemptResult, Client, ErrorKind, text
-from webhooks.http.client import _prepare
-from webhooks.http.result import AttemptError
-from webhooks.validators import validate_api_key, validate_callback_url, validate_signing_secret
+from webhooks.configuration.addresses import UrlError, is_allowed, parse_target
+from webhooks.configuration.validators import (
+    validate_api_key,
+    validate_callback_url,
+    validate_signing_secret,
+)
+from webhooks.sending import payload, signing
+from webhooks.sending.http_client import KEPT_BODY_BYTES, AttemptResult, Client, ErrorKind, text
+from webhooks.sending.http_client.client import _prepare
+from webhooks.sending.http_client.result import AttemptError
 
 QUICK = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

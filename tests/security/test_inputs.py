@@ -19,9 +19,9 @@ from tests.pipeline.workers import Workers, until
 from tests.receivers import Receiver, answering
 from tests.security.inputs import NAMES, NOWHERE, TABLE, UNSTORABLE
 from tests.security.names import NameServer
-from webhooks.http import ErrorKind
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import State
+from webhooks.queue.states import State
+from webhooks.sending.http_client import ErrorKind
 
 ADD = "/console/webhooks/webhookconfig/add/"
 EVERYTHING = [*TABLE, *UNSTORABLE]

@@ -12,7 +12,7 @@ from tests.pipeline.workers import Workers, until
 from tests.receivers import OK, Receiver, answering, closing
 from tests.security.names import SERVFAIL, NameServer
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import State
+from webhooks.queue.states import State
 
 pytestmark = pytest.mark.faults
 

@@ -10,8 +10,9 @@ import time_machine
 from django.conf import settings
 from django.utils import timezone
 
-from settings import broker, celery_app
-from settings.beat import MOST_WAITING, Scheduler
+from settings import celery_app
+from settings.environment import broker
+from settings.processes.beat import MOST_WAITING, Scheduler
 
 SWEPT_S = settings.SWEEP_INTERVAL_S
 

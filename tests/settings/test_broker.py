@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from settings import broker
+from settings.environment import broker
 
 REDIS = "redis://localhost:6379/0"
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from kombu import Connection
 from kombu.transport import redis
 
-from settings.consumer import Consumer
+from settings.processes.consumer import Consumer
 
 
 @pytest.fixture
@@ -59,5 +59,5 @@ def _as_consumer(fields: SimpleNamespace) -> Consumer:
 
 
 def test_the_workers_take_these(settings: Any) -> None:
-    assert settings.CELERY_WORKER_CONSUMER == "settings.consumer.Consumer"
+    assert settings.CELERY_WORKER_CONSUMER == "settings.processes.consumer.Consumer"
     assert settings.CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION is False

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from settings import environment
-from settings.environment import env, read, read_positive, read_url, read_whole
+from settings.environment import values
+from settings.environment.values import env, read, read_positive, read_url, read_whole
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -21,13 +21,13 @@ def test_wrong_countdowns(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("X", value)
 
     with pytest.raises(SystemExit, match=f"X is '{value}': it takes seconds before each retry"):
-        environment.read_countdowns("X", "4,60")
+        values.read_countdowns("X", "4,60")
 
 
 def test_countdowns(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert environment.read_countdowns("X", "4,60") == (4.0, 60.0)
+    assert values.read_countdowns("X", "4,60") == (4.0, 60.0)
     monkeypatch.setenv("X", "0.5, 1,2")
-    assert environment.read_countdowns("X", "4,60") == (0.5, 1.0, 2.0)
+    assert values.read_countdowns("X", "4,60") == (0.5, 1.0, 2.0)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "ten", "inf", "nan"])
@@ -47,12 +47,12 @@ def test_wrong_whole_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> Non
 
 
 def test_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert environment.read_networks("X") == []
+    assert values.read_networks("X") == []
     monkeypatch.setenv("X", "10.1.0.0/16, ::1/128")
-    assert environment.read_networks("X") == [ip_network("10.1.0.0/16"), ip_network("::1/128")]
+    assert values.read_networks("X") == [ip_network("10.1.0.0/16"), ip_network("::1/128")]
     monkeypatch.setenv("X", "10.1.0.1/16")
     with pytest.raises(SystemExit, match=r"X is '10\.1\.0\.1/16': it takes networks"):
-        environment.read_networks("X")
+        values.read_networks("X")
 
 
 def test_a_secret_is_never_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,14 +72,12 @@ def test_keys_are_made_once_for_development_readable_by_their_owner(
     monkeypatch.delenv("SECRET_KEY", raising=False)
     monkeypatch.delenv("WEBHOOK_KEYS", raising=False)
 
-    first = environment.read_keys(tmp_path / "var", development=True)
+    first = values.read_keys(tmp_path / "var", development=True)
 
-    assert first == environment.read_keys(tmp_path / "var", development=True)
+    assert first == values.read_keys(tmp_path / "var", development=True)
     assert stat.S_IMODE(os.stat(tmp_path / "var" / "keys.json").st_mode) == 0o600
     monkeypatch.setenv("WEBHOOK_KEYS", "mine")
-    assert environment.read_keys(tmp_path / "var", development=True) == first | {
-        "WEBHOOK_KEYS": "mine"
-    }
+    assert values.read_keys(tmp_path / "var", development=True) == first | {"WEBHOOK_KEYS": "mine"}
 
 
 def test_keys_are_required_in_production(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -87,7 +85,7 @@ def test_keys_are_required_in_production(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.delenv("WEBHOOK_KEYS", raising=False)
 
     with pytest.raises(SystemExit, match="WEBHOOK_KEYS is not set"):
-        environment.read_keys(tmp_path, development=False)
+        values.read_keys(tmp_path, development=False)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -101,9 +99,9 @@ def test_certificates_are_read_at_the_start_without_what_else_a_file_holds(
              second.cert_pem.bytes())  # fmt: skip
     file.write_bytes(b"".join(parts))
 
-    assert environment.read_certificates("X") == ""
+    assert values.read_certificates("X") == ""
     monkeypatch.setenv("X", str(file))
-    read = environment.read_certificates("X")
+    read = values.read_certificates("X")
 
     file.unlink()
     assert read.count("BEGIN CERTIFICATE") == 2
@@ -133,7 +131,7 @@ def test_a_wrong_file_of_certificates(
     monkeypatch.setenv("X", str(file))
 
     with pytest.raises(SystemExit, match=r"^X is '.*ca\.pem', which .*: it takes a file of cert"):
-        environment.read_certificates("X")
+        values.read_certificates("X")
 
 
 @pytest.mark.parametrize("path", ["{tmp}", "/dev/null", "{tmp}/pipe", "{tmp}/ca.pem/x"])
@@ -145,7 +143,7 @@ def test_what_is_no_file_is_not_read(
     monkeypatch.setenv("X", path.format(tmp=tmp_path))
 
     with pytest.raises(SystemExit, match=r"^X is .*: it takes a file of certificates"):
-        environment.read_certificates("X")
+        values.read_certificates("X")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from celery.signals import task_received
 from celery.worker import state
 
-from settings import watchdog
-from settings.watchdog import UNHEARD, Watchdog
+from settings.processes import watchdog
+from settings.processes.watchdog import UNHEARD, Watchdog
 
 
 class Broker:

@@ -25,19 +25,22 @@ from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from console import webhook_health
+from console.webhooks import health
 from eventlog.models import DeviceLog
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, ApiToken, Device, Plan, Role, Scope, User
 from tests.sessions import LockRefusedError, Session, refused_locks
-from webhooks import claims, conservation, held, outbox, push, recovery, wake
-from webhooks.chunk import Chunk, Push
-from webhooks.deletion import WebhookGone
-from webhooks.http import AttemptResult
+from webhooks import wake
+from webhooks.configuration.deletion import WebhookGone
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.push import Attempt, Written
-from webhooks.recovery import Held, Only
-from webhooks.states import OPEN, PLACES, Kind, State, place
+from webhooks.operating import conservation, recovery
+from webhooks.operating.recovery import Held, Only
+from webhooks.queue import claims, held, outbox
+from webhooks.queue.chunk import Chunk, Push
+from webhooks.queue.states import OPEN, PLACES, Kind, State, place
+from webhooks.sending import push
+from webhooks.sending.http_client import AttemptResult
+from webhooks.sending.push import Attempt, Written
 
 BUDGET, BUDGET_FAILING, DISABLE_AFTER, ATTEMPTS = 6, 2, 4, 3
 DEVICES = 4
@@ -404,7 +407,7 @@ class OutboxMachine(RuleBasedStateMachine):
             assert held_events == 0
             return
         webhook = self.webhook()
-        assert webhook_health.waiting(webhook).held == held_events
+        assert health.waiting(webhook).held == held_events
         listed = WebhookConfig.objects.with_held_events().get(pk=self.pk)
         assert listed.held_events == held_events
         program = partial(Client().get, headers={"Authorization": f"Token {self.token}"})

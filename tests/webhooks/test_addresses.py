@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from webhooks.addresses import is_allowed, is_exempt, is_local_name, is_port_allowed
+from webhooks.configuration.addresses import is_allowed, is_exempt, is_local_name, is_port_allowed
 
 NOT_ALLOWED = """
     0.0.0.0 10.0.0.1 10.255.255.255 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.254

@@ -7,16 +7,17 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
 from tests.conftest import MakeWebhook, disabled
 from tests.sessions import Session, session
 from tests.webhooks.test_outbox import add_events, change, claim, make_due, settle, states
-from webhooks import claims, held, outbox, recovery
-from webhooks.chunk import Push, Row, connected_lanes
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.recovery import Held
-from webhooks.states import Kind, State
+from webhooks.operating import recovery
+from webhooks.operating.recovery import Held
+from webhooks.queue import claims, held, outbox
+from webhooks.queue.chunk import Push, Row, connected_lanes
+from webhooks.queue.states import Kind, State
 
 TEST = "TEST000000000000"
 

@@ -15,12 +15,14 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from eventlog.models import AdminLog, WebhookLog
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import API_KEY, MakeWebhook, disabled_by_failures
-from webhooks import claims, outbox, reasons, tasks, wake
+from webhooks import tasks, wake
+from webhooks.configuration import reasons
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import State, place
+from webhooks.queue import claims, outbox
+from webhooks.queue.states import State, place
 
 URL = "https://receiver.example/hook"
 EVERY_STATUS = ["compliant", "non_compliant", "installed", "deleted"]

@@ -12,12 +12,14 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from eventlog.models import AdminLog, DeviceLog
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import MakeWebhook, disabled, installed_in_2020
-from webhooks import conservation, outbox, tasks
+from webhooks import tasks
 from webhooks.models import Delivery, Snapshot, WebhookConfig
-from webhooks.states import Kind, State
+from webhooks.operating import conservation
+from webhooks.queue import outbox
+from webhooks.queue.states import Kind, State
 
 AGO = timedelta(hours=1)
 

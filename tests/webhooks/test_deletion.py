@@ -13,9 +13,11 @@ from eventlog.models import AdminLog
 from metaaccess import portions
 from metaaccess.models import Account, Device, User
 from tests.conftest import MakeWebhook
-from webhooks import claims, conservation, deletion, held, outbox, recovery, removal
+from webhooks.configuration import deletion
 from webhooks.models import Delivery, Notice, WebhookConfig
-from webhooks.states import State
+from webhooks.operating import conservation, recovery, removal
+from webhooks.queue import claims, held, outbox
+from webhooks.queue.states import State
 
 
 def add_events(account: Account, count: int) -> None:

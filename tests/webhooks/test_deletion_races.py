@@ -9,16 +9,19 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from eventlog.models import AdminLog, Tally, WebhookLog
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, ApiToken, Device, Plan, Scope, User
 from tests import interleaving
 from tests.api.conftest import Program
 from tests.interleaving import Beside
-from webhooks import claims, http, push, recovery, removal, wake
-from webhooks.deletion import WebhookGone
-from webhooks.http import ErrorKind
+from webhooks import wake
+from webhooks.configuration.deletion import WebhookGone
 from webhooks.models import Delivery, Notice, WebhookConfig
-from webhooks.recovery import Only
+from webhooks.operating import recovery, removal
+from webhooks.operating.recovery import Only
+from webhooks.queue import claims
+from webhooks.sending import http_client, push
+from webhooks.sending.http_client import ErrorKind
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +56,7 @@ def rows() -> tuple[int, int]:
 def failed(chunk: Any) -> list[push.Attempt | push.Push]:
     """What a worker reports whose receiver refused everything."""
     now = timezone.now()
-    result = http.AttemptResult(503, ErrorKind.HTTP_STATUS, "HTTP 503", "", 5)
+    result = http_client.AttemptResult(503, ErrorKind.HTTP_STATUS, "HTTP 503", "", 5)
     return [push.Attempt(each, b"[]", now, now, result) for each in chunk.pushes]
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from eventlog import words
 from eventlog.models import AdminLog
 from tests.conftest import MakeWebhook
-from webhooks import health, reasons
-from webhooks.health import Ended, Verdict, evaluate
+from webhooks.configuration import reasons
+from webhooks.health import streak
+from webhooks.health.streak import Ended, Verdict, evaluate
 from webhooks.models import DisabledBecause, WebhookConfig
 
 EARLIER = datetime(2026, 3, 1, 11, 30, tzinfo=UTC)
@@ -122,7 +123,7 @@ def counted(webhook: WebhookConfig) -> tuple[int, datetime | None, bool]:
 
 
 def test_99_failed_pushes_do_not_disable(webhook: WebhookConfig) -> None:
-    health.count(webhook, ended(*[F] * 99))
+    streak.count(webhook, ended(*[F] * 99))
 
     assert counted(webhook) == (99, at(0), True)
     assert disabled_rows() == []
@@ -133,7 +134,7 @@ def test_the_100th_disables_exactly_once(webhook: WebhookConfig, batch: int) -> 
     pushes = ended(*[F] * 130)
 
     verdicts = [
-        health.count(webhook, pushes[start : start + batch]) for start in range(0, 130, batch)
+        streak.count(webhook, pushes[start : start + batch]) for start in range(0, 130, batch)
     ]
 
     assert counted(webhook) == (100, at(0), False)
@@ -144,7 +145,7 @@ def test_the_100th_disables_exactly_once(webhook: WebhookConfig, batch: int) -> 
 
 
 def test_what_it_says_when_it_disables(webhook: WebhookConfig) -> None:
-    health.count(webhook, ended(*["No complete answer within 10 s"] * 99, F))
+    streak.count(webhook, ended(*["No complete answer within 10 s"] * 99, F))
 
     webhook.refresh_from_db()
     assert webhook.disabled_because == DisabledBecause.FAILURES
@@ -159,28 +160,28 @@ def test_what_it_says_when_it_disables(webhook: WebhookConfig) -> None:
 
 
 def test_a_success_between_restarts_the_count(webhook: WebhookConfig) -> None:
-    health.count(webhook, ended(*[F] * 99))
-    health.count(webhook, [Ended(at(200), OK)])
+    streak.count(webhook, ended(*[F] * 99))
+    streak.count(webhook, [Ended(at(200), OK)])
     assert counted(webhook) == (0, None, True)
 
-    health.count(webhook, [Ended(at(300 + seconds), F) for seconds in range(99)])
+    streak.count(webhook, [Ended(at(300 + seconds), F) for seconds in range(99)])
 
     assert counted(webhook) == (99, at(300), True)
     assert disabled_rows() == []
 
 
 def test_a_success_within_a_batch_restarts_the_count(webhook: WebhookConfig) -> None:
-    health.count(webhook, ended(*[F] * 99, OK, *[F] * 99))
+    streak.count(webhook, ended(*[F] * 99, OK, *[F] * 99))
 
     assert counted(webhook) == (99, at(100), True)
     assert disabled_rows() == []
 
 
 def test_a_disabled_webhook_counts_nothing(webhook: WebhookConfig) -> None:
-    health.count(webhook, ended(*[F] * 100))
+    streak.count(webhook, ended(*[F] * 100))
 
-    assert health.count(webhook, ended(OK)) is None
-    assert health.count(webhook, ended(F)) is None
+    assert streak.count(webhook, ended(OK)) is None
+    assert streak.count(webhook, ended(F)) is None
     assert counted(webhook) == (100, at(0), False)
     assert len(disabled_rows()) == 1
 
@@ -190,7 +191,7 @@ def test_another_epoch_counts_nothing(make_webhook: MakeWebhook, outcome: str) -
     webhook = make_webhook(consecutive_failures=99, failing_since=EARLIER)
     WebhookConfig.objects.update(epoch=2)
 
-    assert health.count(webhook, ended(outcome)) is None
+    assert streak.count(webhook, ended(outcome)) is None
     assert counted(webhook) == (99, EARLIER, True)
     assert disabled_rows() == []
 
@@ -198,7 +199,7 @@ def test_another_epoch_counts_nothing(make_webhook: MakeWebhook, outcome: str) -
 def test_no_push_that_ended_changes_nothing(make_webhook: MakeWebhook) -> None:
     webhook = make_webhook(consecutive_failures=99, failing_since=EARLIER)
 
-    assert health.count(webhook, []) is None
+    assert streak.count(webhook, []) is None
     assert counted(webhook) == (99, EARLIER, True)
 
 
@@ -207,9 +208,9 @@ def test_an_attempt_that_does_not_end_its_push_leaves_the_count(
     webhook: WebhookConfig, unreachable: bool
 ) -> None:
     """It only says whether the receiver answers."""
-    health.count(webhook, [Ended(at(0), F, unreachable=not unreachable)])
+    streak.count(webhook, [Ended(at(0), F, unreachable=not unreachable)])
 
-    health.count(webhook, [Ended(at(1), F, counts=False, unreachable=unreachable)])
+    streak.count(webhook, [Ended(at(1), F, counts=False, unreachable=unreachable)])
 
     assert counted(webhook) == (1, at(0), True)
     assert webhook.unreachable_since == (at(1) if unreachable else None)
@@ -218,7 +219,7 @@ def test_an_attempt_that_does_not_end_its_push_leaves_the_count(
 def test_another_webhook_counts_for_itself(make_webhook: MakeWebhook) -> None:
     webhook, other = make_webhook(), make_webhook()
 
-    health.count(webhook, ended(*[F] * 100))
+    streak.count(webhook, ended(*[F] * 100))
 
     assert counted(webhook) == (100, at(0), False)
     assert counted(other) == (0, None, True)
@@ -227,7 +228,7 @@ def test_another_webhook_counts_for_itself(make_webhook: MakeWebhook) -> None:
 def test_counting_leaves_the_settings_alone(webhook: WebhookConfig) -> None:
     WebhookConfig.objects.update(name="renamed meanwhile")
 
-    health.count(webhook, ended(F))
+    streak.count(webhook, ended(F))
 
     webhook.refresh_from_db()
     assert (webhook.name, webhook.consecutive_failures) == ("renamed meanwhile", 1)
@@ -236,9 +237,9 @@ def test_counting_leaves_the_settings_alone(webhook: WebhookConfig) -> None:
 def test_the_limit_is_a_setting(webhook: WebhookConfig, settings: Any) -> None:
     settings.WEBHOOK_DISABLE_AFTER = 3
 
-    health.count(webhook, ended(F, F))
+    streak.count(webhook, ended(F, F))
     assert counted(webhook) == (2, at(0), True)
-    health.count(webhook, ended(F))
+    streak.count(webhook, ended(F))
 
     assert counted(webhook) == (3, at(0), False)
     assert webhook.disabled_failures == 3

@@ -20,7 +20,7 @@ from tests.receivers import (
     flooding,
     hanging,
 )
-from webhooks.http import AttemptResult, Client, ErrorKind
+from webhooks.sending.http_client import AttemptResult, Client, ErrorKind
 
 HEADERS = {
     "Content-Type": "application/json",
@@ -438,7 +438,7 @@ def test_an_exception_from_outside_closes_the_connection_and_passes(
         raise TimeIsUp
 
     with Receiver(answering()) as receiver:
-        monkeypatch.setattr("webhooks.http.client.judge", interrupt)
+        monkeypatch.setattr("webhooks.sending.http_client.client.judge", interrupt)
         with pytest.raises(TimeIsUp):
             client.post(receiver.url, HEADERS, BODY, 10)
         assert receiver.closed.acquire(timeout=SLOW_S)

@@ -18,8 +18,8 @@ from tests.receivers import (
     dripping,
     flooding,
 )
-from webhooks.http import KEPT_BODY_BYTES, AttemptResult, Client, ErrorKind, response
-from webhooks.http.response import MAX_BODY_BYTES
+from webhooks.sending.http_client import KEPT_BODY_BYTES, AttemptResult, Client, ErrorKind, response
+from webhooks.sending.http_client.response import MAX_BODY_BYTES
 
 SLOW_S = 5.0
 BODY_WAIT_S = 0.2
@@ -311,7 +311,7 @@ def test_a_defect_of_ours_in_the_body_does_not_send_the_push_again(
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("webhooks.http.text.read", fail)
+    monkeypatch.setattr("webhooks.sending.http_client.text.read", fail)
     with Receiver(answering(OK)) as receiver:
         result = post(receiver)
 

@@ -14,7 +14,7 @@ import pytest
 from tests.receivers import OK, Receiver, answering, closing
 from tests.webhooks.test_http_kept import SETTINGS
 from tests.webhooks.test_http_names import NOT_ALLOWED, NameServer, names, summary  # noqa: F401
-from webhooks.http import AttemptResult, Client, ErrorKind, dial
+from webhooks.sending.http_client import AttemptResult, Client, ErrorKind, dial
 
 # So long that what would wait for a share of it is told apart on the slowest machine.
 PATIENCE_S = 60.0

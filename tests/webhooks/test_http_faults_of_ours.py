@@ -18,7 +18,7 @@ import trustme
 from tests.receivers import Receiver, answering, hanging
 from tests.webhooks.test_http_kept import SETTINGS, run
 from tests.webhooks.test_http_names import NameServer, names  # noqa: F401
-from webhooks.http import (
+from webhooks.sending.http_client import (  # fmt: skip
     AttemptResult,
     Client,
     ErrorKind,
@@ -27,7 +27,7 @@ from webhooks.http import (
     dial,
     errors,
     lookup,
-)  # fmt: skip
+)
 
 KEY = "s3cr3t-key"
 
@@ -35,7 +35,7 @@ KEY = "s3cr3t-key"
 @pytest.fixture(autouse=True)
 def alone(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8"), ip_network("2001:db8::/32")]
-    monkeypatch.setattr("webhooks.http.client.report", errors._Reports().report)
+    monkeypatch.setattr("webhooks.sending.http_client.client.report", errors._Reports().report)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def is_ours(result: AttemptResult, log: pytest.LogCaptureFixture, words: str) ->
     assert (result.ours, result.delivered, result.unreachable) == (True, False, False)
     assert result.status_code is None
     (record,) = log.records
-    assert (record.name, record.levelno) == ("webhooks.http.errors", logging.ERROR)
+    assert (record.name, record.levelno) == ("webhooks.sending.http_client.errors", logging.ERROR)
     assert words in record.getMessage()
     assert KEY not in log.text
 

@@ -12,8 +12,8 @@ import pytest
 import responses
 
 from tests.receivers import OK, Peer, Receiver, answering, closing, hanging
-from webhooks import http
-from webhooks.http import AttemptResult, Client, ErrorKind
+from webhooks.sending import http_client
+from webhooks.sending.http_client import AttemptResult, Client, ErrorKind
 
 SHORT_S = 0.5
 SLOW_S = 5.0
@@ -176,7 +176,7 @@ def test_idle_connections_of_all_receivers_are_bounded_and_the_oldest_goes() -> 
 def test_a_connection_is_not_kept_for_ever(
     client: Client, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr(f"webhooks.http.pool.{limit}", 0.0)
+    monkeypatch.setattr(f"webhooks.sending.http_client.pool.{limit}", 0.0)
     with Receiver(answering()) as receiver:
         assert post(client, receiver).delivered
         assert post(client, receiver).delivered
@@ -246,10 +246,10 @@ def test_a_connection_in_use_as_the_client_closes_is_closed_when_it_ends(client:
 def test_the_process_shares_one_client() -> None:
     with Receiver(answering()) as receiver:
         for _ in range(3):
-            assert http.post(receiver.url, {"A": "1"}, b"[]", timeout_s=10).delivered
-        http.close()
-        assert http.post(receiver.url, {"A": "1"}, b"[]", timeout_s=10).delivered
-        http.close()
+            assert http_client.post(receiver.url, {"A": "1"}, b"[]", timeout_s=10).delivered
+        http_client.close()
+        assert http_client.post(receiver.url, {"A": "1"}, b"[]", timeout_s=10).delivered
+        http_client.close()
 
     assert receiver.connections == 2
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.receivers import Receiver, answering, closing
-from webhooks.http import Client, ErrorKind
-from webhooks.http.result import AttemptResult
+from webhooks.sending.http_client import Client, ErrorKind
+from webhooks.sending.http_client.result import AttemptResult
 
 SHORT_S = 0.4
 SLOW_S = 5.0

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.receivers import Peer, Receiver, answering, closing, dripping
-from webhooks.http import AttemptResult, Client, ErrorKind
+from webhooks.sending.http_client import AttemptResult, Client, ErrorKind
 
 SHORT_S = 0.5
 SLOW_S = 5.0

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 from eventlog.models import AdminLog
 from tests.conftest import API_KEY, MakeWebhook
 from tests.webhooks.test_commands import run
-from webhooks import secrets
+from webhooks.configuration import sealing
 from webhooks.models import SEALED_FOR, WebhookConfig
 
 OLD, NEW = "old-key-0123456789-0123456789-01", "new-key-0123456789-0123456789-01"
@@ -39,7 +39,7 @@ def signed(keys: Any, make_webhook: MakeWebhook) -> WebhookConfig:
 
 def key_names(webhook: WebhookConfig) -> set[str]:
     row = WebhookConfig.objects.get(pk=webhook.pk)
-    return {secrets.key_name(getattr(row, column)) for column in SEALED_FOR}
+    return {sealing.key_name(getattr(row, column)) for column in SEALED_FOR}
 
 
 def opened(webhook: WebhookConfig) -> list[str]:
@@ -102,7 +102,7 @@ def test_more_webhooks_than_are_locked_at_a_time(keys: Any, make_webhook: MakeWe
 def test_what_does_not_open_is_named_and_left_and_holds_up_nothing_else(
     keys: Any, signed: WebhookConfig, make_webhook: MakeWebhook
 ) -> None:
-    lost_key = secrets.key_names()[0]
+    lost_key = sealing.key_names()[0]
     keys.WEBHOOK_KEYS = ["another"]
     other = make_webhook()
     keys.WEBHOOK_KEYS = [NEW, "another"]

@@ -4,7 +4,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from webhooks.local_receiver import Behaviour, LocalReceiver
+from webhooks.operating.local_receiver import Behaviour, LocalReceiver
 
 
 def post(receiver: LocalReceiver, **headers: str) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
 from metaaccess.signals import device_status_changed
 from tests.conftest import MakeWebhook

@@ -11,9 +11,10 @@ from django.test.utils import CaptureQueriesContext
 
 from metaaccess.models import User
 from tests.conftest import MakeWebhook
-from webhooks import metrics, recovery, tasks
+from webhooks import tasks
 from webhooks.models import Delivery, Snapshot, WebhookConfig
-from webhooks.states import State
+from webhooks.operating import metrics, recovery
+from webhooks.queue.states import State
 
 
 def add(webhook: WebhookConfig, count: int, state: State = State.PENDING) -> None:

@@ -16,10 +16,12 @@ from django.utils import timezone
 
 from metaaccess.models import Account, Role, User
 from tests.conftest import MakeWebhook
-from webhooks import certificates, health, mailing, notices, recovery, tasks
-from webhooks.health import Ended
-from webhooks.http import Validity
+from webhooks import tasks
+from webhooks.health import certificates, mailing, notices, streak
+from webhooks.health.streak import Ended
 from webhooks.models import Notice, WebhookConfig
+from webhooks.operating import recovery
+from webhooks.sending.http_client import Validity
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 F, OK = "HTTP 503 Service Unavailable", ""
@@ -30,7 +32,7 @@ def push(webhook: WebhookConfig, *failures: str) -> None:
     """Pushes that end one after the other, each settled by itself."""
     webhook.refresh_from_db()
     for failure in failures:
-        health.count(webhook, [Ended(NOON, failure)])
+        streak.count(webhook, [Ended(NOON, failure)])
 
 
 def told() -> list[str]:
@@ -58,7 +60,7 @@ def test_at_50_at_80_and_when_it_is_disabled_once_each(webhook: WebhookConfig) -
 def test_what_comes_at_once_is_one_notice(
     webhook: WebhookConfig, batch: int, kinds: list[str]
 ) -> None:
-    health.count(webhook, [Ended(NOON, F)] * batch)
+    streak.count(webhook, [Ended(NOON, F)] * batch)
 
     assert told() == kinds
 

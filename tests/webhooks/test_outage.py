@@ -17,11 +17,15 @@ from django.utils import timezone
 from eventlog.models import AdminLog, WebhookLog
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import MakeWebhook
-from webhooks import claims, health, http, outage, outbox, push, recovery, tasks, turns, wake
-from webhooks.chunk import Chunk, Settlement
-from webhooks.health import Ended
+from webhooks import tasks, turns, wake
+from webhooks.health import outage, streak
+from webhooks.health.streak import Ended
 from webhooks.models import Delivery, Notice, Outage, WebhookConfig
-from webhooks.states import State
+from webhooks.operating import recovery
+from webhooks.queue import claims, outbox
+from webhooks.queue.chunk import Chunk, Settlement
+from webhooks.queue.states import State
+from webhooks.sending import http_client, push
 
 Silence = Callable[..., list[WebhookConfig]]
 
@@ -78,7 +82,7 @@ def answers(webhook: WebhookConfig) -> None:
     """The webhook's receiver answered an attempt, as a settle records it."""
     answer(webhook)
     webhook.refresh_from_db()
-    health.count(webhook, [Ended(timezone.now(), "")])
+    streak.count(webhook, [Ended(timezone.now(), "")])
 
 
 def make_due() -> None:
@@ -234,7 +238,7 @@ def test_one_that_falls_silent_in_an_outage_is_probed_at_once(
     outage.watch()
     late = make_webhook(url="https://late.example/hook", probe_due_at=timezone.now() + MINUTE)
     Device.objects.create(account=late.account)
-    health.count(late, [Ended(timezone.now(), "timed out", counts=False, unreachable=True)])
+    streak.count(late, [Ended(timezone.now(), "timed out", counts=False, unreachable=True)])
 
     assert outage.watch() == [late.pk]
 
@@ -307,7 +311,7 @@ def lost(webhook: WebhookConfig) -> Settlement:
     chunk = claims.claim(webhook.pk, as_probe=True)
     assert chunk is not None
     (one,) = chunk.pushes
-    result = http.AttemptResult(None, "timeout", "timed out", "", 10)
+    result = http_client.AttemptResult(None, "timeout", "timed out", "", 10)
     attempt = push.Attempt(one, b"", timezone.now(), timezone.now(), result)
     ended = [Settlement(one, State.FAILED, attempt.ended)]
     (settlement,) = push.spared(ended, [attempt])
@@ -391,7 +395,7 @@ def test_where_nothing_was_to_push_the_next_failures_are_evidence_again(silent: 
     for webhook in webhooks:
         Device.objects.create(account=webhook.account)
         webhook.refresh_from_db()
-        health.count(webhook, [Ended(timezone.now(), "timed out", False, unreachable=True)])
+        streak.count(webhook, [Ended(timezone.now(), "timed out", False, unreachable=True)])
 
     assert stands()
 
@@ -409,13 +413,13 @@ def test_it_ends_after_the_longest_time_and_not_before(silent: Silence, settings
     assert why() == "longest"
     for webhook in dead:
         webhook.refresh_from_db()
-        health.count(webhook, [Ended(timezone.now(), "timed out", unreachable=True)])
+        streak.count(webhook, [Ended(timezone.now(), "timed out", unreachable=True)])
     assert not stands(), "a receiver has to answer before its silence counts again"
     assert WebhookConfig.objects.filter(consecutive_failures=1).count() == 10
     for webhook in dead:
         answers(webhook)
         webhook.refresh_from_db()
-        health.count(webhook, [Ended(timezone.now(), "timed out", unreachable=True)])
+        streak.count(webhook, [Ended(timezone.now(), "timed out", unreachable=True)])
     assert stands()
 
 

@@ -6,13 +6,13 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import MakeWebhook, disabled
-from webhooks import claims, held, outbox
-from webhooks.chunk import Chunk, Settlement
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import State, place
+from webhooks.queue import claims, held, outbox
+from webhooks.queue.chunk import Chunk, Settlement
+from webhooks.queue.states import State, place
 
 
 def change(*news: tuple[str, str]) -> None:

@@ -27,26 +27,19 @@ from eventlog import tally
 from eventlog.models import AdminLog, Tally, WebhookLog
 from metaaccess import VERSION
 from metaaccess.actions import Action
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
 from tests.conftest import API_KEY, MakeWebhook
-from webhooks import (
-    certificates,
-    claims,
-    http,
-    outbox,
-    payload,
-    push,
-    recovery,
-    signing,
-    tasks,
-    wake,
-)
-from webhooks.chunk import Chunk, Settlement
-from webhooks.http import AttemptResult
-from webhooks.local_receiver import Behaviour, LocalReceiver
+from webhooks import tasks, wake
+from webhooks.health import certificates
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import State, place
+from webhooks.operating import recovery
+from webhooks.operating.local_receiver import Behaviour, LocalReceiver
+from webhooks.queue import claims, outbox
+from webhooks.queue.chunk import Chunk, Settlement
+from webhooks.queue.states import State, place
+from webhooks.sending import http_client, payload, push, signing
+from webhooks.sending.http_client import AttemptResult
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -488,9 +481,9 @@ def test_of_several_headers_the_longest_wait_counts(
     event: Delivery, webhook: WebhookConfig, settled: list[Settlement],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    asked = http.RetryAfter(("30", "soon", "90"), "")
+    asked = http_client.RetryAfter(("30", "soon", "90"), "")
     busy = AttemptResult(503, "http_status", "HTTP 503", "", 1, retry_after=asked)
-    monkeypatch.setattr(http, "post", lambda *_, **__: busy)
+    monkeypatch.setattr(http_client, "post", lambda *_, **__: busy)
 
     tasks.push_due(webhook.pk)
 
@@ -522,7 +515,7 @@ class Local:
     def __call__(self, url: str, headers: dict[str, str], body: bytes, **_: object) -> Any:
         (event,) = json.loads(body)
         if event["device_id"] in self.devices:
-            return AttemptResult(None, http.ErrorKind.OURS, "too many open files", "", 1)
+            return AttemptResult(None, http_client.ErrorKind.OURS, "too many open files", "", 1)
         self.sent.append((event["device_id"], event["status"]))
         return AttemptResult(200, "", "", "", 1)
 
@@ -540,7 +533,7 @@ def test_a_fault_of_ours_is_no_attempt_and_the_push_waits(
 ) -> None:  # fmt: skip
     WebhookConfig.objects.update(consecutive_failures=99, failing_since=timezone.now())
     local = Local(event.device_id)
-    monkeypatch.setattr(http, "post", local)
+    monkeypatch.setattr(http_client, "post", local)
 
     for _ in range(5):
         tasks.push_due(webhook.pk)
@@ -569,9 +562,9 @@ def test_a_fault_of_ours_is_not_tried_again_at_once(
 
     def fail(*_: object, **__: object) -> AttemptResult:
         tried.append(1)
-        return AttemptResult(None, http.ErrorKind.OURS, "too many open files", "", 1)
+        return AttemptResult(None, http_client.ErrorKind.OURS, "too many open files", "", 1)
 
-    monkeypatch.setattr(http, "post", fail)
+    monkeypatch.setattr(http_client, "post", fail)
 
     tasks.push_due(webhook.pk)
     tasks.push_due(webhook.pk)
@@ -586,7 +579,7 @@ def test_a_fault_of_ours_holds_up_its_device_and_no_other(
     other = Device.objects.create(account=webhook.account)
     Device.objects.change([NewStatus(event.device_id, "non_compliant")])
     local = Local(event.device_id)
-    monkeypatch.setattr(http, "post", local)
+    monkeypatch.setattr(http_client, "post", local)
 
     tasks.push_due(webhook.pk)
     assert local.sent == [(other.device_id, "installed")]
@@ -1202,7 +1195,7 @@ def test_a_defect_of_ours_is_raised_and_the_push_is_taken_again(
     def fail(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(http, "post", fail)
+    monkeypatch.setattr(http_client, "post", fail)
     monkeypatch.setattr("threading.excepthook", lambda arguments: None)
 
     with pytest.raises(ZeroDivisionError):
@@ -1217,9 +1210,9 @@ def test_the_certificate_that_a_push_saw_is_kept_with_its_url(
     event: Delivery, webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch, url_changed: bool
 ) -> None:
     now = timezone.now().replace(microsecond=0)
-    seen = http.Validity(now - timedelta(days=1), now + timedelta(days=89))
-    answer = http.AttemptResult(200, "", "", "", 12, certificate=seen)
-    monkeypatch.setattr(http, "post", lambda *_, **__: answer)
+    seen = http_client.Validity(now - timedelta(days=1), now + timedelta(days=89))
+    answer = http_client.AttemptResult(200, "", "", "", 12, certificate=seen)
+    monkeypatch.setattr(http_client, "post", lambda *_, **__: answer)
     chunk = claim(webhook)
     if url_changed:
         change_url(webhook)

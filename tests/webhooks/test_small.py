@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from metaaccess.models import Account, User
 from tests.conftest import API_KEY, MakeWebhook, disabled, disabled_by_failures
-from webhooks import payload, recovery, retry
+from webhooks.configuration.sealing import SecretError, seal, unseal
 from webhooks.models import Delivery, Notice, WebhookConfig
-from webhooks.secrets import SecretError, seal, unseal
+from webhooks.operating import recovery
+from webhooks.sending import payload, retry
 
 # --- The body ---
 

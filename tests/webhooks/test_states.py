@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from metaaccess.models import Account, Plan
 from tests.conftest import MakeWebhook, disabled
-from webhooks import states
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.states import Kind, State
+from webhooks.queue import states
+from webhooks.queue.states import Kind, State
 
 HOUR = timedelta(hours=1)
 

@@ -8,9 +8,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from metaaccess.models import Account, Device
-from webhooks import held, outbox, push, tasks, wake
+from webhooks import tasks, wake
 from webhooks.models import Delivery, Notice, WebhookConfig
-from webhooks.states import State
+from webhooks.queue import held, outbox
+from webhooks.queue.states import State
+from webhooks.sending import push
 
 
 @pytest.fixture

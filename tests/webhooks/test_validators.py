@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from webhooks.addresses import parse_target
-from webhooks.validators import (
+from webhooks.configuration.addresses import parse_target
+from webhooks.configuration.validators import (
     validate_api_key,
     validate_callback_url,
     validate_signing_secret,

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.conf import settings
 
 from eventlog.models import WebhookLog
-from webhooks import claims
+from webhooks.queue import claims
 
 POLL_S = 0.05
 NO_WORKER = (

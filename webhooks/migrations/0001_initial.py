@@ -7,7 +7,7 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 import uuid
 import webhooks.models
-import webhooks.validators
+import webhooks.configuration.validators
 from django.db import migrations, models
 
 
@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('uid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ('name', models.CharField(blank=True, help_text='What people call it.', max_length=200)),
-                ('url', models.CharField(help_text='Where pushes go, such as https://siem.example.com/metaaccess.', max_length=2048, validators=[webhooks.validators.validate_callback_url], verbose_name='callback API URL')),
+                ('url', models.CharField(help_text='Where pushes go, such as https://siem.example.com/metaaccess.', max_length=2048, validators=[webhooks.configuration.validators.validate_callback_url], verbose_name='callback API URL')),
                 ('api_key_sealed', models.TextField(editable=False, help_text='The API key, encrypted.')),
                 ('api_key_hint', models.CharField(editable=False, help_text="The API key's last 4 characters.", max_length=4, verbose_name='API key')),
                 ('events', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('compliant', 'Compliant'), ('non_compliant', 'Non-compliant'), ('installed', 'Installed'), ('deleted', 'Deleted')], max_length=20), default=webhooks.models.every_status, help_text='The statuses that are pushed.', size=None)),

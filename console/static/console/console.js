@@ -27,7 +27,7 @@ document.addEventListener("click", async (event) => {
 });
 
 // A form that was sent waits for its answer: a second click does nothing. That nothing is done twice
-// is the server's business (console/once.py).
+// is the server's business (console/forms/once.py).
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (event.defaultPrevented || form.method !== "post" || form.hasAttribute("hx-post")) return;

@@ -4,7 +4,7 @@ from django.core.management.base import CommandParser
 
 from metaaccess.commands import Command as BaseCommand
 from metaaccess.commands import find_account
-from metaaccess.devices import new_device_id
+from metaaccess.devices.change import new_device_id
 from metaaccess.models import Device
 
 

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from metaaccess.commands import Command as BaseCommand
-from metaaccess.devices import SETTABLE, NewStatus
+from metaaccess.devices.change import SETTABLE, NewStatus
 from metaaccess.models import Device
 
 

@@ -7,7 +7,7 @@ from django.db import OperationalError
 
 from metaaccess.commands import Command as BaseCommand
 from metaaccess.commands import find_account
-from metaaccess.devices import NewStatus
+from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Status
 
 SYSTEMS = ("Windows 11", "macOS 15", "Ubuntu 24.04")

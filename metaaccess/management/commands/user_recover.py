@@ -2,10 +2,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from metaaccess import sign_in, two_factor
 from metaaccess.actions import Action
 from metaaccess.commands import Command as BaseCommand
 from metaaccess.models import User
+from metaaccess.people import sign_in, two_factor
 
 
 class Command(BaseCommand):

@@ -13,14 +13,14 @@ from urllib.request import urlopen
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from devstack import chromium
-from devstack.ports import free_port
+from devstack.servers.ports import free_port
+from devstack.tools import chromium
 from metaaccess.models import Account, Plan, Role, User
 from tests.browser.pages import WIDE, use_theme
 from tests.browser.world import World, build
 from tests.pipeline.workers import until
-from webhooks.local_receiver import LocalReceiver
 from webhooks.models import WebhookConfig
+from webhooks.operating.local_receiver import LocalReceiver
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 FOLDER = ROOT / "docs" / "screenshots"

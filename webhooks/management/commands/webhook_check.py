@@ -5,8 +5,8 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from metaaccess.commands import ListingCommand
-from webhooks import conservation
 from webhooks.management.times import parse_time
+from webhooks.operating import conservation
 
 
 class Command(ListingCommand):

@@ -3,8 +3,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from metaaccess.commands import ListingCommand
-from webhooks import recovery
 from webhooks.management.commands.webhook_enable import existing
+from webhooks.operating import recovery
 
 
 class Command(ListingCommand):

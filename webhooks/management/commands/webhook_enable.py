@@ -5,11 +5,11 @@ from django.core.management.base import CommandError, CommandParser
 
 from eventlog.models import Outcome
 from metaaccess.commands import ListingCommand, find_account
-from webhooks import recovery
 from webhooks.management import outcomes
 from webhooks.management.times import parse_time
 from webhooks.models import WebhookConfig, WebhookQuerySet
-from webhooks.recovery import Held
+from webhooks.operating import recovery
+from webhooks.operating.recovery import Held
 
 
 class Command(ListingCommand):

@@ -4,7 +4,7 @@ from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
 from metaaccess.commands import ListingCommand, find_account
-from webhooks import reasons
+from webhooks.configuration import reasons
 from webhooks.models import WebhookConfig
 
 ON_A_TERMINAL = (

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from metaaccess.commands import Command as BaseCommand
 from metaaccess.models import Account
-from webhooks import mail, notices
+from webhooks.health import mail, notices
 from webhooks.models import Notice, WebhookConfig
 
 

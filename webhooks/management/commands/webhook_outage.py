@@ -5,9 +5,9 @@ from django.core.management.base import CommandParser
 
 from eventlog import record
 from metaaccess.actions import Action
-from metaaccess.actor import current_actor
 from metaaccess.commands import ListingCommand
-from webhooks import outage
+from metaaccess.people.actor import current_actor
+from webhooks.health import outage
 from webhooks.models import Outage
 
 _FIELDS = (

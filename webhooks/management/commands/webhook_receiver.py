@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.text import Text
 
 from metaaccess.commands import Command as BaseCommand
-from webhooks.local_receiver import Behaviour, LocalReceiver, Received
-from webhooks.validators import validate_api_key
+from webhooks.configuration.validators import validate_api_key
+from webhooks.operating.local_receiver import Behaviour, LocalReceiver, Received
 
 
 class Command(BaseCommand):

@@ -7,11 +7,12 @@ from django.utils import timezone
 from rich.progress import Progress
 
 from metaaccess.commands import ListingCommand
-from webhooks import outbox, recovery
 from webhooks.management.times import parse_time
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.recovery import MOST_AT_ONCE, Only
-from webhooks.states import OPEN, Kind
+from webhooks.operating import recovery
+from webhooks.operating.recovery import MOST_AT_ONCE, Only
+from webhooks.queue import outbox
+from webhooks.queue.states import OPEN, Kind
 
 POLL_S = 0.5
 

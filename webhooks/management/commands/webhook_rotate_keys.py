@@ -5,7 +5,7 @@ from django.core.management.base import CommandError, CommandParser
 from eventlog import record
 from metaaccess.actions import Action
 from metaaccess.commands import Command as BaseCommand
-from webhooks import keys
+from webhooks.configuration import keys
 
 
 class Command(BaseCommand):

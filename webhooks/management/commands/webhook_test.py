@@ -4,9 +4,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from eventlog.models import Outcome
 from metaaccess.commands import ListingCommand
-from webhooks import recovery
 from webhooks.management import outcomes
 from webhooks.models import WebhookConfig
+from webhooks.operating import recovery
 
 
 class Command(ListingCommand):

@@ -1,0 +1,118 @@
+"""Errors in one form for all endpoints: problem details (RFC 9457), in plain words."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import ValidationError as ModelError
+from django.http import Http404, HttpRequest, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from api.conventions.problems import CONTENT_TYPE, NOT_FOUND, TooLarge
+from metaaccess.servers.database import RETRY_AFTER_S, is_away
+
+TYPE = "application/problem+json"
+TYPE = "urn:metaaccess:problem:"
+# What the first words of an error are, by its HTTP status; others have the status's own phrase.
+TITLES = {
+    400: "The request is not valid",
+    401: "Sign in with an API token",
+    403: "This is not allowed",
+    404: "There is no such thing here",
+    405: "This method is not allowed here",
+    406: "This cannot be answered",
+    409: "This does not fit what is there",
+    412: "It was changed meanwhile",
+    413: "The request is too large",
+    415: "Send JSON",
+    422: "This key was used for another request",
+    429: "Too many requests",
+    500: "Something went wrong here",
+    503: "The database does not answer",
+}
+
+
+def handle(problem: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler; None for what is a defect of ours."""
+    if is_away(problem):
+        return Response(
+            _away(), 503, headers={"Retry-After": str(RETRY_AFTER_S)}, content_type=CONTENT_TYPE
+        )
+    known = _known(problem)
+    answer: Response | None = exception_handler(known, context)
+    if answer is None:
+        return None
+    answer.data = describe(answer.status_code, known, answer.data)
+    answer.content_type = CONTENT_TYPE
+    return answer
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """What is said of a defect of ours: the log has the rest."""
+    body = _body(500, "defect", "It is in our log. Try again, or ask us.")
+    return JsonResponse(body, status=500, content_type=CONTENT_TYPE)
+
+
+def unavailable() -> JsonResponse:
+    """What is said where not even the token could be looked up."""
+    return JsonResponse(_away(), status=503, content_type=CONTENT_TYPE)
+
+
+def _away() -> dict[str, Any]:
+    return _body(503, "unavailable", "Nothing was saved. Send the request again in a few seconds.")
+
+
+def describe(status_code: int, problem: Exception, data: Any) -> dict[str, Any]:
+    """The body: type, title, status, detail, and `errors`, by field, where fields are wrong."""
+    if isinstance(problem, exceptions.ValidationError):
+        errors = _flat(data)
+        first = [f"{name}: {words[0]}" for name, words in list(errors.items())[:3]]
+        return _body(status_code, "invalid", " ".join(first)) | {"errors": errors}
+    code = str(getattr(problem, "default_code", status_code)).replace("_", "-")
+    return _body(status_code, code, str(getattr(problem, "detail", "")))
+
+
+def _body(status_code: int, code: str, detail: str) -> dict[str, Any]:
+    title = TITLES.get(status_code) or HTTPStatus(status_code).phrase
+    return {
+        "type": TYPE + code,
+        "title": title,
+        "status": status_code,
+        "detail": detail or title,
+    }
+
+
+def _known(problem: Exception) -> Exception:
+    if isinstance(problem, ModelError):
+        return exceptions.ValidationError(
+            problem.message_dict if hasattr(problem, "error_dict") else problem.messages
+        )
+    if isinstance(problem, RequestDataTooBig):
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return TooLarge(f"The body is too large. Send at most {most:,} bytes.")
+    if isinstance(problem, Http404):
+        return exceptions.NotFound(NOT_FOUND)
+    if isinstance(problem, PermissionDenied):
+        return exceptions.PermissionDenied()
+    return problem
+
+
+def _flat(data: Any, before: str = "") -> dict[str, list[str]]:
+    """Errors of nested fields and list items under one name each, such as `0.status`."""
+    if isinstance(data, Mapping):
+        pairs = [(str(name), value) for name, value in data.items()]
+    elif isinstance(data, list) and any(isinstance(item, Mapping) for item in data):
+        pairs = [(str(number), item) for number, item in enumerate(data)]
+    else:
+        words = data if isinstance(data, list) else [data]
+        return {before or "body": [str(word) for word in words]}
+    flat: dict[str, list[str]] = {}
+    for name, value in pairs:
+        if value:
+            own = "body" if name in ("non_field_errors", "__all__") else name
+            flat |= _flat(value, f"{before}.{own}" if before else own)
+    return flat

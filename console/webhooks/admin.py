@@ -1,0 +1,250 @@
+"""Settings > Integrations > Webhook: the list, the settings' form, and where the pages are."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from console import display
+from console.base import AccountAdmin, hide_account
+from console.forms import shown
+from console.webhooks import enable, incident, listing, pages, replay
+from console.webhooks.enable import IN_THE_CONSOLE
+from console.webhooks.form import WebhookForm
+from metaaccess.actions import Action
+from metaaccess.models import Account, Plan
+from metaaccess.people.request import person
+from webhooks.configuration.deletion import WebhookGone
+from webhooks.models import WebhookConfig
+from webhooks.operating import recovery
+
+Page = Callable[[AccountAdmin, HttpRequest, WebhookConfig], HttpResponse]
+PAGES: dict[str, Page] = {
+    "health": pages.health,
+    "test": pages.test,
+    "enable": enable.page,
+    "disable": pages.disable,
+    "replay": replay.page,
+}
+
+
+@admin.register(WebhookConfig)
+class WebhooksAdmin(AccountAdmin):
+    action_added = Action.WEBHOOK_CREATED
+    action_changed = Action.WEBHOOK_CHANGED
+    action_deleted = Action.WEBHOOK_DELETED
+    form = WebhookForm
+    change_list_template = "console/webhooks/list.html"
+    change_form_template = add_form_template = "console/webhooks/form.html"
+    list_display = (
+        "webhook", "account", "subscribed", "state", "last_success", "last_failure",
+        "last_24_hours",
+    )  # fmt: skip
+    list_display_links = None
+    show_full_result_count = True
+    list_filter = ("account",)
+    search_fields = ("name", "url")
+    actions = ("enable", "disable", "test", "delete_selected")
+    delete_words = {
+        "question": "Delete this webhook?",
+        "consequence": "Its events that wait are not pushed and are removed. What was pushed "
+        "stays in the event log.",
+        "yes": "Delete webhook",
+    }
+
+    class Media:
+        css = {"all": ("console/webhooks.css", "console/overview.css")}
+        js = ("console/charts.js", "console/webhooks.js")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookConfig]:
+        return super().get_queryset(request).select_related("account")
+
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path(f"<path:object_id>/{word}/", self._view(page), name=f"{_PREFIX}_{word}")
+            for word, page in PAGES.items()
+        ]
+        of_incident = path(
+            "disabled-between/",
+            self.admin_site.admin_view(partial(incident.page, self)),
+            name=f"{_PREFIX}_incident",
+        )
+        return [of_incident, *own, *super().get_urls()]
+
+    def _view(self, page: Page) -> Callable[..., HttpResponse]:
+        """A page of one webhook: another account's does not exist; only who may change it posts."""
+
+        def view(request: HttpRequest, object_id: str) -> HttpResponse:
+            webhook = self.get_object(request, unquote(object_id))
+            if webhook is None:
+                raise Http404
+            changes = request.method == "POST" or page in (
+                enable.page, pages.disable, replay.page,
+            )  # fmt: skip
+            if changes and not self.has_change_permission(request, webhook):
+                raise PermissionDenied
+            if not self.has_view_permission(request, webhook):
+                raise PermissionDenied
+            return page(self, request, webhook)
+
+        protected: Callable[..., HttpResponse] = self.admin_site.admin_view(view)
+        return protected
+
+    # --- The list ---
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist = super().get_changelist_instance(request)
+        changelist.title = "Webhooks"
+        changelist.result_list = list(changelist.result_list)
+        listing.describe(changelist.result_list)
+        return changelist
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        account = person(request).account
+        return super().changelist_view(request, {"account": account} | (extra_context or {}))
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        """An account has one or a few: there is nothing to search."""
+        return super().get_search_fields(request) if person(request).is_operator else ()
+
+    @admin.display(description="webhook", ordering="name")
+    def webhook(self, webhook: WebhookConfig) -> SafeString:
+        return format_html(
+            '<a class="webhook-name" href="{}">{}</a><span class="webhook-url">{}</span>',
+            reverse(f"admin:{_PREFIX}_health", args=[webhook.pk]),
+            webhook.name or "Webhook without a name",
+            webhook.url,
+        )
+
+    @admin.display(description="events")
+    def subscribed(self, webhook: WebhookConfig) -> SafeString:
+        return listing.events(webhook.events)
+
+    @admin.display(description="state")
+    def state(self, webhook: Any) -> SafeString:
+        badge = display.badge(display.state(webhook))
+        if not webhook.held_events:
+            return badge
+        held = display.plural(webhook.held_events, "event")
+        return format_html('{}<span class="webhook-held">{} held</span>', badge, held)
+
+    @admin.display(description="last success")
+    def last_success(self, webhook: Any) -> str:
+        return display.time(webhook.last_success)
+
+    @admin.display(description="last failure")
+    def last_failure(self, webhook: Any) -> str:
+        return display.time(webhook.last_failure)
+
+    @admin.display(description="last 24 hours")
+    def last_24_hours(self, webhook: Any) -> str:
+        return str(webhook.sparkline)
+
+    # --- The form ---
+
+    def state_of(self, row: Any) -> shown.Values:
+        return pages.state_of(row)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        account = person(request).account
+        allowed: bool = super().has_add_permission(request)
+        return allowed and (account is None or account.has_webhooks)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fixed = super().get_readonly_fields(request, obj)
+        return [*fixed, "account"] if obj else fixed
+
+    def formfield_for_foreignkey(
+        self, db_field: models.ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        kwargs["queryset"] = Account.objects.filter(plan=Plan.ENTERPRISE)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """Operators choose the account; the others' is their own."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if "account" in form.base_fields:
+            field = form.base_fields["account"]
+            field.widget = field.widget.widget  # without links to add and change accounts
+            field.help_text = "Only accounts on the Enterprise plan have webhooks."
+        hide_account(form, request)
+        return form
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        webhook = context["original"]
+        if webhook and context["errors"]:  # the form wrote into it what was refused
+            webhook = self.get_object(request, str(webhook.pk))
+        context |= {
+            "title": "Webhook settings" if webhook else "Add webhook",
+            "retries": " and then ".join(f"{s:g} s" for s in settings.WEBHOOK_RETRY_COUNTDOWNS),
+            "subscribed": listing.events(webhook.events) if webhook else "",
+            "show_save_and_continue": False,
+            "show_save_and_add_another": False,
+        }
+        if webhook:
+            context |= pages.frame(self, request, webhook, "settings")
+            context["signed_twice_until"] = webhook.signed_twice_until(timezone.now())
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """Whether it is enabled is no setting: it has its own lock, log and consequences."""
+        super().save_model(request, obj, form, change)
+        enabled = form.cleaned_data["enabled"]
+        if change and "enabled" not in form.changed_data:
+            return
+        if enabled != obj.enabled:
+            (recovery.enable if enabled else recovery.disable)([obj.pk], IN_THE_CONSOLE)
+
+    def response_add(self, request: HttpRequest, obj: Any, *args: Any) -> HttpResponse:
+        messages.success(request, f"{obj} was added. Send a test push to see that it arrives.")
+        return HttpResponseRedirect(reverse(f"admin:{_PREFIX}_health", args=[obj.pk]))
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        messages.success(request, f"The settings of {obj} were saved.")
+        return HttpResponseRedirect(reverse(f"admin:{_PREFIX}_change", args=[obj.pk]))
+
+    # --- Delete ---
+
+    def delete_model(self, request: HttpRequest, obj: WebhookConfig) -> None:
+        if not obj.delete()[0]:
+            raise WebhookGone  # somebody else was faster
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        """webhooks/configuration/deletion.py logs them, whoever deletes."""
+
+    # --- What is done to many ---
+
+    @admin.action(description="Enable again", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
+        enabled = recovery.enable(queryset.values_list("pk", flat=True), IN_THE_CONSOLE)
+        messages.success(request, f"Enabled: {len(enabled):,}.")
+
+    @admin.action(description="Disable", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
+        disabled = recovery.disable(queryset.values_list("pk", flat=True), IN_THE_CONSOLE)
+        messages.success(request, f"Disabled: {len(disabled):,}. Their events are held.")
+
+    @admin.action(description="Send test push", permissions=["change"])
+    def test(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
+        for webhook in queryset:
+            recovery.send_test(webhook)
+        messages.success(request, "The test push is on its way: see Event Log > Webhook.")
+
+
+_PREFIX = "webhooks_webhookconfig"

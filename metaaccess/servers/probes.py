@@ -1,0 +1,106 @@
+"""Whether the process is up, and whether it can work."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from celery import current_app
+from django.db import Error, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from metaaccess.servers import redis_client
+
+# The broker and Redis are asked while PostgreSQL is, which has about as long.
+ANSWERS_WITHIN_S = 1.5
+_KEY = "metaaccess:readyz"
+_under_way: dict[Callable[[], None], Future[None]] = {}
+_lock = threading.Lock()
+# A real commit, which no standby and no demoted primary takes, and which no table grows by: an
+# UPDATE of nothing, and some bytes in the write-ahead log.
+_WRITE = """
+WITH nothing AS (UPDATE metaaccess_account SET name = name WHERE false RETURNING 1)
+SELECT pg_logical_emit_message(true, 'readyz', ''), count(*) FROM nothing
+"""
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process is up. Says nothing of PostgreSQL or Redis, so that they cannot restart it."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Whether PostgreSQL, the broker and Redis each take a write; an answer within two seconds.
+
+    503 without PostgreSQL: nothing can be saved. Without the broker or Redis status changes are
+    saved, and pushed a little later: that is told, and no reason to send requests elsewhere.
+    """
+    until = time.monotonic() + ANSWERS_WITHIN_S
+    asked = [_ask(_write_to_broker), _ask(_write_to_redis)]
+    database = _postgresql_takes_a_write()
+    broker, flags = (_was_answered(answer, until) for answer in asked)
+    body = {
+        "ready": database,
+        "postgresql": _word(database),
+        "broker": _word(broker),
+        "redis": _word(flags),
+    }
+    return JsonResponse(body, status=200 if database else 503)
+
+
+def _word(answers: bool) -> str:
+    return "ok" if answers else "does not answer"
+
+
+def _postgresql_takes_a_write() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_WRITE)
+    except Error:
+        return False
+    return True
+
+
+def _ask(write: Callable[[], None]) -> Future[None]:
+    """In a thread of its own, so that nobody waits for longer than he wants; one thread at a time,
+    however many ask and however long it hangs."""
+    with _lock:
+        if write in _under_way:
+            return _under_way[write]
+        answer = _under_way[write] = Future()
+    threading.Thread(target=_run, args=[write, answer], daemon=True).start()
+    return answer
+
+
+def _run(write: Callable[[], None], answer: Future[None]) -> None:
+    try:
+        write()
+        answer.set_result(None)
+    except Exception as error:
+        answer.set_exception(error)
+    finally:
+        with _lock:
+            del _under_way[write]
+
+
+def _was_answered(answer: Future[None], until: float) -> bool:
+    try:
+        return answer.exception(max(until - time.monotonic(), 0)) is None
+    except TimeoutError:
+        return False
+
+
+def _write_to_broker() -> None:
+    """To a queue that is not there, where the broker has such; a blocked RabbitMQ confirms
+    nothing."""
+    with current_app.connection_for_write(connect_timeout=ANSWERS_WITHIN_S) as broker:
+        channel = broker.channel()
+        if client := getattr(channel, "client", None):  # Redis, also behind sentinels
+            client.set(_KEY, 1, ex=60)
+        else:
+            current_app.amqp.Producer(channel).publish("", routing_key=_KEY, exchange="")
+
+
+def _write_to_redis() -> None:
+    with redis_client.connect() as client:
+        client.set(_KEY, 1, ex=60)

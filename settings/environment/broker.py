@@ -1,0 +1,171 @@
+"""The broker: REDIS_URL, CELERY_BROKER_URL, and what follows from them for Celery.
+
+docs/adr/0005 and 0021 give the reason for each setting.
+"""
+
+import os
+import ssl
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import redis
+from kombu import Exchange, Queue
+
+from metaaccess.servers.redis_client import Sentinels
+from settings.environment import values
+
+REDIS_TAKES = (
+    "redis://:password@host:6379/0, rediss://host:6379/0?ssl_ca_certs=/path.pem, or "
+    "sentinel://host:26379,host:26379/0?master_name=NAME"
+)
+BROKER_TAKES = (
+    f"an address of Redis ({REDIS_TAKES}) or of RabbitMQ, amqp://user:password@host/vhost"
+)
+AMQP = ("amqp", "amqps")
+TLS_QUERY = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
+# One for what takes long, because somebody else is waited for; one for everything else; and one
+# for the sweep alone, so that beat can see whether one is waiting.
+PUSHES = "metaaccess"
+CONTROL = "metaaccess.control"
+SWEEP = "metaaccess.sweep"
+
+# Between two tries to connect, however long the broker has been away: kombu would wait for up to
+# half a minute after it is back.
+RECONNECT: dict[str, Any] = {"interval_start": 2, "interval_step": 0, "interval_max": 2}
+# Options of a publish: RabbitMQ, short of memory, takes messages and confirms none.
+IN_TIME: dict[str, Any] = {"timeout": 1.0, "confirm_timeout": 1.0}
+
+
+def retry_no_timeout(problem: BaseException, interval_s: float) -> None:
+    """A connection that broke is tried anew, once; a broker that is silent is not."""
+    if isinstance(problem, TimeoutError):
+        raise problem
+
+
+def read_redis_url() -> str:
+    url = values.read_url("REDIS_URL", None, REDIS_TAKES)
+    _check_redis("REDIS_URL", url, REDIS_TAKES)
+    return url
+
+
+def read_broker_url(redis_url: str) -> str:
+    name = "CELERY_BROKER_URL"
+    url = values.read_url(name, redis_url, BROKER_TAKES)
+    if url == redis_url:
+        return url
+    if _scheme(url) not in AMQP:
+        _check_redis(name, url, BROKER_TAKES)
+        return url
+    for part in url.split(";"):
+        try:
+            parts = urlsplit(part)
+            is_right = _scheme(part) == _scheme(url) and parts.hostname and parts.port != 0
+            _check_tls(parts.query, _scheme(url) == "amqps")
+        except ValueError:
+            is_right = False
+        if not is_right:
+            values.stop(name, "has a wrong value", BROKER_TAKES)
+    return url
+
+
+def read_queue_type(broker_url: str) -> str:
+    """`quorum` where RabbitMQ's queues shall live on several of its nodes."""
+    name = "RABBITMQ_QUEUE_TYPE"
+    value = os.environ.get(name) or "classic"
+    if value not in ("classic", "quorum"):
+        values.stop(name, f"is {value!r}", "classic or quorum")
+    if value == "quorum" and _scheme(broker_url) not in AMQP:
+        values.stop(name, "is 'quorum'", "it only where CELERY_BROKER_URL is RabbitMQ's")
+    return value
+
+
+def queues(broker_url: str, queue_type: str) -> list[Queue]:
+    if _scheme(broker_url) not in AMQP:
+        return [Queue(name, Exchange(name), name) for name in (PUSHES, CONTROL, SWEEP)]
+    # Named in any case: without it RabbitMQ would take the default of the virtual host. Celery
+    # has RabbitMQ keep what is due later, if the queue is a quorum queue of a topic exchange.
+    kind = "topic" if queue_type == "quorum" else "direct"
+    arguments = {"x-queue-type": queue_type}
+    return [
+        Queue(name, Exchange(name, type=kind), name, queue_arguments=arguments)
+        for name in (PUSHES, CONTROL, SWEEP)
+    ]
+
+
+def celery_options(broker_url: str, visibility_timeout_s: int) -> dict[str, Any]:
+    """CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS and, with TLS, CELERY_BROKER_USE_SSL."""
+    scheme = _scheme(broker_url)
+    options: dict[str, Any] = {
+        "visibility_timeout": visibility_timeout_s,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+    }
+    if scheme in AMQP:
+        options = {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5}
+    if scheme == "sentinel":
+        given = Sentinels.parse(broker_url)
+        timeouts = {"socket_timeout": 2, "socket_connect_timeout": 2}
+        options |= {
+            "master_name": given.master_name,
+            "sentinel_kwargs": given.arguments(**timeouts),
+        }
+        broker_url = _as_kombu_writes_it(broker_url, given)
+    found = {"CELERY_BROKER_TRANSPORT_OPTIONS": options}
+    if scheme in ("rediss", "amqps"):
+        found["CELERY_BROKER_USE_SSL"] = _tls(broker_url)
+        broker_url = ";".join(part.partition("?")[0] for part in broker_url.split(";"))
+    return found | {"CELERY_BROKER_URL": broker_url}
+
+
+def _as_kombu_writes_it(url: str, given: Sentinels) -> str:
+    credentials = urlsplit(url).netloc.rpartition("@")[0]
+    before = f"{credentials}@" if credentials else ""
+    hosts = [f"[{host}]" if ":" in host else host for host, _ in given.nodes]
+    ports = [port for _, port in given.nodes]
+    return ";".join(
+        f"sentinel://{before}{host}:{port}/{given.database}"
+        for host, port in zip(hosts, ports, strict=True)
+    )
+
+
+def _tls(url: str) -> dict[str, Any]:
+    """By default kombu checks no certificate of Redis."""
+    parts = urlsplit(url.partition(";")[0])
+    files = dict(parse_qsl(parts.query))
+    if parts.scheme == "rediss":
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True} | files
+    names = {name.removeprefix("ssl_"): path for name, path in files.items()}
+    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname} | names
+
+
+def _check_redis(name: str, url: str, takes: str) -> None:
+    scheme = _scheme(url)
+    try:
+        if scheme == "sentinel":
+            Sentinels.parse(url)
+            return
+        parts = urlsplit(url)
+        if scheme not in ("redis", "rediss") or not parts.hostname:
+            raise ValueError
+        int(parts.path.strip("/") or 0)
+        _check_tls(parts.query, scheme == "rediss")
+        redis.ConnectionPool.from_url(url)
+    except ValueError:
+        values.stop(name, "has a wrong value", takes)
+
+
+def _check_tls(query: str, is_tls: bool) -> None:
+    """Of the files with certificates and keys; raises ValueError."""
+    files = dict(parse_qsl(query, strict_parsing=True)) if query else {}
+    if files and (not is_tls or not files.keys() <= TLS_QUERY):
+        raise ValueError("an unknown parameter")
+    if not all(Path(path).is_file() for path in files.values()):
+        raise ValueError("no such file")
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0]

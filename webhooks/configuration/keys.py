@@ -1,0 +1,75 @@
+"""Which of WEBHOOK_KEYS the sealed secrets need, and how they come under the newest."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from django.db import transaction
+from django.db.models import CharField, Count, F, Func, Value
+
+from webhooks.configuration import sealing
+from webhooks.models import SEALED_FOR, WebhookConfig
+
+_ROWS = 100
+
+
+@dataclass
+class Rotation:
+    """How many secrets were sealed anew, how many had the newest key already, and what is wrong
+    with those that do not open."""
+
+    renewed: int = 0
+    current: int = 0
+    unopened: list[str] = field(default_factory=list)
+
+
+def rotate(dry_run: bool = False) -> Rotation:
+    """Seals every secret under the newest key. What does not open stays as it is.
+
+    Workers go on meanwhile: rows are locked a few at a time, and an old value opens as long as its
+    key is named. Neither an epoch nor an overlap of signing secrets begins.
+    """
+    rotation = Rotation()
+    last = 0
+    while True:
+        with transaction.atomic():
+            rows = WebhookConfig.objects.select_for_update(no_key=True).filter(pk__gt=last)
+            webhooks = list(rows.order_by("pk")[:_ROWS])
+            if not webhooks:
+                return rotation
+            for webhook in webhooks:
+                renewed = _sealed_anew(webhook, rotation)
+                if renewed and not dry_run:
+                    # Not by save(): a sealed value that differs passes for another secret there.
+                    WebhookConfig.objects.filter(pk=webhook.pk).update(**renewed)
+            last = webhooks[-1].pk
+
+
+def _sealed_anew(webhook: WebhookConfig, rotation: Rotation) -> dict[str, str]:
+    """The columns that are to be written; `rotation` counts them."""
+    renewed: dict[str, str] = {}
+    newest = sealing.key_names()[0]
+    for column in SEALED_FOR:
+        sealed: str = getattr(webhook, column)
+        if not sealed:
+            continue
+        try:
+            secret = sealing.unseal(sealed, webhook.sealed_for(column))
+        except sealing.SecretError as problem:
+            rotation.unopened.append(f"webhook {webhook.pk}: {problem}")
+            continue
+        if sealing.key_name(sealed) == newest:
+            rotation.current += 1
+        else:
+            renewed[column] = sealing.seal(secret, webhook.sealed_for(column))
+            rotation.renewed += 1
+    return renewed
+
+
+def missing() -> dict[str, int]:
+    """The names of keys that are not in WEBHOOK_KEYS, and how many secrets each has sealed."""
+    counts: Counter[str] = Counter()
+    for column in SEALED_FOR:
+        key = Func(F(column), Value("."), Value(1), function="split_part", output_field=CharField())
+        sealed = WebhookConfig.objects.exclude(**{column: ""}).order_by()
+        counts.update(dict(sealed.values_list(key).annotate(count=Count("pk"))))
+    return {name: counts[name] for name in sorted(counts.keys() - set(sealing.key_names()))}

@@ -1,0 +1,115 @@
+"""The rows of deleted webhooks and accounts, removed in portions by beat.
+
+Each portion is a short transaction, and each run ends after a while: a later one goes on where it
+ended. Runs may overlap: what one has locked, the other leaves alone.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import chain
+
+from django.db import DatabaseError, connection, transaction
+from django.db.models.functions import Now
+
+from eventlog import record
+from metaaccess.accounts import deletion as accounts
+from metaaccess.accounts.deletion import deleted_accounts
+from metaaccess.models import User
+from metaaccess.portions import Rows, remove
+from webhooks.configuration import deletion
+from webhooks.models import WebhookConfig
+from webhooks.queue.states import SENDING
+
+logger = logging.getLogger(__name__)
+
+RUN_S = 10.0
+# Requests and pushes that were under way at the mark have ended after this time. Until then the
+# account's row stays, for what they still write refers to it.
+ACCOUNT_KEPT = timedelta(minutes=10)
+
+# A push that a worker has is left to it: it settles, or its lease runs out.
+DELIVERIES = Rows(
+    "webhooks_delivery",
+    "webhook_id",
+    spared=f"state = {SENDING} AND due_at > statement_timestamp()",
+)
+NOTICES = Rows("webhooks_notice", "webhook_id")
+
+
+def run() -> bool:
+    """Removes rows for up to RUN_S; False where it stopped before the end."""
+    until = time.monotonic() + RUN_S
+    return all(time.monotonic() < until for _ in _portions())
+
+
+def _portions() -> Iterator[int]:
+    """Removes all there is to remove, the longest deleted first; stops after each portion."""
+    # Those that were added while their account was being deleted.
+    deletion.mark(WebhookConfig.objects.filter(account__in=deleted_accounts().values("pk")))
+    webhooks = WebhookConfig._base_manager.filter(deleted_at__isnull=False)
+    for webhook_id in list(webhooks.order_by("deleted_at").values_list("pk", flat=True)):
+        yield from _each(_webhook, webhook_id)
+    for account_id in list(deleted_accounts().order_by("deleted_at").values_list("pk", flat=True)):
+        yield from _each(_account, account_id)
+
+
+def _each(rows_of: Callable[[int], Iterator[int]], owner: int) -> Iterator[int]:
+    """One that cannot be removed is logged, and does not stop the others."""
+    try:
+        yield from rows_of(owner)
+    except DatabaseError:
+        if not connection.is_usable():
+            raise
+        logger.exception("%s %s cannot be removed", rows_of.__name__.strip("_"), owner)
+
+
+def _webhook(webhook_id: int) -> Iterator[int]:
+    yield from remove(DELIVERIES, webhook_id)
+    yield from remove(NOTICES, webhook_id)
+    _remove_webhook(webhook_id)
+
+
+def _account(account_id: int) -> Iterator[int]:
+    yield from chain.from_iterable(
+        remove(rows, account_id) for rows in (accounts.DEVICES, *record.OF_ACCOUNT)
+    )
+    _remove_account(account_id)
+
+
+@transaction.atomic
+def _remove_webhook(webhook_id: int) -> None:
+    """The row itself, once nothing refers to it.
+
+    Whoever adds a delivery holds the row's key until its commit. So this skips the row while
+    somebody does; and once it has the lock, nobody begins to.
+    """
+    row = WebhookConfig._base_manager.filter(pk=webhook_id).select_for_update(skip_locked=True)
+    if row.values_list("pk", flat=True).first() is None:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM webhooks_webhookconfig w WHERE w.id = %s"
+            " AND NOT EXISTS (SELECT 1 FROM webhooks_delivery d WHERE d.webhook_id = w.id)"
+            " AND NOT EXISTS (SELECT 1 FROM webhooks_notice n WHERE n.webhook_id = w.id)",
+            [webhook_id],
+        )
+        if cursor.rowcount:
+            logger.info("all rows of webhook %s are removed", webhook_id)
+
+
+@transaction.atomic
+def _remove_account(account_id: int) -> None:
+    """The row itself. Raises IntegrityError where something still refers to it."""
+    row = deleted_accounts().filter(pk=account_id, deleted_at__lt=Now() - ACCOUNT_KEPT)
+    if row.select_for_update(skip_locked=True).values_list("pk", flat=True).first() is None:
+        return
+    if WebhookConfig._base_manager.filter(account=account_id).exists():
+        return  # a push of it is under way
+    # Who was added while the account was being deleted.
+    User._base_manager.filter(account=account_id).delete()
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("DELETE FROM metaaccess_account WHERE id = %s", [account_id])
+    logger.info("all rows of account %s are removed", account_id)

@@ -1,0 +1,130 @@
+"""One connection to a receiver: to an address that was checked, within the attempt's deadline."""
+
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Any, ClassVar
+
+from django.conf import settings
+from urllib3.connection import HTTPConnection
+
+from webhooks.configuration.addresses import Target, is_allowed, is_exempt, is_port_allowed
+from webhooks.sending.http_client.deadline import Deadline
+from webhooks.sending.http_client.dial import Endpoint, connect
+from webhooks.sending.http_client.lookup import resolve
+from webhooks.sending.http_client.response import BoundedResponse
+from webhooks.sending.http_client.result import AttemptError, ErrorKind, Validity
+
+
+class CheckedConnection(HTTPConnection):
+    """Connects only to addresses that may be called, and to the very ones that were checked."""
+
+    response_class = BoundedResponse
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target.host, target.port)
+        self.target = target
+        self.deadline: Deadline | None = None
+        self.opened_at = 0.0
+        self.idle_since = 0.0
+        # A second descriptor of the same socket: TLS takes the first over, and the number of a
+        # closed one may belong to another connection by the time the deadline comes.
+        self._handle: socket.socket | None = None
+
+    def begin(self, deadline: Deadline) -> None:
+        """An attempt takes the connection, which may have been used before."""
+        self.deadline = deadline
+        self.timeout = deadline.remaining_s()
+        if self._handle is not None:
+            deadline.guard(self)
+
+    def connect(self) -> None:
+        assert self.deadline is not None
+        self.sock = _open(self.target, self.deadline)
+        self._handle = self.sock.dup()
+        self._handle.setblocking(False)  # sockets with a time limit are so below anyway
+        self.opened_at = time.monotonic()
+        self.deadline.guard(self)
+        self.sock.settimeout(self.deadline.remaining_s())
+
+    def is_alive(self) -> bool:
+        """Whether an idle connection is open and silent; anything to read now is no answer."""
+        if self.sock is None or self._handle is None:
+            return False
+        try:
+            self._handle.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def shut_down(self) -> None:
+        """Ends every read and write that is under way on the connection, in whatever thread."""
+        if self._handle is not None:
+            self._handle.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """The attempt gives the connection up; when it is closed, its handle closes with it."""
+        if self.deadline is not None:
+            self.deadline.release()
+            self.deadline = None
+        if self.sock is None and self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    def discard(self) -> None:
+        """Closes the connection for good."""
+        with contextlib.suppress(OSError):
+            self.close()
+        self.end()
+
+
+class CheckedTlsConnection(CheckedConnection):
+    default_port: ClassVar[int] = 443  # type: ignore[misc]  # as urllib3 has it
+
+    def __init__(self, target: Target, context: ssl.SSLContext) -> None:
+        super().__init__(target)
+        self._context = context
+
+    def connect(self) -> None:
+        super().connect()
+        # `host` is the URL's, without a final dot: for SNI and for the certificate's name alike.
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
+        self.is_verified = True
+        assert self.deadline is not None
+        self.deadline.certificate = _validity(self.sock.getpeercert() or {})
+
+
+def _validity(certificate: Mapping[str, Any]) -> Validity | None:
+    """None where its dates are none that a calendar has: it was accepted all the same."""
+    try:
+        begins_at, ends_at = (
+            datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate[name]), UTC)
+            for name in ("notBefore", "notAfter")
+        )
+    except (KeyError, ValueError, OverflowError):
+        return None
+    return Validity(begins_at, ends_at)
+
+
+def _open(target: Target, deadline: Deadline) -> socket.socket:
+    """Looks up and checks every address, then connects to the first that answers."""
+    endpoints = resolve(target, deadline.remaining_s())
+    _check(target, endpoints)
+    return connect((target.host, target.port), endpoints, deadline)
+
+
+def _check(target: Target, endpoints: list[Endpoint]) -> None:
+    """Refuses a host of which any address may not be called: the next try could get that one."""
+    networks = settings.WEBHOOK_ALLOWED_NETWORKS
+    port_allowed = is_port_allowed(target.port, settings.WEBHOOK_ALLOWED_PORTS)
+    for _, address in endpoints:
+        ip = ip_address(address[0])
+        if not (is_exempt(ip, networks) or (port_allowed and is_allowed(ip))):
+            # The same words for every address: the answer must not help to map a network.
+            raise AttemptError(ErrorKind.BLOCKED_ADDRESS, "The address is not allowed")
