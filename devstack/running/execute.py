@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from devstack import ephemeral
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def execute(command: Sequence[str]) -> int:

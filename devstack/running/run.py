@@ -34,7 +34,7 @@ from devstack.servers import locks
 from devstack.servers.client import attach
 from devstack.servers.ports import free_port, is_free
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 _WELCOME_TIMEOUT_S = 30.0
 # What a manage.py beside this run takes over; also everything that begins with WEBHOOK_.
 _PUBLISHED = {

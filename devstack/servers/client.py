@@ -19,7 +19,7 @@ SOCKETS_FILE = "sockets"
 SOCKET_NAME = "keeper.sock"
 
 ServerName = Literal["postgres", "redis"]
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 # Longer than the keeper's own limits, so that its message arrives rather than this timeout.
 _TIMEOUT_S = 120.0
 
