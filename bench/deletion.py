@@ -16,6 +16,7 @@ from django.db import connection
 from bench.setting import celery, empty, load, until
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
+from webhooks.configuration.change import save_settings
 from webhooks.models import WebhookConfig
 from webhooks.operating import recovery
 from webhooks.tasks import remove_deleted
@@ -65,7 +66,7 @@ def fill() -> WebhookConfig:
     for _ in range(2):
         webhook = WebhookConfig(account=account, url="https://receiver.example/hook")
         webhook.api_key = "bench-key-0123456789"
-        webhook.save()
+        save_settings(webhook)
         webhooks.append(webhook)
     recovery.disable([webhook.pk for webhook in webhooks], "nothing is pushed here")
     Device.objects.bulk_create(Device(account=account) for _ in range(THREADS * DEVICES_PER_THREAD))

@@ -16,6 +16,7 @@ from bench import plain, receivers
 from bench.setting import celery, empty, until
 from eventlog.models import WebhookLog
 from metaaccess.models import Account, Device, Plan
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.queue.states import OPEN
@@ -83,7 +84,7 @@ def ours(url: str, events_per_push: int) -> float:
     for _ in range(WEBHOOKS):
         webhook = WebhookConfig(account=account, url=url, events_per_push=events_per_push)
         webhook.api_key = "bench-key-0123456789"
-        webhook.save()
+        save_settings(webhook)
     ids = list(WebhookConfig.objects.values_list("pk", flat=True))
     recovery.disable(ids, "until all is loaded")
     Device.objects.bulk_create(Device(account=account) for _ in range(EVENTS // WEBHOOKS))

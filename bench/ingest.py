@@ -22,6 +22,7 @@ from bench import receivers
 from bench.setting import ROOT, celery, until
 from devstack.servers.ports import free_port
 from metaaccess.models import Account, ApiToken, Device, Plan, Role, Scope, User
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, WebhookConfig
 
 DEVICES = 20_000
@@ -97,7 +98,7 @@ def fill(url: str, address: str) -> tuple[Call, list[str]]:
     Device.objects.bulk_create(Device(account=account, device_id=one) for one in ids)
     webhook = WebhookConfig(account=account, url=url, events_per_push=EVENTS_PER_PUSH)
     webhook.api_key = "bench-api-key-0123456789"
-    webhook.save()
+    save_settings(webhook)
     session = requests.Session()
     session.headers.update({"Authorization": f"Token {token}", "Content-Type": "application/json"})
     session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=CALLERS))

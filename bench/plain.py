@@ -11,6 +11,7 @@ from django.utils import timezone
 from bench.setting import empty, until
 from eventlog.models import WebhookLog
 from metaaccess.models import Account, Device, Plan
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.queue.states import State
@@ -59,7 +60,7 @@ def drain(url: str, events: int) -> float:
     account = Account.objects.create(name="plain", plan=Plan.ENTERPRISE)
     webhook = WebhookConfig(account=account, url=url)
     webhook.api_key = "bench-key-0123456789"
-    webhook.save()
+    save_settings(webhook)
     recovery.disable([webhook.pk], "our workers leave it alone")
     Device.objects.bulk_create(Device(account=account) for _ in range(events))
     ids = list(Delivery.objects.values_list("pk", flat=True))

@@ -16,6 +16,7 @@ from bench import receivers
 from bench.setting import celery, empty, until
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.queue.states import OPEN
@@ -84,7 +85,7 @@ def load(url: str) -> list[int]:
         Device.objects.bulk_create(Device(account=account) for _ in range(BACKLOG))
         webhook = WebhookConfig(account=account, url=f"{url}/answer/{number}")
         webhook.api_key = "bench-key-0123456789"
-        webhook.save()
+        save_settings(webhook)
         webhooks.append(webhook.pk)
     return webhooks
 

@@ -5,8 +5,8 @@ from django.dispatch import receiver
 from metaaccess.signals import StatusChange, accounts_deleted, device_status_changed
 from webhooks import wake
 from webhooks.configuration import deletion
-from webhooks.models import WebhookConfig
-from webhooks.queue import outbox
+from webhooks.configuration.webhook import WebhookConfig
+from webhooks.queue import add
 
 
 @receiver(accounts_deleted)
@@ -18,4 +18,4 @@ def delete_webhooks(account_ids: list[int], **kwargs: Any) -> None:
 
 @receiver(device_status_changed)
 def add_to_outbox(changes: list[StatusChange], **kwargs: Any) -> None:
-    wake.on_commit(outbox.add(changes))
+    wake.on_commit(add.add(changes))

@@ -12,10 +12,10 @@ from django.utils import timezone
 from eventlog import record
 from metaaccess.steps import run_each
 from webhooks import turns, wake
+from webhooks.configuration.webhook import WebhookConfig
 from webhooks.health import certificates, mailing, notices, outage
-from webhooks.models import WebhookConfig
-from webhooks.operating import conservation, metrics, removal
-from webhooks.queue import claims, held, outbox
+from webhooks.operating import conservation, metrics, outage_watch, removal
+from webhooks.queue import claims, due, held, retention
 from webhooks.queue.chunk import Chunk
 from webhooks.sending import push
 
@@ -57,7 +57,10 @@ def push_due(webhook_id: int) -> None:
 def next_chunk(webhook_id: int) -> Chunk | None:
     """None where nothing is due, and where another task of this process is about to look."""
     with turns.take(webhook_id) as is_mine:
-        return claims.claim(webhook_id) if is_mine else None
+        if not is_mine:
+            return None
+        waits = outage.waits(webhook_id)
+        return claims.claim(webhook_id, claims.Mode.TESTS_ONLY if waits else claims.Mode.NORMAL)
 
 
 @shared_task(name=wake.PROBE)
@@ -70,8 +73,8 @@ def probe(webhook_id: int) -> None:
     wake.clear_probe(webhook_id)
     if not outage.waits(webhook_id):
         return
-    outbox.retry_now([webhook_id])
-    if chunk := claims.claim(webhook_id, as_probe=True):
+    due.retry_now([webhook_id])
+    if chunk := claims.claim(webhook_id, claims.Mode.PROBE):
         for _ in push.send(chunk):
             pass
         if not outage.waits(webhook_id):
@@ -85,11 +88,11 @@ def sweep() -> None:
 
 
 def watch_for_outage() -> None:
-    wake.for_probes(outage.watch())
+    wake.for_probes(outage_watch.watch())
 
 
 def wake_due() -> None:
-    wake.now(outbox.due_webhooks(UNWOKEN_S))
+    wake.now(due.due_webhooks(UNWOKEN_S, outage.stands()))
 
 
 @shared_task
@@ -142,7 +145,7 @@ def prune() -> None:
     run_each(
         partial(held.discard_old, settings.WEBHOOK_HELD_DAYS),
         record.prune,
-        partial(outbox.prune, settings.EVENT_LOG_DAYS),
+        partial(retention.prune, settings.EVENT_LOG_DAYS),
         partial(notices.prune, settings.EVENT_LOG_DAYS),
         partial(outage.prune, settings.EVENT_LOG_DAYS),
         WebhookConfig.objects.forget_replaced_signing_secrets,

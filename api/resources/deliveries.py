@@ -18,6 +18,7 @@ from api.conventions.problems import Conflict
 from api.conventions.views import AccountViewSet
 from api.resources.webhooks import PushSerializer
 from eventlog.models import PushKind
+from webhooks.configuration import active as active_webhooks
 from webhooks.models import Delivery
 from webhooks.operating import recovery
 from webhooks.queue import states
@@ -74,7 +75,7 @@ class DeliveryFilter(AccountFilterSet):
 
 class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountViewSet):
     queryset = (
-        Delivery.objects.filter(states.exists("webhook__"))
+        Delivery.objects.filter(active_webhooks.exists("webhook__"))
         .select_related("webhook__account")
         .annotate(place=states.place())
     )

@@ -33,7 +33,9 @@ from eventlog import record, words
 from eventlog.words import Change
 from metaaccess.actions import Action
 from metaaccess.models import Status
-from webhooks.configuration import reasons
+from webhooks.configuration.change import save_settings
+from webhooks.configuration.loaded import SETTINGS_FIELDS
+from webhooks.configuration.sealed import SEALED_FOR
 from webhooks.configuration.validators import (
     MAX_API_KEY_LENGTH,
     validate_api_key,
@@ -41,9 +43,11 @@ from webhooks.configuration.validators import (
     validate_key_is_for,
     validate_signing_secret,
 )
-from webhooks.models import SEALED_FOR, SETTINGS_FIELDS, DisabledBecause, WebhookConfig
+from webhooks.health import reasons
+from webhooks.models import DisabledBecause, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.operating.recovery import Held, Only
+from webhooks.queue.held import with_counts
 
 REASON = "through the API"
 # Settings that are no secret.
@@ -194,7 +198,7 @@ class WebhookSerializer(StrictModelSerializer):
         for name, value in values.items():
             setattr(webhook, name, value)
         webhook.full_clean(exclude=list(SEALED_FOR))
-        webhook.save()
+        save_settings(webhook)
         if enabled != webhook.enabled:
             (recovery.enable if enabled else recovery.disable)([webhook.pk], REASON)
         return webhook
@@ -243,7 +247,7 @@ class WebhookFilter(AccountFilterSet):
 
 
 class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
-    queryset = WebhookConfig.objects.with_held_events().select_related("account")
+    queryset = with_counts(WebhookConfig.objects.all()).select_related("account")
     serializer_class = WebhookSerializer
     pagination_class = NewestByID
     filterset_class = WebhookFilter

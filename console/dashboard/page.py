@@ -22,6 +22,7 @@ from metaaccess.models import Device, Plan
 from metaaccess.people.request import person
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue import states
+from webhooks.queue.held import with_counts
 
 # How many are shown before a link leads to the rest; the causes of a streak cost a query.
 UNWELL = FAILURES = 5
@@ -123,7 +124,7 @@ def _webhooks(request: HttpRequest) -> list[WebhookConfig]:
     # Disabled ones first, the latest of them on top; then by how near they are to it.
     order = (F("disabled_at").desc(nulls_last=True), "-consecutive_failures", "pk")
     found = _of(request, WebhookConfig.objects.filter(ill, account__plan=Plan.ENTERPRISE))
-    worst = found.select_related("account").with_held_events().order_by(*order)
+    worst = with_counts(found.select_related("account")).order_by(*order)
     return list(worst[: UNWELL + 1])
 
 

@@ -25,6 +25,7 @@ from console.webhooks.form import WebhookForm
 from metaaccess.actions import Action
 from metaaccess.models import Account, Plan
 from metaaccess.people.request import person
+from webhooks.configuration.change import save_settings
 from webhooks.configuration.deletion import WebhookGone
 from webhooks.models import WebhookConfig
 from webhooks.operating import recovery
@@ -204,7 +205,7 @@ class WebhooksAdmin(AccountAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         """Whether it is enabled is no setting: it has its own lock, log and consequences."""
-        super().save_model(request, obj, form, change)
+        save_settings(obj)
         enabled = form.cleaned_data["enabled"]
         if change and "enabled" not in form.changed_data:
             return

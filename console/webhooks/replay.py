@@ -16,7 +16,7 @@ from eventlog import history, words
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.operating.recovery import Only
-from webhooks.queue import outbox
+from webhooks.queue.replay import count_replayable
 from webhooks.queue.states import OPEN, Kind
 
 
@@ -64,7 +64,7 @@ def page(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
         if "send" in request.POST:
             sent = recovery.send_many_again(webhook, replay, recovery.MOST_AT_ONCE)
             return HttpResponseRedirect(f"{address(webhook, 'replay')}?sent={sent}")
-        count = min(outbox.count_replayable(replay), recovery.MOST_AT_ONCE)
+        count = min(count_replayable(replay), recovery.MOST_AT_ONCE)
     sent_text = request.GET.get("sent", "")
     context: dict[str, Any] = pages.frame(admin, request, webhook, "replay") | {
         "title": f"Send events of {webhook} again",

@@ -22,7 +22,7 @@ from rich.rule import Rule
 from eventlog.models import WebhookLog
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
-from webhooks.configuration import reasons
+from webhooks.health import reasons
 from webhooks.models import WebhookConfig
 from webhooks.operating.local_receiver import Behaviour, LocalReceiver
 

@@ -15,6 +15,7 @@ from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, ApiToken, Device, Status, User
 from metaaccess.signals import Cause
 from tests.conftest import disabled_by_failures
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue.states import State
 from webhooks.sending import payload
@@ -114,7 +115,7 @@ def add_devices(account: Account, person: User, now: datetime) -> None:
 def add_webhook(account: Account, name: str, url: str) -> WebhookConfig:
     webhook = WebhookConfig(account=account, name=name, url=url)
     webhook.api_key = f"{name.lower().replace(' ', '-')}-key-{webhook.uid.hex}"[:-4] + "7KQ2"
-    webhook.save()
+    save_settings(webhook)
     return webhook
 
 

@@ -20,7 +20,7 @@ from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled_by_failures
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
-from webhooks.queue import outbox
+from webhooks.queue import add
 from webhooks.queue.states import Kind, State
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
@@ -431,7 +431,7 @@ def test_a_push_that_is_not_known_is_not_found(
 
 def test_another_webhooks_push_is_not_found(ada: Client, make_webhook: MakeWebhook) -> None:
     webhook, other = make_webhook(), make_webhook()
-    push_id = outbox.add_test(other, "TEST000000000000")
+    push_id = add.add_test(other, "TEST000000000000")
     logged = attempt(other)
 
     for known in (push_id, logged.push_id):

@@ -18,6 +18,7 @@ from eventlog.models import WebhookLog
 from metaaccess.devices.change import NewStatus, new_device_id
 from metaaccess.models import Account, Device
 from tests.pipeline.workers import until
+from webhooks.configuration.change import save_settings
 from webhooks.models import WebhookConfig
 from webhooks.queue import claims
 from webhooks.sending import push, signing
@@ -146,7 +147,7 @@ def test_a_push_of_ours_is_taken(
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
     webhook = WebhookConfig(account=account, url=running.url, events_per_push=10)
     webhook.api_key, webhook.signing_secret = API_KEY, SECRET
-    webhook.save()
+    save_settings(webhook)
     devices = Device.objects.bulk_create(Device(account=account) for _ in range(2))
     Device.objects.change([NewStatus(device.device_id, "non_compliant") for device in devices])
     before = len(running.lines)

@@ -56,7 +56,7 @@ def test_a_settle_whose_commit_got_no_answer_is_written_once(
     attempts = [Attempt(each, b"[]", now, now, refused) for each in chunk.pushes]
     worker.do(execute, "SET synchronous_commit = on")
 
-    settled = worker.start(push.settle, chunk, attempts)
+    settled = worker.start(push.settle_batch, chunk, attempts)
     until("COMMIT waits for a standby", lambda: wait_event(worker.pid) == "SyncRep")
     execute("SELECT pg_terminate_backend(%s)", worker.pid)
 

@@ -21,6 +21,7 @@ from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Plan, Scope, User
 from tests.api.conftest import Program
 from tests.eventlog.attempts import make_attempt
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, Notice, WebhookConfig
 from webhooks.operating import recovery, removal
 from webhooks.queue import claims
@@ -278,7 +279,7 @@ def test_what_was_added_beside_the_deletion_is_removed_as_well(
     account.delete()
     webhook = WebhookConfig(account=read, url="https://receiver.example/hook")
     webhook.api_key = "test-api-key-0123456789"
-    webhook.save()
+    save_settings(webhook)
     User.objects.create_user("late@acme.example", "pw", account=read)
     time_passes()
 

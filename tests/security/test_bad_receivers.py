@@ -37,6 +37,7 @@ from tests.webhooks.test_http_tls import (
     self_signed,
     serving,
 )
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue.states import State
 from webhooks.sending.http_client import ErrorKind
@@ -161,7 +162,7 @@ def inside() -> Iterator[Receiver]:
 def add(account: Account, name: str, url: str) -> WebhookConfig:
     webhook = WebhookConfig(account=account, name=name, url=url)
     webhook.api_key = API_KEY
-    webhook.save()
+    save_settings(webhook)
     return webhook
 
 

@@ -19,6 +19,7 @@ from tests.pipeline.workers import Workers, until
 from tests.receivers import Receiver, answering
 from tests.security.inputs import NAMES, NOWHERE, TABLE, UNSTORABLE
 from tests.security.names import NameServer
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue.states import State
 from webhooks.sending.http_client import ErrorKind
@@ -138,7 +139,7 @@ def test_a_worker_connects_to_none_of_them_and_goes_on(
         """Past every check of what is entered."""
         webhook = WebhookConfig(account=account, url=url)
         webhook.api_key = API_KEY
-        webhook.save()
+        save_settings(webhook)
         return webhook
 
     for template, error in {**TABLE, **names}.items():

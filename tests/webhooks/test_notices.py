@@ -19,9 +19,9 @@ from tests.conftest import MakeWebhook
 from webhooks import tasks
 from webhooks.health import certificates, mailing, notices, streak
 from webhooks.health.streak import Ended
+from webhooks.health.validity import Validity
 from webhooks.models import Notice, WebhookConfig
 from webhooks.operating import recovery
-from webhooks.sending.http_client import Validity
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 F, OK = "HTTP 503 Service Unavailable", ""

@@ -16,7 +16,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from metaaccess.models import Role, User
-from webhooks.models import Notice, Outage, WebhookConfig
+from webhooks.configuration.webhook import WebhookConfig
+from webhooks.health.notice import Notice
+from webhooks.health.outage_record import Outage
 
 logger = logging.getLogger(__name__)
 

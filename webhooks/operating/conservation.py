@@ -19,8 +19,10 @@ from eventlog import record
 from metaaccess.actions import Action
 from metaaccess.models import Plan
 from webhooks import wake
-from webhooks.models import Snapshot, WebhookConfig
-from webhooks.queue.states import ACTIVE_SQL, EVENT, EXISTS_SQL, PENDING, PLACE_SQL, STILL_TO_DO_SQL
+from webhooks.configuration.active import ACTIVE_SQL, EXISTS_SQL
+from webhooks.configuration.webhook import WebhookConfig
+from webhooks.operating.snapshot import Snapshot
+from webhooks.queue.states import EVENT, PENDING, PLACE_SQL, STILL_TO_DO_SQL
 
 # A webhook, its events or its account's plan may be saved beside a status change that is under
 # way, which does not see it: what was recorded so soon after is not expected.

@@ -19,7 +19,7 @@ from metaaccess.accounts.deletion import deleted_accounts
 from metaaccess.models import User
 from metaaccess.portions import Rows, remove
 from webhooks.configuration import deletion
-from webhooks.models import WebhookConfig
+from webhooks.configuration.webhook import WebhookConfig
 from webhooks.queue.states import SENDING
 
 logger = logging.getLogger(__name__)

@@ -1,13 +1,16 @@
-"""What waits for a webhook, discarded: by a person who enables it again, or after its days."""
+"""Counts held events and discards them: when a webhook is enabled again, or after retention."""
 
-from django.db import connection, transaction
+from django.db import connection, models, transaction
+from django.db.models.functions import Coalesce
 
-from webhooks.models import WebhookConfig
+from webhooks.configuration.active import active
+from webhooks.configuration.webhook import WebhookConfig, WebhookQuerySet
 from webhooks.queue import states
+from webhooks.queue.delivery import Delivery
 from webhooks.queue.states import DISCARDED, HELD_SQL, PENDING, SENDING, STILL_TO_DO_SQL, TEST
 
-# Deliveries that no worker has, of pushes that could be locked whole. One whose worker reports
-# its outcome at this moment is under way, and stays.
+# Deliveries that no worker has, of pushes whose rows could all be locked. A push whose worker is
+# just recording its outcome is under way and stays.
 _WAITING = f"""
 WITH waiting AS MATERIALIZED (
     SELECT id, push_id, state, device_id, timestamp, created_at FROM webhooks_delivery d
@@ -20,7 +23,7 @@ taken AS MATERIALIZED (SELECT waiting.* FROM waiting JOIN free USING (id)
         SELECT push_id FROM waiting LEFT JOIN free USING (id)
         WHERE free.id IS NULL AND push_id IS NOT NULL))
 """
-# What is left of a push that lost events is another push: a receiver may know the first.
+# The remaining events of a push that lost some form a new push: the receiver may know the old one.
 _DISCARD = f"""
 {_WAITING},
 lost AS MATERIALIZED ({{lost}}),
@@ -43,13 +46,26 @@ _WEBHOOKS_WITH_OLD = f"""
 SELECT w.id FROM webhooks_webhookconfig w JOIN metaaccess_account a ON a.id = w.account_id
 WHERE EXISTS (SELECT 1 FROM webhooks_delivery d WHERE d.webhook_id = w.id
     AND {HELD_SQL}
-    AND d.created_at < statement_timestamp() - make_interval(days => %s))
+    AND d.created_at < statement_timestamp() - make_interval(days => %(days)s))
 ORDER BY w.id
 """
 
 
+def with_counts(webhooks: WebhookQuerySet) -> WebhookQuerySet:
+    """Annotates `held_events`: how many events wait for a webhook that is not active."""
+    held = (
+        Delivery.objects.filter(states.held(), webhook=models.OuterRef("pk"))
+        .order_by()
+        .values("webhook")
+        .annotate(count=models.Count("pk"))
+        .values("count")
+    )
+    return webhooks.annotate(held_events=Coalesce(models.Subquery(held), 0))
+
+
 def discard(webhook_id: int, but_latest: bool) -> int:
-    """Discards what waits for a webhook, or all but each device's latest event; how many.
+    """Discards the events that wait for a webhook, or all but the latest of each device. Returns
+    how many.
 
     Runs in the caller's transaction, which has locked the webhook.
     """
@@ -60,18 +76,18 @@ def discard(webhook_id: int, but_latest: bool) -> int:
 
 
 def discard_old(days: int) -> int:
-    """Discards what has been held for longer than `days`; how many. One webhook at a time, so
-    that nobody waits for long."""
+    """Discards events that were held for more than `days`; returns how many. One webhook at a time,
+    so that no lock is held for long."""
     with connection.cursor() as cursor:
-        cursor.execute(_WEBHOOKS_WITH_OLD, [days])
+        cursor.execute(_WEBHOOKS_WITH_OLD, {"days": days})
         webhooks = [webhook_id for (webhook_id,) in cursor]
     return sum(_discard_old(webhook_id, days) for webhook_id in webhooks)
 
 
 @transaction.atomic
 def _discard_old(webhook_id: int, days: int) -> int:
-    """0 where it was enabled meanwhile."""
-    inactive = WebhookConfig.objects.filter(~states.active(), pk=webhook_id)
+    """Returns 0 if the webhook was enabled meanwhile."""
+    inactive = WebhookConfig.objects.filter(~active(), pk=webhook_id)
     if not inactive.select_for_update(of=("self",), no_key=True).exists():
         return 0
     with connection.cursor() as cursor:

@@ -2,7 +2,8 @@
 
 from eventlog import words
 from eventlog.words import Sentence
-from webhooks.models import DisabledBecause, WebhookConfig
+from webhooks.configuration.health_columns import DisabledBecause
+from webhooks.configuration.webhook import WebhookConfig
 
 
 def why_disabled(webhook: WebhookConfig) -> Sentence:
