@@ -7,9 +7,9 @@ from functools import partial
 
 from celery import shared_task
 from django.conf import settings
-from django.utils import timezone
 
 from eventlog import record
+from metaaccess.servers.clock import database_now
 from metaaccess.steps import run_each
 from webhooks import turns, wake
 from webhooks.configuration.webhook import WebhookConfig
@@ -123,7 +123,7 @@ def count() -> None:
 @shared_task
 def check() -> None:
     """Whether all that was recorded lately adds up; /metrics shows the outcome."""
-    now = timezone.now()
+    now = database_now()
     try:
         report = conservation.check(now - CHECKED, now, timeout_s=CHECK_TIMEOUT_S)
     except conservation.TooSlowError as problem:

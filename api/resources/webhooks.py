@@ -6,7 +6,6 @@ from typing import Any
 from django.core.exceptions import ValidationError as FieldError
 from django.db import transaction
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status
@@ -33,6 +32,7 @@ from eventlog import record, words
 from eventlog.words import Change
 from metaaccess.actions import Action
 from metaaccess.models import Status
+from metaaccess.servers.clock import database_now
 from webhooks.configuration.change import save_settings
 from webhooks.configuration.loaded import SETTINGS_FIELDS
 from webhooks.configuration.sealed import SEALED_FOR
@@ -225,7 +225,7 @@ class ReplaySerializer(StrictSerializer):
     only = serializers.ChoiceField(Only.choices, default=Only.FAILED)
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
-        values.setdefault("until", timezone.now())
+        values.setdefault("until", database_now())
         if values["since"] >= values["until"]:
             raise ValidationError({"since": ["It is not before `until`: no time lies between."]})
         return values

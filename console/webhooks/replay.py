@@ -6,13 +6,13 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from console.base import AccountAdmin
 from console.webhooks import pages
 from console.webhooks.pages import address
 from eventlog import history, words
+from metaaccess.servers.clock import database_now
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.operating.recovery import Only
@@ -40,7 +40,7 @@ class TimeForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
-        since, until = values.get("since"), values.get("until") or timezone.now()
+        since, until = values.get("since"), values.get("until") or database_now()
         if since and since >= until:
             self.add_error("since", "This is not before the end of the time.")
         return values | {"until": until}

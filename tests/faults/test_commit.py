@@ -1,5 +1,7 @@
 """A COMMIT whose answer is lost: what it wrote is not written a second time."""
 
+import os
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +21,12 @@ from webhooks.sending.http_client import AttemptResult
 from webhooks.sending.push import Attempt
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+
+
+ASKED = """
+SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+    WHERE query LIKE '%%pg_xact_status%%' AND pid <> pg_backend_pid())
+"""
 
 
 def execute(statement: str, *values: object) -> object:
@@ -66,3 +74,30 @@ def test_a_settle_whose_commit_got_no_answer_is_written_once(
     assert Tally.objects.get().count == 1
     assert Delivery.objects.get().attempts == 1
     assert WebhookConfig.objects.get().consecutive_failures == 0
+
+
+def test_a_commit_that_is_still_in_progress_is_waited_for(
+    account: Account, make_webhook: MakeWebhook, worker: Session
+) -> None:
+    """The network breaks during COMMIT; PostgreSQL ends the COMMIT only later."""
+    webhook = make_webhook()
+    Device.objects.create(account=account)
+    chunk = claims.claim(webhook.pk)
+    assert chunk is not None
+    now = timezone.now()
+    taken = AttemptResult(200, "", "", "", 5)
+    attempts = [Attempt(each, b"[]", now, now, taken) for each in chunk.pushes]
+    worker.do(execute, "SET synchronous_commit = on")
+    broken = worker.do(lambda: connection.connection.fileno())  # noqa: PLW0108  # the worker's own
+
+    settled = worker.start(push.settle_batch, chunk, attempts)
+    until("COMMIT waits for a standby", lambda: wait_event(worker.pid) == "SyncRep")
+    with socket.socket(fileno=os.dup(broken)) as link:
+        link.shutdown(socket.SHUT_RDWR)
+    until("another session asks for the outcome", lambda: execute(ASKED) == (True,))
+    execute("ALTER SYSTEM RESET synchronous_standby_names")
+    execute("SELECT pg_reload_conf()")
+
+    settled.result(60)
+    assert WebhookLog.objects.count() == 1
+    assert Delivery.objects.get().state == State.DELIVERED

@@ -6,9 +6,9 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from metaaccess.models import Plan
+from metaaccess.servers.clock import database_now
 from webhooks.configuration.webhook import WebhookConfig
 from webhooks.health import notices
 from webhooks.health.notice import Notice
@@ -71,7 +71,7 @@ def _warn_of(webhook_id: int) -> None:
     seen = validity(webhook) if webhook else None
     if webhook is None or seen is None:
         return
-    kind = level(seen, seen.ends_at - timezone.now())
+    kind = level(seen, seen.ends_at - database_now())
     if kind and not _told(webhook, kind, seen):
         notices.of_certificate(webhook, kind)
 

@@ -61,8 +61,17 @@ def enable(
     return [webhook for webhook in tried if webhook]
 
 
-@transaction.atomic
 def _enable(webhook_id: int, reason: str, held: Held) -> WebhookConfig | None:
+    """Discards in portions first, while the webhook is still disabled; the transaction that enables
+    it discards what has arrived since. None: the webhook is not disabled."""
+    if held is Held.DELIVER:
+        return _enable_now(webhook_id, reason, held, 0)
+    discarded = waiting.discard_ahead(webhook_id, but_latest=held is Held.LATEST)
+    return _enable_now(webhook_id, reason, held, discarded)
+
+
+@transaction.atomic
+def _enable_now(webhook_id: int, reason: str, held: Held, discarded: int) -> WebhookConfig | None:
     webhook = (
         WebhookConfig.objects.select_for_update(no_key=True)
         .filter(pk=webhook_id, disabled_at__isnull=False)
@@ -77,9 +86,8 @@ def _enable(webhook_id: int, reason: str, held: Held) -> WebhookConfig | None:
         unreachable_since=None,
         epoch=F("epoch") + 1,
     )
-    discarded = 0
     if held is not Held.DELIVER:
-        discarded = waiting.discard(webhook.pk, but_latest=held is Held.LATEST)
+        discarded += waiting.discard(webhook.pk, but_latest=held is Held.LATEST)
     changes = [words.change("enabled", False, True)]
     _record(webhook, Action.WEBHOOK_ENABLED, reason, discarded=discarded, changes=changes)
     wake.on_commit([webhook.pk])

@@ -37,9 +37,10 @@ _END_LEASE = f"""
 UPDATE webhooks_delivery SET due_at = statement_timestamp()
 WHERE id = ANY(%(ids)s) AND {_MINE}
 """
-_WAS_COMMITTED = """
-SELECT CASE WHEN %(id)s::xid8 < pg_snapshot_xmax(pg_current_snapshot())
-    THEN pg_xact_status(%(id)s::xid8) END
+# The status of an ID that was never assigned is an error, so it is compared with a new one. (The
+# snapshot's xmax would not do: it may be below the ID of a transaction that is in progress.)
+_STATUS = """
+SELECT CASE WHEN %(id)s::xid8 < pg_current_xact_id() THEN pg_xact_status(%(id)s::xid8) END
 """
 
 
@@ -92,9 +93,10 @@ def transaction_id() -> str:
         return str(cursor.fetchone()[0])
 
 
-def was_committed(transaction_id: str) -> bool:
-    """Whether a transaction took effect although its COMMIT got no answer. Also False if a database
-    server that took over does not know the transaction."""
+def was_committed(transaction_id: str) -> bool | None:
+    """Whether a transaction took effect although its COMMIT got no answer. None: it is still in
+    progress. False also if a database server that took over does not know the transaction."""
     with connection.cursor() as cursor:
-        cursor.execute(_WAS_COMMITTED, {"id": transaction_id})
-        return bool(cursor.fetchone()[0] == "committed")
+        cursor.execute(_STATUS, {"id": transaction_id})
+        status = cursor.fetchone()[0]
+    return None if status == "in progress" else status == "committed"

@@ -49,8 +49,13 @@ def settle_batch(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
     written = Written()
     while True:
         try:
-            if written.transaction_id and settling.was_committed(written.transaction_id):
-                return written.settlements
+            if written.transaction_id:
+                committed = settling.was_committed(written.transaction_id)
+                if committed:
+                    return written.settlements
+                if committed is None:
+                    time.sleep(SETTLE_AGAIN_S)
+                    continue
             settle_once(chunk, batch, written)
         except Error as error:
             if not is_away(error) or time.monotonic() > give_up_at:

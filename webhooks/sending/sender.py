@@ -47,17 +47,20 @@ class Sender:
         # Times are on the database's clock: the time of the claim plus the time since then.
         self._zero = time.monotonic()
         self._abandoned = False
+        self._defect: BaseException | None = None
         self._done: queue.SimpleQueue[Attempt | Push | BaseException] = queue.SimpleQueue()
 
     def now(self) -> datetime:
         return self.chunk.claimed_at + timedelta(seconds=time.monotonic() - self._zero)
 
     def attempts(self) -> Iterator[list[Attempt | Push]]:
-        """Yields batches of results: an Attempt, or a Push that was not begun in time."""
-        for lane in self.chunk.lanes:
-            threading.Thread(target=self._work, args=[lane], daemon=True).start()
+        """Yields batches of results: an Attempt, or a Push that was not begun in time.
+
+        Raises the first defect of a lane, after it has yielded the results that came before.
+        """
         left = len(self.chunk.pushes)
         try:
+            self._start()
             while left:
                 batch = self._collect(left)
                 left -= len(batch)
@@ -65,7 +68,17 @@ class Sender:
         finally:
             self._abandoned = True  # nobody settles any more, so nothing more is sent
 
+    def _start(self) -> None:
+        for lane in self.chunk.lanes:
+            try:
+                threading.Thread(target=self._work, args=[lane], daemon=True).start()
+            except RuntimeError as problem:  # the system has no thread left
+                self._done.put(problem)
+                return
+
     def _collect(self, left: int) -> list[Attempt | Push]:
+        if self._defect is not None:
+            raise self._defect
         batch: list[Attempt | Push] = []
         until = None
         while len(batch) < min(left, BATCH_PUSHES):
@@ -75,6 +88,9 @@ class Sender:
             except queue.Empty:
                 break
             if isinstance(done, BaseException):
+                self._defect = done
+                if batch:
+                    break  # these are settled first
                 raise done
             batch.append(done)
             until = until or time.monotonic() + BATCH_S
