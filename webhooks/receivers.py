@@ -1,3 +1,5 @@
+"""What the package does when devices change and accounts are deleted."""
+
 from typing import Any
 
 from django.dispatch import receiver
@@ -11,11 +13,12 @@ from webhooks.queue import add
 
 @receiver(accounts_deleted)
 def delete_webhooks(account_ids: list[int], **kwargs: Any) -> None:
-    """They go with their account, and so does the Admin log that would tell of it."""
+    """Marks the webhooks of deleted accounts. The Admin log does not record it, because the log is
+    deleted with the account too."""
     deletion.mark(WebhookConfig.objects.filter(account__in=account_ids))
     wake.for_removal()
 
 
 @receiver(device_status_changed)
-def add_to_outbox(changes: list[StatusChange], **kwargs: Any) -> None:
+def add_to_queue(changes: list[StatusChange], **kwargs: Any) -> None:
     wake.on_commit(add.add(changes))
