@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from eventlog import record, tally
 from eventlog.models import AdminLog, DeviceLog, Ending, Tally, WebhookLog
+from metaaccess import portions
 from metaaccess.devices.change import NewStatus
 from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, Device, User
@@ -291,7 +292,7 @@ def aged(account: Account) -> Account:
         record.status_changes([status_change(account, timestamp=1582708254594)])
         DeviceLog.objects.filter(pk=DeviceLog.objects.latest("pk").pk).update(recorded_at=at)
         AdminLog.objects.create(account=account, time=at, actor="system", action="x", target="y")
-        tally.count(account.pk, 1, [tally.Ended(at, Ending.DELIVERED, 1)])
+        tally.count(account.pk, 1, [tally.TalliedAttempt(at, Ending.DELIVERED, 1)])
     return account
 
 
@@ -324,7 +325,7 @@ def test_prune_dry_run_only_counts(aged: Account) -> None:
 def test_prune_removes_more_than_one_portion(
     aged: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "_PRUNE_ROWS", 1)
+    monkeypatch.setattr(portions, "PORTION_ROWS", 1)
 
     assert record.prune(1) == each(3)
     assert kept() == [1] * 4
@@ -362,8 +363,8 @@ def test_eventlog_prune_prints_json(aged: Account) -> None:
 @pytest.mark.parametrize(
     ("days", "words"),
     [
-        ("-1", "--days is -1: it takes a number of days from 0 to 100,000"),
-        ("100001", "--days is 100001: it takes a number of days from 0 to 100,000"),
+        ("-1", "--days is -1: use a number of days from 0 to 100,000"),
+        ("100001", "--days is 100001: use a number of days from 0 to 100,000"),
         ("ninety", "--days: invalid int value: 'ninety'"),
         ("1.5", "--days: invalid int value: '1.5'"),
         ("", "--days: invalid int value: ''"),

@@ -91,14 +91,14 @@ NOT_A_TIME = "“{}” is not a date and time: enter one such as 2026-11-23 14:0
         ({"since": "foo"}, {"since": [NOT_A_TIME.format("foo")]}),
         ({"until": "2026-13-01T00:00"}, {"until": [NOT_A_TIME.format("2026-13-01T00:00")]}),
         ({"since": "0001-01-01T00:00"}, {"since": [NOT_A_TIME.format("0001-01-01T00:00")]}),
-        ({"timeframe": "custom"}, {"since": ["Enter when it begins, when it ends, or both."]}),
+        ({"timeframe": "custom"}, {"since": ["Enter a start, an end, or both."]}),
         (
             {"since": "2026-11-23T14:00", "until": "2026-11-23T14:00"},
-            {"until": ["“To” is not later than “From”: no time lies between them."]},
+            {"until": ["“To” must be later than “From”."]},
         ),
         (
             {"timeframe": "soon"},
-            {"timeframe": ["“soon” is not among the choices: today, yesterday, 7d, 30d, custom."]},
+            {"timeframe": ["“soon” is not one of the choices: today, yesterday, 7d, 30d, custom."]},
         ),
     ],
 )
@@ -144,7 +144,7 @@ def test_a_wrong_http_status_is_named(account: Account, status: str) -> None:
     assert refusal(attempts(account, status=status)) == {
         "status": [
             f"“{status}” is not an HTTP status: enter a code such as 503, a class such as 5xx, "
-            "or none where no answer came."
+            "or none for attempts without a response."
         ]
     }
 
@@ -196,7 +196,7 @@ def test_a_name_of_too_many_devices_is_refused(account: Account) -> None:
     )
 
     assert refusal(attempts(account, q="laptop")) == {
-        "q": ["More than 50 devices have “laptop” in their name: type more of it, or a device ID."]
+        "q": ["More than 50 device names contain “laptop”: enter more of the name, or a device ID."]
     }
     assert found(attempts(account, q="laptop 50")) == []
 

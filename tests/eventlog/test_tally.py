@@ -12,14 +12,14 @@ from pytest_django import DjangoAssertNumQueries
 
 from eventlog import tally
 from eventlog.models import Ending, Tally
-from eventlog.tally import Ended, Figures
+from eventlog.tally import Figures, TalliedAttempt
 from metaaccess.models import Account
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-def ended(minute: float, ending: Ending = Ending.DELIVERED, duration_ms: int = 8) -> Ended:
-    return Ended(NOON + timedelta(minutes=minute), ending, duration_ms)
+def ended(minute: float, ending: Ending = Ending.DELIVERED, duration_ms: int = 8) -> TalliedAttempt:
+    return TalliedAttempt(NOON + timedelta(minutes=minute), ending, duration_ms)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_series_has_a_place_for_each_step(
 def test_workers_that_count_at_once_lose_nothing(account: Account) -> None:
     endings = list(Ending)
 
-    def work(order: Callable[[list[Ended]], list[Ended]]) -> None:
+    def work(order: Callable[[list[TalliedAttempt]], list[TalliedAttempt]]) -> None:
         for _ in range(50):
             one = [ended(minute, ending) for minute in (0, 6) for ending in endings]
             tally.count(account.pk, 7, order(one))

@@ -180,7 +180,7 @@ def test_an_unknown_account_is_refused(account: Account, named: str) -> None:
 )
 def test_device_add_refuses_what_is_no_device_id(account: Account, device_id: str) -> None:
     refused(
-        "is not a device ID: it takes 16 characters",
+        "is not a device ID: enter 16 characters",
         "device_add",
         "--account",
         "Acme",
@@ -325,11 +325,11 @@ def test_device_simulate_uses_the_devices_that_are_there(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--devices", "0"], "take numbers greater than 0"),
+        (["--devices", "0"], "must be greater than 0"),
         (["--devices", "many"], "--devices: invalid int value: 'many'"),
-        (["--rate", "0"], "take numbers greater than 0"),
-        (["--rate", "-1"], "take numbers greater than 0"),
-        (["--seconds", "-1"], "take numbers greater than 0"),
+        (["--rate", "0"], "must be greater than 0"),
+        (["--rate", "-1"], "must be greater than 0"),
+        (["--seconds", "-1"], "must be greater than 0"),
         (["--seconds", "soon"], "--seconds: invalid float value: 'soon'"),
         (["--account", "Nobody"], "no account has the ID or the name 'Nobody'"),
     ],

@@ -32,7 +32,7 @@ def full(account: Account, administrator: User, webhook: WebhookConfig, device: 
     Device.objects.change([NewStatus(device.device_id, "compliant")])
     recovery.send_test(webhook)
     make_attempt(account, webhook_id=webhook.pk)
-    tally.count(account.pk, webhook.pk, [tally.Ended(timezone.now(), Ending.FAILED, 5)])
+    tally.count(account.pk, webhook.pk, [tally.TalliedAttempt(timezone.now(), Ending.FAILED, 5)])
     Notice.objects.create(account=account, webhook=webhook, kind=Notice.Kind.RECOVERED)
     ApiToken.objects.create(administrator, name="program", scope=Scope.ADMIN)
     return account

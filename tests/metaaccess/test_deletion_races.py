@@ -6,7 +6,7 @@ import pytest
 from django.db import connection, transaction
 
 from eventlog.models import AdminLog, DeviceLog
-from metaaccess.devices.change import NewStatus, Outcome
+from metaaccess.devices.change import ChangeReport, NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests import interleaving
 from tests.interleaving import Beside
@@ -34,7 +34,7 @@ def other() -> Iterator[Beside]:
         yield acting
 
 
-def change(device: Device) -> Outcome:
+def change(device: Device) -> ChangeReport:
     return Device.objects.change([NewStatus(device.device_id, "compliant")])
 
 

@@ -49,7 +49,7 @@ def test_a_made_up_device_id_has_16_capitals_and_digits(account: Account) -> Non
 def test_the_device_of_test_pushes_is_nobodys(account: Account) -> None:
     device = Device(account=account, device_id="TEST000000000000")
 
-    with pytest.raises(ValidationError, match="device of test pushes: choose another ID"):
+    with pytest.raises(ValidationError, match="reserved for test pushes: choose another ID"):
         device.full_clean(exclude=["status_changed_at"])
 
 
@@ -123,7 +123,7 @@ def test_a_bulk_takes_as_many_queries_as_one(account: Account) -> None:
 def test_a_status_that_cannot_be_set_is_refused(
     device: Device, announced: list[list[StatusChange]], status: str
 ) -> None:
-    with pytest.raises(ValueError, match="takes compliant, non_compliant, installed"):
+    with pytest.raises(ValueError, match="use compliant, non_compliant, installed"):
         Device.objects.change([NewStatus(device.device_id, status)])
 
     assert announced == []

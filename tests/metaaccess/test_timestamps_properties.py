@@ -16,7 +16,8 @@ from hypothesis.stateful import (
 )
 
 from eventlog.models import DeviceLog
-from metaaccess.devices.change import SETTABLE, NewStatus, Outcome
+from metaaccess.devices.change import ChangeReport, NewStatus
+from metaaccess.devices.status import SETTABLE
 from metaaccess.devices.timestamps import AheadOfClockError, moment
 from metaaccess.models import Account, Device
 from metaaccess.signals import Cause, StatusChange, device_status_changed
@@ -98,8 +99,8 @@ class DevicesMachine(RuleBasedStateMachine):
         expected = self.expect(news)
         assert Device.objects.change(news) == expected
 
-    def expect(self, news: list[NewStatus]) -> Outcome:
-        outcome = Outcome()
+    def expect(self, news: list[NewStatus]) -> ChangeReport:
+        outcome = ChangeReport()
         for new in news:
             known = self.expected.get(new.device_id)
             if known is None:
