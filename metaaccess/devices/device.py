@@ -1,4 +1,4 @@
-"""The device: what people and programs call save, delete and uninstall on."""
+"""The device model. Saving or deleting a device sends its events."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,5 +1,7 @@
-"""The columns of a device, apart from the model, so that the code that changes them needs no
-import of it."""
+"""The columns of a device, as an abstract model.
+
+`change` and `DeviceQuerySet` are typed on it, since the `Device` model imports both.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +15,7 @@ from metaaccess.devices.status import Status
 
 
 class DeviceRow(models.Model):
-    """A device as `change` and `DeviceQuerySet` know it.
+    """The fields of a device, and the status it had when it was read.
 
     `status_read` is the status that the row had when it was last read, or None for a new device.
     `Device.save()` compares it with `status` to detect a change.

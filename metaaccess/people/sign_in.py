@@ -42,7 +42,7 @@ class Lockout(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types
     def reset_user_attempts(self, request: HttpRequest, credentials: Any = None) -> int:
         """Resets only the failures of the same address from the same place.
 
-        Otherwise a guesser could reset the count of a place by signing in as themselves.
+        Otherwise a guesser could reset the count of a place by signing in with their own address.
         """
         count, _ = self.filter_user_attempts(request, credentials)[PAIR].delete()
         return int(count)
