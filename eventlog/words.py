@@ -91,11 +91,11 @@ def _replayed(facts: Facts) -> Sentence:
 
 
 def _event(facts: Facts) -> Sentence:
-    return [f"{facts['device_id']} {facts['status']} of ", moment(facts["timestamp"])]
+    return [f"{facts['device_id']} {facts['status']} at ", moment(facts["timestamp"])]
 
 
 def _outage(facts: Facts) -> Sentence:
-    return ["it began at ", datetime.fromisoformat(facts["began_at"])]
+    return ["the outage began at ", datetime.fromisoformat(facts["began_at"])]
 
 
 def _listed(names: Iterable[str]) -> str:

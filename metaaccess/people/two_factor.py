@@ -60,7 +60,10 @@ def begun(user: User) -> TOTPDevice | None:
 
 @transaction.atomic
 def confirm(user: User, code: str) -> list[str] | None:
-    """Turns two-factor sign-in on and returns the recovery codes. None: the code is wrong."""
+    """Turns two-factor sign-in on, and returns the recovery codes.
+
+    None: the code is wrong, or there is no app to confirm.
+    """
     device = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=False).first()
     if device is None or not device.verify_token(code):
         return None
@@ -82,7 +85,10 @@ def renew_codes(user: User) -> list[str]:
 
 @transaction.atomic
 def turn_off(user: User, action: Action = Action.TWO_FACTOR_OFF) -> bool:
-    """Returns False if it was not on. `action`: TWO_FACTOR_TAKEN_OFF if somebody else does it."""
+    """Turns two-factor sign-in off. Returns False if it was not on.
+
+    `action`: TWO_FACTOR_TAKEN_OFF if another person does it.
+    """
     was_on = is_on(user)
     TOTPDevice.objects.filter(user=user).delete()
     StaticDevice.objects.filter(user=user).delete()

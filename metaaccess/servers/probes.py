@@ -35,8 +35,8 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Reports within two seconds whether PostgreSQL, the broker and Redis each accept a write.
 
-    503 without PostgreSQL, since nothing can be saved. Without the broker or Redis, status changes
-    are saved and pushed a little later. The body says so, but requests need not go elsewhere.
+    Returns 503 without PostgreSQL, since nothing can be saved. Returns 200 without the broker or
+    Redis, since status changes are saved and pushed a little later. The body names what is down.
     """
     until = time.monotonic() + ANSWERS_WITHIN_S
     asked = [_ask(_write_to_broker), _ask(_write_to_redis)]

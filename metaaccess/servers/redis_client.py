@@ -16,7 +16,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 SENTINEL_PORT = 26379
-# Skips a Sentinel that is down at once. By default redis-py retries it four times, seconds apart.
+# Skips a Sentinel immediately if it is down. redis-py would retry it four times, seconds apart.
 ONCE = Retry(NoBackoff(), 0)
 
 
@@ -44,9 +44,7 @@ class Sentinels(NamedTuple):
         sentinel_password = query.pop("sentinel_password", None)
         nodes = [_node(host) for host in hosts.split(",")]
         if not master_name or query:
-            raise ValueError(
-                "a sentinel URL needs master_name, and allows only sentinel_password beside it"
-            )
+            raise ValueError("a sentinel URL takes master_name and, optionally, sentinel_password")
         database = int(parts.path.strip("/") or 0)
         secrets = (unquote(username) or None, unquote(password) or None, sentinel_password)
         return cls(nodes, master_name, database, *secrets)

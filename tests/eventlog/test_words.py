@@ -26,7 +26,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
      "1,204 events (failed) from 2026-03-01T12:00:00Z to 2026-03-01T12:00:00Z"),
     (Action.EVENT_SENT_AGAIN, "",
      {"device_id": "A" * 16, "status": "compliant", "timestamp": 1582708254594},
-     "AAAAAAAAAAAAAAAA compliant of 2020-02-26T09:10:54Z"),
+     "AAAAAAAAAAAAAAAA compliant at 2020-02-26T09:10:54Z"),
     (Action.WEBHOOK_CHANGED, "",
      {"changes": [words.change("events_per_push", 1, 10), words.change("api_key"),
                   words.change("name", "", "SIEM"), words.change("in_order", False, True)]},
