@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from bench.setting import empty, load
 from eventlog.models import DeviceLog, WebhookLog
-from eventlog.reading.pages import Cursor
+from eventlog.reading.keyset import Cursor
 from metaaccess.models import Account, Plan, Role, User
 
 ATTEMPTS = 5_000_000

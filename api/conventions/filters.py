@@ -14,7 +14,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from eventlog.reading.fields import MomentField
+from eventlog.reading.fields import MomentFormField
 from eventlog.reading.filters import HttpStatusFilter, IdFilter
 from metaaccess.devices.timestamps import LATEST_MS, moment
 from metaaccess.people.request import person
@@ -22,7 +22,7 @@ from metaaccess.people.request import person
 PAGING = {"limit", "cursor"}
 
 
-class ApiMomentField(MomentField):
+class ApiMomentField(MomentFormField):
     """ISO 8601, or Unix milliseconds."""
 
     def to_python(self, value: Any) -> datetime | None:

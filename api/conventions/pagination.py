@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from eventlog.reading import pages
-from eventlog.reading.pages import Cursor, Page
+from eventlog.reading import keyset
+from eventlog.reading.keyset import Cursor, Page
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
@@ -40,9 +40,9 @@ class NewestFirst(BasePagination):
         return read(rows, place, limit)
 
     parse = staticmethod(Cursor.parse)
-    newest = staticmethod(pages.newest)
-    older = staticmethod(pages.older)
-    newer = staticmethod(pages.newer)
+    newest = staticmethod(keyset.newest)
+    older = staticmethod(keyset.older)
+    newer = staticmethod(keyset.newer)
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response(
@@ -121,7 +121,7 @@ def _cut(found: list[Any], size: int) -> Page[Any]:
 
 
 def _at(pk: int) -> Cursor:
-    return Cursor(pages.EPOCH, pk)
+    return Cursor(keyset.EPOCH, pk)
 
 
 def read_limit(text: str | None) -> int:

@@ -27,7 +27,9 @@ from api.conventions.serializers import (
     TimestampField,
 )
 from api.conventions.views import AccountViewSet, account_for
-from metaaccess.devices.change import SETTABLE, DeviceQuerySet, NewStatus, Outcome
+from metaaccess.devices.change import ChangeReport, NewStatus
+from metaaccess.devices.queryset import DeviceQuerySet
+from metaaccess.devices.status import SETTABLE
 from metaaccess.devices.timestamps import MOST_AHEAD_S, AheadOfClockError
 from metaaccess.models import Device, Status
 
@@ -160,8 +162,8 @@ class DeviceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountVie
     lookup_value_regex = "[A-Z0-9]{16}"
     area = "devices"
 
-    def get_queryset(self) -> DeviceQuerySet:
-        return cast(DeviceQuerySet, super().get_queryset())
+    def get_queryset(self) -> DeviceQuerySet[Device]:
+        return cast(DeviceQuerySet[Device], super().get_queryset())
 
     @extend_schema(parameters=[idempotency.PARAMETER])
     @idempotent
@@ -220,7 +222,7 @@ class DeviceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountVie
         outcome = self._change(news, "{place}.timestamp")
         return Response(OutcomeSerializer(outcome).data)
 
-    def _change(self, news: Iterable[NewStatus], field: str) -> Outcome:
+    def _change(self, news: Iterable[NewStatus], field: str) -> ChangeReport:
         """`field` names a report's timestamp in an error; it may hold the report's `{place}`."""
         try:
             return self.get_queryset().change(news)

@@ -15,8 +15,8 @@ from api.conventions.problems import OutOfRange
 from api.conventions.serializers import JSONNumber, JSONText, StrictSerializer
 from api.conventions.views import Acting
 from api.resources.event_log import LOGS, LogViewSet
-from eventlog.reading import pages
-from eventlog.reading.pages import Cursor
+from eventlog.reading import keyset
+from eventlog.reading.keyset import Cursor
 from metaaccess.devices.timestamps import LATEST_MS, moment
 
 MAX_LIMIT = 100
@@ -118,10 +118,10 @@ def in_time(rows: QuerySet[Any], values: dict[str, Any]) -> QuerySet[Any]:
     return rows
 
 
-def read(rows: QuerySet[Any], token: str | None, limit: int) -> pages.Page[Any]:
+def read(rows: QuerySet[Any], token: str | None, limit: int) -> keyset.Page[Any]:
     if not token:
-        return pages.newest(rows, limit)
+        return keyset.newest(rows, limit)
     cursor = Cursor.parse(token)
     if cursor is None:
         raise AuthenticationFailed("The token of the page is not one of ours.")
-    return pages.older(rows, cursor, limit)
+    return keyset.older(rows, cursor, limit)

@@ -17,7 +17,7 @@ from eventlog import tally
 from eventlog.models import Ending, Outcome, PushKind, Tally, WebhookLog
 from eventlog.tally import Figures
 from eventlog.words import Sentence
-from metaaccess.devices.change import SETTABLE
+from metaaccess.devices.status import SETTABLE
 from metaaccess.models import Device, Plan
 from metaaccess.people.request import person
 from webhooks.models import Delivery, WebhookConfig

@@ -16,7 +16,8 @@ from console.devices import page
 from console.event_log import words
 from console.forms import shown
 from metaaccess.actions import Action
-from metaaccess.devices.change import SETTABLE, NewStatus
+from metaaccess.devices.change import NewStatus
+from metaaccess.devices.status import SETTABLE
 from metaaccess.models import Device, Status
 
 # The button that was pressed on a device's page, beside the form of its name.

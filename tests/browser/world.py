@@ -141,13 +141,13 @@ def goes_down(now: datetime, days: int, failures: int) -> Iterator[Story]:
 
 def write(webhook: WebhookConfig, stories: Iterator[Story]) -> None:
     rows: list[WebhookLog] = []
-    ended: list[tally.Ended] = []
+    ended: list[tally.TalliedAttempt] = []
     for story in stories:
         at = story.at
         for attempt, answer in enumerate(story.answers, start=1):
             row = log_row(webhook, story, at, attempt, answer)
             rows.append(row)
-            ended.append(tally.Ended(at, ending(attempt, answer), row.duration_ms))
+            ended.append(tally.TalliedAttempt(at, ending(attempt, answer), row.duration_ms))
             if attempt <= len(COUNTDOWNS_S):
                 at += timedelta(seconds=COUNTDOWNS_S[attempt - 1])
     record.attempts(sorted(rows, key=lambda row: row.time))

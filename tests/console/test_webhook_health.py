@@ -14,7 +14,7 @@ from console import charts
 from console.webhooks import health
 from eventlog import tally
 from eventlog.models import AdminLog, Ending, Tally, WebhookLog
-from eventlog.tally import Ended
+from eventlog.tally import TalliedAttempt
 from metaaccess.actions import Action
 from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled_by_failures
@@ -183,7 +183,7 @@ def test_the_page_takes_few_queries(
 ) -> None:
     webhook = make_webhook(consecutive_failures=1, failing_since=NOW)
     attempt(webhook)
-    tally.count(webhook.account_id, webhook.pk, [Ended(timezone.now(), Ending.FAILED, 20)])
+    tally.count(webhook.account_id, webhook.pk, [TalliedAttempt(timezone.now(), Ending.FAILED, 20)])
     delivery(webhook, State.RETRYING)
 
     with django_assert_max_num_queries(14):
@@ -192,7 +192,9 @@ def test_the_page_takes_few_queries(
 
 def test_the_charts_are_told_as_a_table_too(ada: Client, webhook: WebhookConfig) -> None:
     now = timezone.now()
-    ended = [Ended(now, Ending.DELIVERED, 100)] * 3_000 + [Ended(now, Ending.FAILED, 100)] * 1_000
+    ended = [TalliedAttempt(now, Ending.DELIVERED, 100)] * 3_000 + [
+        TalliedAttempt(now, Ending.FAILED, 100)
+    ] * 1_000
     tally.count(webhook.account_id, webhook.pk, ended)
 
     for period, steps in (("1h", 12), ("24h", 24), ("7d", 28), ("no-such-period", 24)):
@@ -211,7 +213,7 @@ def test_the_charts_are_told_as_a_table_too(ada: Client, webhook: WebhookConfig)
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York", "UTC"])
 def test_a_chart_ends_now_wherever_the_reader_is(webhook: WebhookConfig, zone: str) -> None:
     now = timezone.now()
-    tally.count(webhook.account_id, webhook.pk, [Ended(now, Ending.DELIVERED, 100)])
+    tally.count(webhook.account_id, webhook.pk, [TalliedAttempt(now, Ending.DELIVERED, 100)])
 
     with timezone.override(zone):
         for period in charts.PERIODS:

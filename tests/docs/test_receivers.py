@@ -15,7 +15,8 @@ import requests
 
 from devstack.servers.ports import free_port
 from eventlog.models import WebhookLog
-from metaaccess.devices.change import NewStatus, new_device_id
+from metaaccess.devices.change import NewStatus
+from metaaccess.devices.ids import new_device_id
 from metaaccess.models import Account, Device
 from tests.pipeline.workers import until
 from webhooks.configuration.change import save_settings

@@ -130,7 +130,7 @@ def check_unavailable(client: Client) -> None:
         assert (path, answer.status_code) == (path, 503)
         assert answer.headers["Content-Type"] == kind
         assert int(answer.headers["Retry-After"]) > 0
-        assert "PostgreSQL has not answered" not in answer.text
+        assert "PostgreSQL has not responded" not in answer.text
         assert took_s < PROMPT_S, path
     ready, took_s = client.answer("GET", "/readyz")
     assert (ready.status_code, ready.json()["postgresql"]) == (503, "does not answer")

@@ -27,7 +27,7 @@ import json, logging, django
 logging.disable()
 django.setup()
 from django.test import Client
-from metaaccess.authentication import TokenAuthentication
+from metaaccess.people.authentication import TokenAuthentication
 TokenAuthentication.authenticate = lambda *_: 1 / 0  # a defect of ours
 client = Client(raise_request_exception=False)
 https = {"host": "console.example", "x-forwarded-proto": "https"}

@@ -108,7 +108,9 @@ def settle_once(chunk: Chunk, batch: list[Attempt | Push], written: Written) -> 
         chunk.webhook.account_id,
         chunk.webhook.pk,
         [
-            tally.Ended(attempt.ended, ENDINGS[settlement.state], attempt.result.duration_ms)
+            tally.TalliedAttempt(
+                attempt.ended, ENDINGS[settlement.state], attempt.result.duration_ms
+            )
             for attempt, settlement in zip(attempts, settlements, strict=True)
             if attempt.push.push_id in settled and not attempt.push.is_test
         ],

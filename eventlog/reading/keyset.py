@@ -1,4 +1,4 @@
-"""A log's rows page by page, newest first, each page as cheap as the first: no count, no offset."""
+"""Keyset pagination of a log, newest first: no count and no offset, so every page is cheap."""
 
 import re
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from django.db.models.lookups import GreaterThan, LessThan
 LogRow = TypeVar("LogRow", bound=Model)
 NEWEST_FIRST = ("-time", "-id")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CURSOR = re.compile(r"(\d{1,17})-(\d{1,18})", re.ASCII)  # far from what overflows
+_CURSOR = re.compile(r"(\d{1,17})-(\d{1,18})", re.ASCII)  # small enough not to overflow
 
 
 class Cursor(NamedTuple):
-    """A row's place: logs are ordered by time, then by ID."""
+    """The position of a row. Logs are ordered by time, then by ID."""
 
     time: datetime
     pk: int
@@ -25,7 +25,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Cursor | None":
-        """The reverse of `str`; None for what is no cursor."""
+        """The inverse of `str`. None if the text is not a cursor."""
         parts = _CURSOR.fullmatch(text)
         if parts is None:
             return None
@@ -37,7 +37,7 @@ class Cursor(NamedTuple):
 
 
 class Page(NamedTuple, Generic[LogRow]):
-    """Some rows, newest first; cursors of the pages beside it, None where there is none."""
+    """Rows, newest first, and the cursors of the adjacent pages. None: there is no such page."""
 
     rows: list[LogRow]
     newer: Cursor | None = None
@@ -45,7 +45,7 @@ class Page(NamedTuple, Generic[LogRow]):
 
 
 class _Row(Func):
-    """PostgreSQL's ROW(): compared as a whole, so that an index on both columns serves it."""
+    """PostgreSQL's ROW(). Comparing whole rows uses the index on both columns."""
 
     function = "ROW"
     output_field = BooleanField()
@@ -74,7 +74,7 @@ def older(rows: QuerySet[LogRow], cursor: Cursor, size: int) -> Page[LogRow]:
 
 
 def newer(rows: QuerySet[LogRow], cursor: Cursor, size: int) -> Page[LogRow]:
-    """The rows just above the cursor; the newest page where they would not fill one."""
+    """The rows just above the cursor. If they would not fill a page, the newest page."""
     found = list(after(rows, cursor).order_by("time", "id")[: size + 1])
     if len(found) <= size:
         return newest(rows, size)
@@ -87,7 +87,7 @@ def _last(found: list[LogRow], size: int) -> Cursor | None:
 
 
 def portions(rows: QuerySet[LogRow], size: int) -> Iterator[list[LogRow]]:
-    """All rows, newest first, `size` at a time: one query for each portion, none held open."""
+    """All rows, newest first, `size` at a time. Each portion is one query; no cursor stays open."""
     page = newest(rows, size)
     while page.rows:
         yield page.rows
