@@ -1,4 +1,4 @@
-"""Beat: by a clock that nobody sets, and nothing twice in the queue of the sweep."""
+"""Beat: the monotonic clock decides, and the sweep's queue contains at most one message."""
 
 import logging
 from collections.abc import Iterator
@@ -82,4 +82,6 @@ def test_a_broker_that_is_away_is_told_of_once(
         make_due(scheduler)
         scheduler.tick()
 
-    assert caplog.messages == ["the broker does not answer; periodic tasks wait for it: away"]
+    assert caplog.messages == [
+        "the broker is unreachable; periodic tasks wait until it answers: away"
+    ]

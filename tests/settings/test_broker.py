@@ -1,4 +1,4 @@
-"""The addresses of Redis and of the broker: what they may be, and what follows from them."""
+"""The URLs of Redis and of the broker: which are valid, and Celery's settings for them."""
 
 import re
 import ssl
@@ -34,9 +34,9 @@ def test_an_address_that_is_no_redis(monkeypatch: pytest.MonkeyPatch, url: str) 
     monkeypatch.setenv("REDIS_URL", url)
     monkeypatch.setenv("CELERY_BROKER_URL", url)
 
-    with pytest.raises(SystemExit, match=r"^REDIS_URL has a wrong value: it takes redis://"):
+    with pytest.raises(SystemExit, match=r"^REDIS_URL has a wrong value: expected redis://"):
         broker.read_redis_url()
-    with pytest.raises(SystemExit, match=r"^CELERY_BROKER_URL has a wrong value: it takes an"):
+    with pytest.raises(SystemExit, match=r"^CELERY_BROKER_URL has a wrong value: expected a URL"):
         broker.read_broker_url(REDIS)
 
 
@@ -54,7 +54,7 @@ def test_an_address_that_is_no_redis(monkeypatch: pytest.MonkeyPatch, url: str) 
 def test_an_address_that_is_no_broker(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("CELERY_BROKER_URL", url)
 
-    with pytest.raises(SystemExit, match=r"^CELERY_BROKER_URL has a wrong value: it takes an"):
+    with pytest.raises(SystemExit, match=r"^CELERY_BROKER_URL has a wrong value: expected a URL"):
         broker.read_broker_url(REDIS)
 
 
@@ -67,10 +67,10 @@ def test_the_broker_is_redis_unless_another_is_named(monkeypatch: pytest.MonkeyP
 
 def test_wrong_types_of_queues(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RABBITMQ_QUEUE_TYPE", "stream")
-    with pytest.raises(SystemExit, match="is 'stream': it takes classic or quorum"):
+    with pytest.raises(SystemExit, match="is 'stream': expected classic or quorum"):
         broker.read_queue_type("amqp://host")
     monkeypatch.setenv("RABBITMQ_QUEUE_TYPE", "quorum")
-    with pytest.raises(SystemExit, match="only where CELERY_BROKER_URL is RabbitMQ's"):
+    with pytest.raises(SystemExit, match="classic, unless CELERY_BROKER_URL is RabbitMQ's"):
         broker.read_queue_type(REDIS)
     assert broker.read_queue_type("amqp://host") == "quorum"
 

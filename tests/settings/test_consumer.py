@@ -1,4 +1,4 @@
-"""What a worker does about a connection to the broker that was lost."""
+"""How a worker handles a lost connection to the broker."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The settings of an installation behind a proxy that ends TLS, and the image that it runs."""
+"""The settings of an installation behind a proxy that terminates TLS, and its container image."""
 
 import json
 import os
@@ -27,8 +27,8 @@ import json, logging, django
 logging.disable()
 django.setup()
 from django.test import Client
-from metaaccess.authentication import TokenAuthentication
-TokenAuthentication.authenticate = lambda *_: 1 / 0  # a defect of ours
+from metaaccess.people.authentication import TokenAuthentication
+TokenAuthentication.authenticate = lambda *_: 1 / 0  # an unexpected error
 client = Client(raise_request_exception=False)
 https = {"host": "console.example", "x-forwarded-proto": "https"}
 answers = {
@@ -50,7 +50,7 @@ print(json.dumps({
 
 
 def run(*arguments: str, root: Path = ROOT, **environment: str) -> str:
-    """What a program says in an environment of these variables alone."""
+    """Runs Python with only these variables in its environment; returns its output."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -72,7 +72,7 @@ def test_djangos_own_checks_for_a_deployment_find_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def answers() -> dict[str, tuple[int, dict[str, str], str]]:
-    """Of the product without its database: status, headers, body."""
+    """Status, headers and body of each response, without a database."""
     said = run("-c", ASK, DJANGO_SETTINGS_MODULE="settings.base")
     found: dict[str, tuple[int, dict[str, str], str]] = json.loads(said.splitlines()[-1])
     return found

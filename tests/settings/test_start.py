@@ -1,9 +1,9 @@
-"""All settings at once, as a start reads them: a wrong value, a file in a value's place."""
+"""All settings, as a process reads them at its start: wrong values, and values in files."""
 
 import os
-import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ RIGHT = {
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Reads all settings in an environment of the right ones and these; None unsets one."""
+def start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, read_settings: Callable[[], dict[str, Any]]
+) -> Any:
+    """Reads all settings from valid variables, overridden by the given ones; None unsets one."""
 
     def start(**given: str | None) -> dict[str, Any]:
         for name in list(os.environ):
@@ -34,7 +36,7 @@ def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         for name, value in (RIGHT | {"VAR_DIR": str(tmp_path / "var")} | given).items():
             if value is not None:
                 monkeypatch.setenv(name, value)
-        return runpy.run_path(str(ROOT / "settings" / "base.py"))
+        return read_settings()
 
     return start
 
@@ -90,7 +92,7 @@ def test_a_wrong_value_stops_the_start_with_one_line(start: Any, name: str, valu
 
     line = str(stopped.value.code)
     assert line.startswith(f"{name} ")
-    assert ": it takes " in line
+    assert ": expected " in line
     assert "\n" not in line
     assert SECRET not in line
     assert "@" not in line or name == "DEFAULT_FROM_EMAIL" or "user:password@host" in line
@@ -140,13 +142,17 @@ def test_addresses_of_postgresql(
 
 # --- NAME_FILE ---
 
-SECRETS = ["SECRET_KEY", "WEBHOOK_KEYS", "DATABASE_URL", "REDIS_URL", "EMAIL_URL"]
+# All variables that contain a secret: keys, and URLs with a password.
+SECRETS = [
+    "SECRET_KEY", "WEBHOOK_KEYS", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL",
+]  # fmt: skip
+WITH_BROKER = RIGHT | {"CELERY_BROKER_URL": f"redis://:{SECRET}@127.0.0.1:1/3"}
 
 
 def test_every_secret_may_be_in_a_file(start: Any, tmp_path: Path) -> None:
-    expected = start(CELERY_BROKER_URL="redis://:hunter2@127.0.0.1:1/3")
+    expected = start(**WITH_BROKER)
     files: dict[str, str | None] = {}
-    for name in [*SECRETS, "CELERY_BROKER_URL"]:
+    for name in SECRETS:
         path = tmp_path / name
         path.write_text(f"{os.environ[name]}\n")
         files |= {name: None, f"{name}_FILE": str(path)}
@@ -163,10 +169,10 @@ def test_every_secret_may_be_in_a_file(start: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_value_and_a_file_are_refused(start: Any, tmp_path: Path, name: str) -> None:
     path = tmp_path / "secret"
-    path.write_text(RIGHT[name])
+    path.write_text(WITH_BROKER[name])
 
-    with pytest.raises(SystemExit, match=rf"^{name}_FILE is set beside {name}: it takes"):
-        start(**{f"{name}_FILE": str(path)})
+    with pytest.raises(SystemExit, match=rf"^{name}_FILE is set as well as {name}: expected"):
+        start(**WITH_BROKER, **{f"{name}_FILE": str(path)})
 
 
 @pytest.mark.parametrize("name", SECRETS)
@@ -208,10 +214,10 @@ def test_a_wrong_value_in_a_file_is_not_repeated(start: Any, tmp_path: Path) -> 
     with pytest.raises(SystemExit) as stopped:
         start(WEBHOOK_TIMEOUT_FILE=str(path))
 
-    assert str(stopped.value.code).startswith("WEBHOOK_TIMEOUT has a wrong value: it takes")
+    assert str(stopped.value.code).startswith("WEBHOOK_TIMEOUT has a wrong value: expected")
 
 
-# --- Each way in ---
+# --- Each kind of process ---
 
 GUNICORN = ["-m", "gunicorn", "settings.wsgi", "--bind", "127.0.0.1:0", "--workers", "2"]
 START = {
@@ -234,11 +240,11 @@ def test_gunicorn_starts_no_worker_again_where_it_reads_no_configuration(tmp_pat
     done = run([*GUNICORN, "--config", "/dev/null"], tmp_path)
 
     assert done.returncode == 3
-    assert done.stderr.count(TOO_SHORT) in (1, 2)  # of two workers
+    assert done.stderr.count(TOO_SHORT) in (1, 2)  # once for each of the two workers, at most
     assert "Traceback" not in done.stderr
 
 
-TOO_SHORT = "SECRET_KEY is too short: it takes a random text and at least 32 characters long."
+TOO_SHORT = "SECRET_KEY is too short: expected a random text, at least 32 characters long."
 
 
 def run(arguments: list[str], var_dir: Path) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""When a worker takes itself for deaf, and when it does not."""
+"""When the watchdog decides that a worker no longer receives messages, and when it does not."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ from settings.processes.watchdog import UNHEARD, Watchdog
 
 
 class Broker:
-    """Takes a worker's messages to itself, or does not."""
+    """Accepts a worker's messages to itself, or refuses them."""
 
     takes = True
 
@@ -20,7 +20,7 @@ class Broker:
         return self
 
     def collect(self) -> None:
-        """There is nothing to close."""
+        """Does nothing: no connection is open."""
 
     def send_task(self, name: str, **options: Any) -> None:
         assert name == watchdog.PING
@@ -66,7 +66,7 @@ def test_a_broker_that_takes_nothing(consumer: Any) -> None:
     assert looks(dog, consumer, 3 * UNHEARD) == [False] * 3 * UNHEARD
     consumer.app.takes = True
 
-    assert looks(dog, consumer, UNHEARD) == [False] * UNHEARD, "it counts from the beginning"
+    assert looks(dog, consumer, UNHEARD) == [False] * UNHEARD, "the count restarts"
 
 
 def test_a_worker_whose_slots_are_all_busy(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
