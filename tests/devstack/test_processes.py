@@ -1,4 +1,4 @@
-"""The supervisor of `make run`, with small shell processes in place of the product's."""
+"""The supervisor of `make run`, with small shell processes instead of the product's."""
 
 import os
 import signal
@@ -11,10 +11,10 @@ import pytest
 
 from tests.devstack.helpers import ROOT, all_gone, eventually, is_running
 
-# Each process writes down its number; and, when it is told to stop, its name.
+# Each process writes its PID to a file, and its name to another when it is told to stop.
 SUPERVISE = """
 import sys
-from devstack.processes import Limits, Process, Supervisor
+from devstack.running.processes import Limits, Process, Supervisor
 
 folder = sys.argv[1]
 script = (
@@ -50,7 +50,7 @@ def supervise(folder: Path, plan: str, grace_s: float = 10) -> "subprocess.Popen
 
 
 def number_of(folder: Path, name: str) -> int:
-    """The number of a running process, once it has written it down."""
+    """Returns the PID of a running process, once the process has written it."""
     path = folder / name
     text = eventually(lambda: path.exists() and path.read_text().strip())
     return int(text)
@@ -69,7 +69,7 @@ def test_killed_process_is_started_again(tmp_path: Path) -> None:
 
         supervisor.send_signal(signal.SIGINT)
         output = supervisor.communicate()[0]
-    assert "worker   | ended with -9, starts again in 1 s\n" in output
+    assert "worker   | exited with -9, restarting in 1 s\n" in output
     assert supervisor.returncode == 0
 
 
@@ -133,8 +133,8 @@ def test_hopeless_process_is_given_up_and_the_others_go_on(tmp_path: Path) -> No
         web = number_of(tmp_path, "web")
 
         assert lines == [
-            "worker | ended with 1, starts again in 1 s\n",
-            "worker | ended with 1, 2 times within 20 s of its start: not started again\n",
+            "worker | exited with 1, restarting in 1 s\n",
+            "worker | exited with 1, 2 times within 20 s of its start: not restarting it\n",
         ]
         assert is_running(web)
         supervisor.send_signal(signal.SIGINT)
@@ -157,4 +157,4 @@ def test_process_that_lived_long_enough_is_started_again_without_a_limit(tmp_pat
         supervisor.send_signal(signal.SIGINT)
         supervisor.communicate()
 
-    assert lines == ["worker | ended with 1, starts again in 1 s\n"] * 3
+    assert lines == ["worker | exited with 1, restarting in 1 s\n"] * 3

@@ -1,4 +1,4 @@
-"""The private servers: started by the first client, stopped with the last."""
+"""The private servers: the first client starts them, and the last one stops them."""
 
 import tempfile
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from redis import Redis
 
-import devstack
-from devstack.servers.client import ServerName, Stack, attach
+from devstack import DevstackError
+from devstack.servers.client import ServerName, Stack, attach, ephemeral
 from tests.devstack.helpers import (
     all_gone,
     eventually,
@@ -21,11 +21,11 @@ from tests.devstack.helpers import (
     words,
 )
 
-pytestmark = pytest.mark.faults  # most kill a server, or who keeps it
+pytestmark = pytest.mark.faults  # most of these tests kill a server or its keeper
 
 CLIENT = """
 import sys
-from devstack.client import attach
+from devstack.servers.client import attach
 stack = attach(sys.argv[1])
 print(stack.database_url, flush=True)
 sys.stdin.readline()
@@ -52,7 +52,7 @@ def test_ephemeral_stack_leaves_no_process_and_no_file(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    with devstack.ephemeral(fast=True) as stack:
+    with ephemeral(fast=True) as stack:
         (directory,) = tmp_path.iterdir()
         pids = processes_of(directory)
         sockets = sockets_of(directory)
@@ -214,7 +214,7 @@ def test_server_that_cannot_start_shows_its_log(directory: Path) -> None:
         pass
     (directory / "postgres" / "PG_VERSION").write_text("9\n")
 
-    with pytest.raises(devstack.DevstackError, match=r"not compatible|incompatible") as failure:
+    with pytest.raises(DevstackError, match=r"not compatible|incompatible") as failure:
         attach(directory)
 
     assert "postgres did not start" in str(failure.value)

@@ -19,7 +19,7 @@ from settings.environment.values import env, read, read_positive, read_url, read
 def test_wrong_countdowns(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("X", value)
 
-    with pytest.raises(SystemExit, match=f"X is '{value}': it takes seconds before each retry"):
+    with pytest.raises(SystemExit, match=f"X is '{value}': expected seconds before each retry"):
         values.read_countdowns("X", "4,60")
 
 
@@ -33,7 +33,7 @@ def test_countdowns(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_positive_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("X", value)
 
-    with pytest.raises(SystemExit, match=f"X is '{value}': it takes seconds"):
+    with pytest.raises(SystemExit, match=f"X is '{value}': expected seconds"):
         read_positive("X", 10, "seconds")
 
 
@@ -41,7 +41,7 @@ def test_wrong_positive_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> 
 def test_wrong_whole_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("X", value)
 
-    with pytest.raises(SystemExit, match=f"X is '{value}': it takes days"):
+    with pytest.raises(SystemExit, match=f"X is '{value}': expected days"):
         read_whole("X", 7, "days")
 
 
@@ -50,7 +50,7 @@ def test_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "10.1.0.0/16, ::1/128")
     assert values.read_networks("X") == [ip_network("10.1.0.0/16"), ip_network("::1/128")]
     monkeypatch.setenv("X", "10.1.0.1/16")
-    with pytest.raises(SystemExit, match=r"X is '10\.1\.0\.1/16': it takes networks"):
+    with pytest.raises(SystemExit, match=r"X is '10\.1\.0\.1/16': expected networks"):
         values.read_networks("X")
 
 
@@ -129,7 +129,7 @@ def test_a_wrong_file_of_certificates(
         file.write_bytes(content)
     monkeypatch.setenv("X", str(file))
 
-    with pytest.raises(SystemExit, match=r"^X is '.*ca\.pem', which .*: it takes a file of cert"):
+    with pytest.raises(SystemExit, match=r"^X is '.*ca\.pem', which .*: expected a file of cert"):
         values.read_certificates("X")
 
 
@@ -141,7 +141,7 @@ def test_what_is_no_file_is_not_read(
     (tmp_path / "ca.pem").touch()
     monkeypatch.setenv("X", path.format(tmp=tmp_path))
 
-    with pytest.raises(SystemExit, match=r"^X is .*: it takes a file of certificates"):
+    with pytest.raises(SystemExit, match=r"^X is .*: expected a file of certificates"):
         values.read_certificates("X")
 
 
