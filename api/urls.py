@@ -1,4 +1,4 @@
-"""`/api/…`: version 1, its schema, and the page that shows it."""
+"""The URLs below `/api/`: version 1, its OpenAPI schema, and the page that shows the schema."""
 
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
