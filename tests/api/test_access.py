@@ -1,4 +1,4 @@
-"""Who reaches what: every route and method of the API, found from the URL resolver."""
+"""Access: every route and method of the API, found by walking the URL resolver."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from webhooks.queue.states import State
 CANARY = "canaryword"
 DEVICE_ID = "CANARYWORD000001"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-# What changes something, by the route's name; {} where a call needs no more than its address.
+# Bodies by the name of the call. Calls that are not listed here get {}.
 BODIES: dict[str, Any] = {
     "device_create": {"name": "new"},
     "device_set_status": {"status": "compliant"},
@@ -37,7 +37,7 @@ READING = {"get_logs"}
 
 
 class Route(NamedTuple):
-    """`actions`: what each of its methods does."""
+    """A route; `actions` maps its HTTP methods to names of calls."""
 
     template: str
     gaps: tuple[str, ...]
@@ -95,7 +95,7 @@ Rows = dict[type[models.Model], models.Model]
 
 @pytest.fixture
 def acme(account: Account, make_webhook: MakeWebhook) -> Rows:
-    """A row of each kind, with the canary in its words."""
+    """A row of each model, with the canary in its texts."""
     now = datetime.now(UTC)
     webhook = make_webhook(name=CANARY, url=f"https://{CANARY}.example/", events=["deleted"])
     device = Device.objects.create(account=account, device_id=DEVICE_ID, name=CANARY)
@@ -204,7 +204,7 @@ def test_a_token_may_no_more_than_its_scope(  # noqa: PLR0917  # fixtures
 def test_an_administrators_call_does_change_something(
     route: Route, method: str, acme: Rows, ada: Program
 ) -> None:
-    """So what the others asked above would have changed something, too."""
+    """Shows that the rejected calls above would have changed something."""
     before = everything()
 
     answer = call(ada, route, method, acme)

@@ -74,7 +74,7 @@ def test_a_status_is_set(ada: Program, device: Device, webhook: WebhookConfig) -
 def test_a_late_report_is_answered_with_the_device_as_it_is(
     ada: Program, device: Device, webhook: WebhookConfig
 ) -> None:
-    """An agent that sends its backlog again has done nothing wrong."""
+    """An agent may send its backlog again without an error."""
     path = f"devices/{device.device_id}/status"
     ada.post(path, {"status": "non_compliant", "timestamp": 1582708254594})
     late = {"status": "compliant", "timestamp": 1582708254593}
@@ -232,7 +232,7 @@ def test_a_thousand_changes_take_as_many_queries_as_one(
         assert len(answer.json()["changed"]) == count
         return len(found)
 
-    ada.get("devices?limit=1")  # its first request notes when the token was used
+    ada.get("devices?limit=1")  # the first request records when the token was last used
     assert queries("compliant", 1) == queries("non_compliant", 1_000)
     assert Delivery.objects.exclude(status="installed").count() == 1_001
 

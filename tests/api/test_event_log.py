@@ -52,7 +52,7 @@ def test_filters_of_attempts(ada: Program, account: Account, query: str) -> None
 
 
 def test_pages_neither_repeat_nor_skip_while_rows_arrive(ada: Program, account: Account) -> None:
-    rows = [make_attempt(account) for _ in range(5)]  # all of one time
+    rows = [make_attempt(account) for _ in range(5)]  # all at the same time
     newest_first = [row.pk for row in reversed(rows)]
 
     first = ada.get(f"{LOG}?limit=2").json()
@@ -106,7 +106,7 @@ def test_another_format_is_refused(ada: Program) -> None:
     answer = ada.get(f"{LOG}?format=xlsx")
 
     assert problem(answer) == (400, "invalid")
-    assert answer.json()["errors"] == {"format": ["'xlsx' is not json, csv, csv-excel."]}
+    assert answer.json()["errors"] == {"format": ["'xlsx' is not one of json, csv, csv-excel."]}
 
 
 def test_the_device_log(ada: Program, device: Device) -> None:

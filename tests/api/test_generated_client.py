@@ -1,4 +1,4 @@
-"""A client made from the schema, as a customer would make one, works with the API as it is."""
+"""A client generated from the schema, as a customer would generate it, works with the API."""
 
 import importlib
 import subprocess
@@ -23,7 +23,7 @@ Part = Callable[[str], Any]
 
 @pytest.fixture(scope="module")
 def part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
-    """Imports a part of the client. A warning of the generator is an error."""
+    """Imports a module of the generated client. Warnings of the generator are errors."""
     directory = tmp_path_factory.mktemp("generated")
     generate(directory)
     sys.path.insert(0, str(directory))

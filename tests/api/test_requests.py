@@ -1,4 +1,4 @@
-"""Requests that are sent again, tokens that ask too often, and what is wrong with bodies."""
+"""Repeated requests, the rate limit, and invalid bodies."""
 
 import json
 import threading
@@ -249,7 +249,7 @@ def test_a_defect_of_ours_is_a_problem_as_well(
 
 
 def test_what_a_body_repeats_is_json(ada: Program) -> None:
-    """A name that is markup comes back as it was, and as JSON: no browser runs it."""
+    """Markup in a name is returned unchanged and as JSON, so no browser executes it."""
     answer = ada.post("devices", {"name": "<script>"})
 
     assert answer["Content-Type"] == "application/json"

@@ -166,7 +166,7 @@ def test_two_administrators_do_not_overwrite_each_other(
 def test_two_changes_at_once(
     at_once: AtOnce, ada: Program, webhook: WebhookConfig, with_etag: bool
 ) -> None:
-    """Both have read the webhook when the first of them writes."""
+    """Both administrators have read the webhook before the first one changes it."""
     path = f"webhooks/{webhook.pk}"
     headers = {"If_Match": ada.get(path)["ETag"]} if with_etag else {}
     bodies: list[dict[str, Any]] = [{"name": "SIEM"}, {"events_per_push": 10}]
@@ -224,7 +224,7 @@ def test_a_webhook_is_deleted(ada: Program, webhook: WebhookConfig) -> None:
 
 
 def hold(webhook: WebhookConfig, device: Device) -> None:
-    """Two events of one device and one of another, held."""
+    """Holds two events of one device and one of another."""
     recovery.disable([webhook.pk], "for a test")
     other = Device.objects.create(account=device.account, device_id="B" * 16)
     for status in ("compliant", "non_compliant"):
@@ -259,7 +259,7 @@ def test_enabling_asks_what_becomes_of_held_events(
 def test_what_is_left_of_a_push_is_another_push(
     ada: Program, webhook: WebhookConfig, device: Device
 ) -> None:
-    """A retry has the same body as its push: one that lost events is no retry."""
+    """A retry must have the same body as its push, so the remaining events form a new push."""
     Delivery.objects.all().delete()
     hold(webhook, device)
     Delivery.objects.update(state=State.RETRYING, push_id=UUID(int=1), attempts=1)
