@@ -121,8 +121,8 @@ def story(receiver: LocalReceiver) -> None:
     chapter("2  The receiver fails: the push fails after three attempts")
     receiver.behaviour.status = 503
     say(
-        "From now on the receiver answers 503. Retries follow after "
-        f"{COUNTDOWNS} s in this demo, after 4,60 s by default."
+        "From now on the receiver answers 503. Retries wait "
+        f"{COUNTDOWNS.replace(',', ' and ')} s in this demo (by default 4 and 60 s)."
     )
     manage("device_set", device_id, "compliant")
     until("three attempts", lambda: len(receiver.received) == 5)
