@@ -14,7 +14,7 @@ from metaaccess.people.actor import act_as
 from metaaccess.people.request import person, token
 
 
-class Acting(APIView):
+class ActorView(APIView):
     """Records the token and its user as the actor in the event logs.
 
     `area` is the area that a view changes, for permissions; `other_parameters` are query parameters
@@ -30,7 +30,7 @@ class Acting(APIView):
         super().initial(request, *args, **kwargs)
 
 
-class AccountViewSet(Acting, viewsets.GenericViewSet[Any]):
+class AccountViewSet(ActorView, viewsets.GenericViewSet[Any]):
     """Rows of the caller's account. Rows of other accounts answer 404. Operators see all rows."""
 
     account_path = "account"
@@ -47,7 +47,7 @@ class AccountViewSet(Acting, viewsets.GenericViewSet[Any]):
         return rows if user.is_operator else rows.filter(**{self.account_path: user.account_id})
 
 
-class Nothing(Acting):
+class UnknownURL(ActorView):
     """Answers unknown URLs below `/api/` with a problem instead of a page."""
 
     schema = None

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from api.conventions.problems import OutOfRange
 from api.conventions.serializers import JSONNumber, JSONText, StrictSerializer
-from api.conventions.views import Acting
+from api.conventions.views import ActorView
 from api.resources.event_log import LOGS, LogViewSet
 from eventlog.reading import pages
 from eventlog.reading.pages import Cursor
@@ -52,10 +52,16 @@ class QuestionSerializer(StrictSerializer):
         help_text="Only rows of this many most recent seconds. Excludes start_time and end_time.",
     )
     start_time = JSONNumber(
-        required=False, min_value=0, max_value=LATEST_MS, help_text="In Unix milliseconds."
+        required=False,
+        min_value=0,
+        max_value=LATEST_MS,
+        help_text="Only rows at or after this time, in Unix milliseconds.",
     )
     end_time = JSONNumber(
-        required=False, min_value=0, max_value=LATEST_MS, help_text="In Unix milliseconds."
+        required=False,
+        min_value=0,
+        max_value=LATEST_MS,
+        help_text="Only rows before this time, in Unix milliseconds.",
     )
     filter = serializers.DictField(
         child=JSONText(),
@@ -78,7 +84,7 @@ class AnswerSerializer(StrictSerializer):
     )
 
 
-class GetLogs(Acting):
+class GetLogs(ActorView):
     @extend_schema(operation_id="get_logs", request=QuestionSerializer, responses=AnswerSerializer)
     def post(self, request: Request) -> Response:
         """Returns the rows of one log, newest first. New programs should use `GET /event-log/…`."""

@@ -77,7 +77,7 @@ def routes(patterns: list[Any], before: str = "") -> Iterator[tuple[str, str]]:
             yield from ((method, named) for method in methods)
 
 
-def test_the_schema_is_valid_and_made_without_a_warning() -> None:
+def test_the_schema_is_valid_and_generated_without_a_warning() -> None:
     written = StringIO()
 
     call_command(
@@ -201,7 +201,7 @@ def successes() -> Iterator[list[int]]:
 @pytest.mark.slow
 @SCHEMA.parametrize()
 @hypothesis.settings(deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_api_keeps_to_its_schema(
+def test_the_api_conforms_to_its_schema(
     case: Any, way: dict[str, Any], rows: Rows, successes: list[int]
 ) -> None:
     # Checks wrong tokens once per operation only, because that takes two more calls.
@@ -214,9 +214,7 @@ def test_the_api_keeps_to_its_schema(
 
 
 @pytest.mark.slow
-def test_what_was_made_is_there_and_what_was_deleted_is_not(
-    way: dict[str, Any], rows: Rows
-) -> None:
+def test_created_rows_exist_and_deleted_rows_do_not(way: dict[str, Any], rows: Rows) -> None:
     """Makes sequences of calls linked by answers, for example by the ID of a new webhook."""
     walked: set[tuple[str, int]] = set()
 

@@ -36,7 +36,7 @@ def prepared(*arguments: str, **variables: str) -> tuple[str, str, set[str]]:
     return database_url, redis_url, set(modules)
 
 
-def test_nothing_is_loaded_where_both_urls_are_given(tmp_path: Path) -> None:
+def test_nothing_else_is_imported_if_both_urls_are_set(tmp_path: Path) -> None:
     *urls, modules = prepared("webhook_list", **GIVEN, VAR_DIR=str(tmp_path / "var"))
 
     assert urls == list(GIVEN.values())
@@ -96,7 +96,7 @@ def test_settings_of_a_running_make_run_are_taken_over(
     }
 
 
-def test_settings_of_a_run_that_is_dead_are_not_believed(
+def test_settings_of_a_dead_run_are_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / RUN_FILE).write_text(json.dumps({"PUBLIC_URL": "http://run"}))
@@ -130,7 +130,7 @@ def test_command_on_an_empty_directory_finds_a_migrated_database(tmp_path: Path)
     assert not (tmp_path / "sockets").exists()
 
 
-def test_an_empty_database_is_not_started_beside_a_run_that_may_be_meant(
+def test_no_empty_database_is_started_beside_another_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkout, other = tmp_path / "checkout", tmp_path / "other"
@@ -165,7 +165,7 @@ def test_a_command_says_which_database_it_uses(
     assert capsys.readouterr() == ("", f"Using the private PostgreSQL in {database}.\n")
 
 
-def test_a_command_says_which_other_run_there_is(
+def test_a_command_names_other_runs(
     database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with runs.registered(tmp_path, database), runs.registered(tmp_path, tmp_path / "other"):
@@ -177,7 +177,7 @@ def test_a_command_says_which_other_run_there_is(
     )
 
 
-def test_an_empty_database_that_was_chosen_is_started(
+def test_an_explicitly_chosen_empty_database_is_started(
     database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (database / "postgres" / "PG_VERSION").unlink()
@@ -188,7 +188,7 @@ def test_an_empty_database_that_was_chosen_is_started(
     assert capsys.readouterr().err.startswith(f"Starting a new, empty PostgreSQL in {database}. ")
 
 
-def test_a_database_that_was_given_is_not_named(
+def test_a_database_from_the_environment_is_not_named(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(os.environ, "DATABASE_URL", GIVEN["DATABASE_URL"])
@@ -212,7 +212,7 @@ def test_no_command_migrates_while_make_run_does(
     assert held == [("migrate", True)]
 
 
-def test_a_run_that_is_over_or_was_killed_is_not_named(tmp_path: Path) -> None:
+def test_ended_and_killed_runs_are_not_named(tmp_path: Path) -> None:
     with runs.registered(tmp_path, tmp_path / "first"):
         (tmp_path / ".cache" / "runs" / "killed").write_text("/killed")
 
@@ -229,7 +229,7 @@ def test_run_says_which_port_is_in_use(tmp_path: Path, busy_port: int) -> None:
     assert not (tmp_path / "var").exists()
 
 
-def test_run_is_not_started_twice_on_the_same_data(tmp_path: Path, free_port: int) -> None:
+def test_run_does_not_start_twice_with_the_same_data(tmp_path: Path, free_port: int) -> None:
     with locks.held(tmp_path / RUN_FILE, timeout_s=1):
         done = run("-m", "devstack", "run", PORT=str(free_port), VAR_DIR=str(tmp_path))
 

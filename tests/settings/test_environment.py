@@ -16,7 +16,7 @@ from settings.environment.values import env, read, read_positive, read_url, read
 
 
 @pytest.mark.parametrize("value", ["", "4,sixty", "4;60", "-1", "nan", "86400"])
-def test_wrong_countdowns(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_invalid_countdowns(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("X", value)
 
     with pytest.raises(SystemExit, match=f"X is '{value}': expected seconds before each retry"):
@@ -30,7 +30,7 @@ def test_countdowns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "ten", "inf", "nan"])
-def test_wrong_positive_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_invalid_positive_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("X", value)
 
     with pytest.raises(SystemExit, match=f"X is '{value}': expected seconds"):
@@ -38,7 +38,7 @@ def test_wrong_positive_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> 
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "ten"])
-def test_wrong_whole_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_invalid_whole_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("X", value)
 
     with pytest.raises(SystemExit, match=f"X is '{value}': expected days"):
@@ -54,7 +54,7 @@ def test_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         values.read_networks("X")
 
 
-def test_a_secret_is_never_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "hunter2")
 
     with pytest.raises(SystemExit) as address:
@@ -65,7 +65,7 @@ def test_a_secret_is_never_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in f"{address.value.code}{number.value.code}"
 
 
-def test_keys_are_made_once_for_development_readable_by_their_owner(
+def test_development_keys_are_created_once_and_readable_only_by_their_owner(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("SECRET_KEY", raising=False)
@@ -89,7 +89,7 @@ def test_keys_are_required_in_production(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_certificates_are_read_at_the_start_without_what_else_a_file_holds(
+def test_certificates_are_read_at_the_start_without_the_files_other_content(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     first, second = trustme.CA(), trustme.CA()
@@ -121,7 +121,7 @@ CA_FILES: dict[str, bytes | None] = {
 
 
 @pytest.mark.parametrize("content", CA_FILES.values(), ids=CA_FILES.keys())
-def test_a_wrong_file_of_certificates(
+def test_invalid_certificate_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
 ) -> None:
     file = tmp_path / "ca.pem"
@@ -134,7 +134,7 @@ def test_a_wrong_file_of_certificates(
 
 
 @pytest.mark.parametrize("path", ["{tmp}", "/dev/null", "{tmp}/pipe", "{tmp}/ca.pem/x"])
-def test_what_is_no_file_is_not_read(
+def test_only_regular_files_are_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
@@ -166,7 +166,7 @@ def test_what_is_no_file_is_not_read(
         ("WEBHOOK_CA_FILE", "/etc"),
     ],
 )
-def test_the_start_stops_with_one_line(
+def test_an_invalid_value_stops_the_start_with_one_line(
     monkeypatch: pytest.MonkeyPatch, read_settings: Callable[[], object], name: str, value: str
 ) -> None:
     for each, given in {"SECRET_KEY": "s", "WEBHOOK_KEYS": "k", name: value}.items():

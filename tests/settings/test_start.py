@@ -113,7 +113,7 @@ def test_a_wrong_value_stops_the_start_with_one_line(start: Any, name: str, valu
         ("TRUSTED_PROXIES", "0", "TRUSTED_PROXIES", 0),
     ],
 )  # fmt: skip
-def test_a_right_value(start: Any, name: str, value: str, setting: str, read: object) -> None:
+def test_valid_values(start: Any, name: str, value: str, setting: str, read: object) -> None:
     assert start(**{name: value})[setting] == read
 
 
@@ -130,7 +130,7 @@ def test_a_right_value(start: Any, name: str, value: str, setting: str, read: ob
          {"connect_timeout": "7", "sslmode": "verify-full"}),
     ],
 )  # fmt: skip
-def test_addresses_of_postgresql(
+def test_valid_postgresql_urls(
     start: Any, url: str, host: str, port: str, more: dict[str, str]
 ) -> None:
     database = start(DATABASE_URL=url)["DATABASES"]["default"]
@@ -167,7 +167,7 @@ def test_every_secret_may_be_in_a_file(start: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_value_and_a_file_are_refused(start: Any, tmp_path: Path, name: str) -> None:
+def test_a_value_and_a_file_together_are_rejected(start: Any, tmp_path: Path, name: str) -> None:
     path = tmp_path / "secret"
     path.write_text(WITH_BROKER[name])
 
@@ -188,9 +188,7 @@ def test_a_value_and_a_file_are_refused(start: Any, tmp_path: Path, name: str) -
         (b"hunter2" * 20_000, "more than one line"),
     ],
 )
-def test_a_file_that_is_of_no_use(
-    start: Any, tmp_path: Path, name: str, content: Any, problem: str
-) -> None:
+def test_unusable_files(start: Any, tmp_path: Path, name: str, content: Any, problem: str) -> None:
     path = tmp_path / "secret"
     if content == "folder":
         path.mkdir()
@@ -207,7 +205,7 @@ def test_a_file_that_is_of_no_use(
     assert SECRET not in line
 
 
-def test_a_wrong_value_in_a_file_is_not_repeated(start: Any, tmp_path: Path) -> None:
+def test_a_wrong_value_in_a_file_is_not_shown(start: Any, tmp_path: Path) -> None:
     path = tmp_path / "value"
     path.write_text(SECRET)
 
@@ -229,14 +227,14 @@ START = {
 
 
 @pytest.mark.parametrize("program", START)
-def test_each_process_stops_with_the_line_and_nothing_else(program: str, tmp_path: Path) -> None:
+def test_each_process_stops_with_one_line(program: str, tmp_path: Path) -> None:
     done = run(START[program], tmp_path)
 
     assert done.returncode == 1
     assert done.stdout + done.stderr == f"{TOO_SHORT}\n"
 
 
-def test_gunicorn_starts_no_worker_again_where_it_reads_no_configuration(tmp_path: Path) -> None:
+def test_gunicorn_restarts_no_worker_without_its_configuration(tmp_path: Path) -> None:
     done = run([*GUNICORN, "--config", "/dev/null"], tmp_path)
 
     assert done.returncode == 3

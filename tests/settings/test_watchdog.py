@@ -43,13 +43,13 @@ def looks(dog: Watchdog, consumer: Any, count: int) -> list[bool]:
     return [dog.is_deaf(consumer) for _ in range(count)]
 
 
-def test_messages_to_itself_that_do_not_come(consumer: Any) -> None:
+def test_a_worker_that_receives_none_of_its_messages_is_deaf(consumer: Any) -> None:
     dog = Watchdog(consumer)
 
     assert looks(dog, consumer, UNHEARD + 1) == [False] * UNHEARD + [True]
 
 
-def test_whatever_comes_is_heard(consumer: Any) -> None:
+def test_any_received_task_resets_the_count(consumer: Any) -> None:
     dog = Watchdog(consumer)
     task_received.connect(dog._hear)
 
@@ -58,7 +58,7 @@ def test_whatever_comes_is_heard(consumer: Any) -> None:
         task_received.send(sender=None, request=None)
 
 
-def test_a_broker_that_takes_nothing(consumer: Any) -> None:
+def test_a_broker_that_accepts_no_message_resets_the_count(consumer: Any) -> None:
     dog = Watchdog(consumer)
     looks(dog, consumer, UNHEARD - 1)
 
@@ -69,14 +69,14 @@ def test_a_broker_that_takes_nothing(consumer: Any) -> None:
     assert looks(dog, consumer, UNHEARD) == [False] * UNHEARD, "the count restarts"
 
 
-def test_a_worker_whose_slots_are_all_busy(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_worker_is_not_deaf(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "active_requests", {"a request"})
     dog = Watchdog(consumer)
 
     assert looks(dog, consumer, 3 * UNHEARD) == [False] * 3 * UNHEARD
 
 
-def test_a_worker_that_is_ending(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopping_worker_is_not_deaf(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "should_stop", 0)
     dog = Watchdog(consumer)
 
