@@ -127,6 +127,7 @@ def test_the_image_does_not_run_as_root() -> None:
 def test_the_image_contains_everything_that_the_product_needs(tmp_path: Path) -> None:
     image.copy(tmp_path)
 
+    assert not (tmp_path / "devstack").exists()
     for path in tmp_path.iterdir():
         name = "docs/api.md" if path.name == "docs" else path.name
         assert f"!{name}" in (ROOT / ".dockerignore").read_text().splitlines()
