@@ -178,7 +178,9 @@ def test_the_apps_code_signs_in_and_leads_on(ada: User, recovery_codes: list[str
 
     assert answer["Location"] == "/console/webhooks/webhookconfig/"
     assert is_in(client)
-    assert log() == [(ada.email, "logged on", ada.email, "with a code from the app, from 127.0.0.1")]
+    assert log() == [
+        (ada.email, "logged on", ada.email, "with a code from the app, from 127.0.0.1")
+    ]
 
 
 @pytest.mark.parametrize("written", ["{}", " {} ", "-"])

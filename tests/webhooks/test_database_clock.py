@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from api.resources.webhooks import ReplaySerializer
+from api.resources.webhook_serializers import ReplaySerializer
 from metaaccess.models import Account, Device
 from tests.conftest import MakeWebhook
 from webhooks import tasks
