@@ -1,15 +1,15 @@
 """What all tests start from: one enterprise account, and the people who are always the same."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from metaaccess.models import Account, Device, Plan, Role, User
+from tests.concurrency import at_once, committed, other  # noqa: F401  # fixtures
+from webhooks import wake
 from webhooks.configuration.change import save_settings
 from webhooks.models import DisabledBecause, WebhookConfig
 
@@ -108,35 +108,7 @@ def webhook(make_webhook: MakeWebhook) -> WebhookConfig:
     return make_webhook()
 
 
-# --- Several at once ---
-
-Act = Callable[[], Any]
-AtOnce = Callable[..., list[Any]]
-
-
-def waiting() -> int:
-    """How many wait for a lock in PostgreSQL."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")  # inside a transaction it would be kept
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        (count,) = cursor.fetchone()
-    return int(count)
-
-
 @pytest.fixture
-def at_once(transactional_db: None) -> Iterator[AtOnce]:
-    """Runs acts in threads, each with a connection of its own; what they return, in order."""
-
-    def run(act: Act) -> Any:
-        try:
-            return act()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(8) as threads:
-        yield lambda *acts: [
-            future.result() for future in [threads.submit(run, act) for act in acts]
-        ]
+def nobody_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sends no wake-ups to the broker: no worker runs here, so the messages would pile up."""
+    monkeypatch.setattr(wake, "_tell", lambda *_: None)

@@ -11,7 +11,8 @@ from eventlog import words
 from eventlog.models import AdminLog
 from metaaccess.models import Account, Device, Plan
 from tests.api.conftest import Program, problem
-from tests.conftest import API_KEY, AtOnce, waiting
+from tests.concurrency import AtOnce, waiting_sessions
+from tests.conftest import API_KEY
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.queue.states import Kind, State
@@ -175,9 +176,9 @@ def test_two_changes_at_once(
         with transaction.atomic():
             WebhookConfig.objects.select_for_update().get()
             until = time.monotonic() + 30
-            while waiting() < 2 and time.monotonic() < until:
+            while waiting_sessions() < 2 and time.monotonic() < until:
                 time.sleep(0.01)
-            assert waiting() == 2
+            assert waiting_sessions() == 2
 
     _, *answers = at_once(
         hold, *(lambda body=body: ada.patch(path, body, **headers) for body in bodies)

@@ -18,7 +18,8 @@ from eventlog.models import AdminLog, DeviceLog, WebhookLog
 from metaaccess import idempotency
 from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, User
 from metaaccess.signals import administered
-from tests.conftest import API_KEY, AtOnce, waiting
+from tests.concurrency import AtOnce, waiting_sessions
+from tests.conftest import API_KEY
 from tests.console_forms import Form, forms_of
 from tests.console_walk import MODELS, ROUTES, Route, paths
 from tests.eventlog.attempts import NOON
@@ -239,9 +240,9 @@ def first_one() -> Iterator[Callable[[bool], None]]:
             if not is_first.acquire(blocking=False):
                 return
             until = time.monotonic() + 30
-            while not waiting() and time.monotonic() < until:
+            while not waiting_sessions() and time.monotonic() < until:
                 time.sleep(0.01)
-            assert waiting(), "the second did not wait for the first"
+            assert waiting_sessions(), "the second did not wait for the first"
             if fails:
                 raise ZeroDivisionError
 

@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from eventlog.models import Tally, WebhookLog
 from metaaccess.models import Account, Device
+from tests.concurrency import Session, session
 from tests.conftest import MakeWebhook
 from tests.pipeline.workers import until
-from tests.sessions import Session, session
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue import claims
 from webhooks.queue.states import State

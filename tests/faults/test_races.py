@@ -1,52 +1,30 @@
 """Two that decide about a webhook at the same moment, a thousand times each."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 
 from eventlog.models import AdminLog
 from metaaccess.actions import Action
+from tests.concurrency import AtOnce
 from tests.conftest import disabled_by_failures
-from webhooks import wake
 from webhooks.health import streak
 from webhooks.health.streak import Ended
 from webhooks.models import Notice, WebhookConfig
 from webhooks.operating import recovery
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("nobody_is_woken"),
+]
 
 RUNS = 1_000
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FAILED, ARRIVED = "HTTP 503 Service Unavailable", ""
-Race = Callable[..., list[Any]]
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No worker runs here; a thousand messages would wait for one."""
-    monkeypatch.setattr(wake, "_tell", lambda *_: None)
-
-
-@pytest.fixture
-def race() -> Iterator[Race]:
-    """Runs two at once, each on its own connection; what they answer."""
-    start = Barrier(2)
-
-    def run(act: Callable[[], Any]) -> Any:
-        start.wait()
-        try:
-            return act()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(2) as threads:
-        yield lambda *acts: [run.result() for run in [threads.submit(run, act) for act in acts]]
 
 
 def put(webhook: WebhookConfig, failures: int, *, disabled: bool = False) -> WebhookConfig:
@@ -77,12 +55,12 @@ def account(transactional_db: None, account: Any) -> Any:
     return account
 
 
-def test_a_success_and_the_100th_failure(webhook: WebhookConfig, race: Race) -> None:
+def test_a_success_and_the_100th_failure(webhook: WebhookConfig, at_once: AtOnce) -> None:
     ends = set()
     for _ in range(RUNS):
         read = put(webhook, 99)
 
-        race(
+        at_once(
             lambda read=read: settle(read, [Ended(NOON, ARRIVED)]),
             lambda read=read: settle(read, [Ended(NOON, FAILED)]),
         )
@@ -94,11 +72,11 @@ def test_a_success_and_the_100th_failure(webhook: WebhookConfig, race: Race) -> 
     assert ends <= {(False, 100), (True, 1), (True, 0)}
 
 
-def test_two_100th_failures(webhook: WebhookConfig, race: Race) -> None:
+def test_two_100th_failures(webhook: WebhookConfig, at_once: AtOnce) -> None:
     for _ in range(RUNS):
         read = put(webhook, 99)
 
-        race(*[lambda read=read: settle(read, [Ended(NOON, FAILED)])] * 2)
+        at_once(*[lambda read=read: settle(read, [Ended(NOON, FAILED)])] * 2)
 
         webhook.refresh_from_db()
         assert (webhook.enabled, webhook.consecutive_failures) == (False, 100)
@@ -106,11 +84,13 @@ def test_two_100th_failures(webhook: WebhookConfig, race: Race) -> None:
         assert AdminLog.objects.filter(action=Action.WEBHOOK_DISABLED_AUTOMATICALLY).count() == 1
 
 
-def test_enabling_and_a_late_failure_of_the_old_time(webhook: WebhookConfig, race: Race) -> None:
+def test_enabling_and_a_late_failure_of_the_old_time(
+    webhook: WebhookConfig, at_once: AtOnce
+) -> None:
     for _ in range(RUNS):
         read = put(webhook, 100, disabled=True)
 
-        race(
+        at_once(
             lambda: recovery.enable([webhook.pk], "mended"),
             lambda read=read: settle(read, [Ended(NOON, FAILED)] * 100),
         )
@@ -120,11 +100,11 @@ def test_enabling_and_a_late_failure_of_the_old_time(webhook: WebhookConfig, rac
         assert told("disabled") == 0
 
 
-def test_two_administrators_enable_at_once(webhook: WebhookConfig, race: Race) -> None:
+def test_two_administrators_enable_at_once(webhook: WebhookConfig, at_once: AtOnce) -> None:
     for _ in range(RUNS):
         read = put(webhook, 100, disabled=True)
 
-        enabled = race(*[lambda: recovery.enable([webhook.pk], "mended")] * 2)
+        enabled = at_once(*[lambda: recovery.enable([webhook.pk], "mended")] * 2)
 
         webhook.refresh_from_db()
         assert (webhook.enabled, webhook.consecutive_failures) == (True, 0)

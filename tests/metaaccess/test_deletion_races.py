@@ -1,37 +1,22 @@
 """Deleting an account while its devices change their status, in each order."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.db import connection, transaction
 
 from eventlog.models import AdminLog, DeviceLog
 from metaaccess.devices.change import ChangeReport, NewStatus
 from metaaccess.models import Account, Device, Plan
-from tests import interleaving
-from tests.interleaving import Beside
-from webhooks import wake
+from tests.concurrency import Session
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import removal
 
-committed = interleaving.committed
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wake, "_tell", lambda *_: None)
+pytestmark = pytest.mark.usefixtures("nobody_is_woken")
 
 
 @pytest.fixture
 def account(committed: None) -> Account:
     """Committed, so that both connections see it."""
     return Account.objects.create(name="Acme", plan=Plan.ENTERPRISE)
-
-
-@pytest.fixture
-def other() -> Iterator[Beside]:
-    with interleaving.beside() as acting:
-        yield acting
 
 
 def change(device: Device) -> ChangeReport:
@@ -49,15 +34,15 @@ def rows() -> tuple[int, int, int]:
 
 
 def test_a_status_change_in_progress_finishes_and_is_not_pushed(
-    account: Account, webhook: WebhookConfig, device: Device, other: Beside
+    account: Account, webhook: WebhookConfig, device: Device, other: Session
 ) -> None:
     with transaction.atomic():
         change(device)
-        deleting = other.start(account.delete)
+        deleting = other.run_until_blocked(account.delete)
         waited = not deleting.done()
         if not waited:
             time_passes()
-        removing = other.start(removal.run)
+        removing = other.run_until_blocked(removal.run)
         removing_waited = not removing.done()
         stored = rows()[:2]
 
@@ -69,11 +54,11 @@ def test_a_status_change_in_progress_finishes_and_is_not_pushed(
 
 
 def test_a_status_change_does_not_wait_for_the_mark(
-    account: Account, webhook: WebhookConfig, device: Device, other: Beside
+    account: Account, webhook: WebhookConfig, device: Device, other: Session
 ) -> None:
     with transaction.atomic():
         account.delete()
-        changing = other.start(lambda: change(device))
+        changing = other.run_until_blocked(lambda: change(device))
         waited = not changing.done()
 
     assert not waited
@@ -85,10 +70,10 @@ def test_a_status_change_does_not_wait_for_the_mark(
     assert not DeviceLog._base_manager.exists()
 
 
-def test_two_deletions_at_once(account: Account, other: Beside) -> None:
+def test_two_deletions_at_once(account: Account, other: Session) -> None:
     with transaction.atomic():
         Account.objects.get(pk=account.pk).delete()
-        deleting = other.start(account.delete)
+        deleting = other.run_until_blocked(account.delete)
         waited = not deleting.done()
 
     assert (waited, deleting.result()[0]) == (True, 0)
@@ -96,13 +81,15 @@ def test_two_deletions_at_once(account: Account, other: Beside) -> None:
 
 
 def test_a_device_id_is_used_again_while_its_device_is_being_removed(
-    account: Account, device: Device, other: Beside
+    account: Account, device: Device, other: Session
 ) -> None:
     account.delete()
     new = Account.objects.create(name="New")
     with transaction.atomic():
         removal.run()
-        adding = other.start(lambda: Device.objects.create(account=new, device_id=device.device_id))
+        adding = other.run_until_blocked(
+            lambda: Device.objects.create(account=new, device_id=device.device_id)
+        )
         waited = not adding.done()
 
     assert waited

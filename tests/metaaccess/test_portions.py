@@ -1,23 +1,12 @@
 """Deleting the rows of a queryset in portions."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from metaaccess import portions
 from metaaccess.models import RemovedDevice
-from tests import interleaving
-from tests.interleaving import Beside
-
-committed = interleaving.committed
-
-
-@pytest.fixture
-def other() -> Iterator[Beside]:
-    with interleaving.beside() as acting:
-        yield acting
+from tests.concurrency import Session
 
 
 def make(count: int) -> None:
@@ -39,12 +28,12 @@ def test_each_portion_is_one_statement(db: None, monkeypatch: pytest.MonkeyPatch
     assert RemovedDevice.objects.get().timestamp == 4
 
 
-def test_locked_rows_are_left_to_the_next_run(committed: None, other: Beside) -> None:
+def test_locked_rows_are_left_to_the_next_run(committed: None, other: Session) -> None:
     make(3)
 
     with transaction.atomic():
         RemovedDevice.objects.select_for_update().get(timestamp=1)
-        deleting = other.start(lambda: portions.delete(RemovedDevice.objects.all()))
+        deleting = other.run_until_blocked(lambda: portions.delete(RemovedDevice.objects.all()))
         waited = not deleting.done()
 
     assert (waited, deleting.result()) == (False, 2)

@@ -29,7 +29,7 @@ from console.webhooks import health
 from eventlog.models import DeviceLog
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, ApiToken, Device, Plan, Role, Scope, User
-from tests.sessions import LockRefusedError, Session, refused_locks
+from tests.concurrency import LockRefusedError, Session, refused_locks
 from webhooks import wake
 from webhooks.configuration.change import save_settings
 from webhooks.configuration.deletion import WebhookGone

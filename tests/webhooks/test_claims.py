@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
+from tests.concurrency import Session, session
 from tests.conftest import MakeWebhook, disabled
-from tests.sessions import Session, session
 from tests.webhooks.test_outbox import add_events, change, claim, make_due, settle, states
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery

@@ -1,6 +1,6 @@
 """Who deletes a webhook beside those who use it, in each order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +11,8 @@ from django.utils import timezone
 from eventlog.models import AdminLog, Tally, WebhookLog
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, ApiToken, Device, Plan, Scope, User
-from tests import interleaving
 from tests.api.conftest import Program
-from tests.interleaving import Beside
-from webhooks import wake
+from tests.concurrency import Session
 from webhooks.configuration.change import save_settings
 from webhooks.configuration.deletion import WebhookGone
 from webhooks.models import Delivery, Notice, WebhookConfig
@@ -24,25 +22,13 @@ from webhooks.queue import claims
 from webhooks.sending import http_client, push
 from webhooks.sending.http_client import ErrorKind
 
-
-@pytest.fixture(autouse=True)
-def nobody_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wake, "_tell", lambda *_: None)
-
-
-committed = interleaving.committed
+pytestmark = pytest.mark.usefixtures("nobody_is_woken")
 
 
 @pytest.fixture
 def account(committed: None) -> Account:
     """Committed, so that both see it."""
     return Account.objects.create(name="Acme", plan=Plan.ENTERPRISE)
-
-
-@pytest.fixture
-def other() -> Iterator[Beside]:
-    with interleaving.beside() as acting:
-        yield acting
 
 
 def change(device: Device, status: str = "compliant") -> Any:
@@ -65,11 +51,11 @@ def failed(chunk: Any) -> list[push.Attempt | push.Push]:
 
 
 def test_a_status_change_does_not_wait_for_the_mark(
-    webhook: WebhookConfig, device: Device, other: Beside
+    webhook: WebhookConfig, device: Device, other: Session
 ) -> None:
     with transaction.atomic():
         webhook.delete()
-        changing = other.start(lambda: change(device))
+        changing = other.run_until_blocked(lambda: change(device))
         waited = not changing.done()
 
     assert not waited
@@ -80,13 +66,13 @@ def test_a_status_change_does_not_wait_for_the_mark(
 
 
 def test_the_mark_does_not_wait_for_a_status_change(
-    webhook: WebhookConfig, device: Device, other: Beside
+    webhook: WebhookConfig, device: Device, other: Session
 ) -> None:
     with transaction.atomic():
         change(device)
-        deleting = other.start(webhook.delete)
+        deleting = other.run_until_blocked(webhook.delete)
         waited = not deleting.done()
-        removing = other.start(removal.run)
+        removing = other.run_until_blocked(removal.run)
         removed_meanwhile = removing.done() and removing.result()
         kept = WebhookConfig._base_manager.count()
 
@@ -101,12 +87,12 @@ def test_the_mark_does_not_wait_for_a_status_change(
 
 
 def test_the_mark_waits_for_a_claim_and_the_push_goes_on(
-    webhook: WebhookConfig, device: Device, other: Beside
+    webhook: WebhookConfig, device: Device, other: Session
 ) -> None:
     change(device)
     with transaction.atomic():
         chunk = claims.claim(webhook.pk)
-        deleting = other.start(webhook.delete)
+        deleting = other.run_until_blocked(webhook.delete)
         waited = not deleting.done()
 
     assert chunk is not None
@@ -115,12 +101,12 @@ def test_the_mark_waits_for_a_claim_and_the_push_goes_on(
 
 
 def test_a_claim_that_waited_for_the_mark_takes_nothing(
-    webhook: WebhookConfig, device: Device, other: Beside
+    webhook: WebhookConfig, device: Device, other: Session
 ) -> None:
     change(device)
     with transaction.atomic():
         webhook.delete()
-        claiming = other.start(lambda: claims.claim(webhook.pk))
+        claiming = other.run_until_blocked(lambda: claims.claim(webhook.pk))
         waited = not claiming.done()
 
     assert (waited, claiming.result()) == (True, None)
@@ -155,13 +141,13 @@ def lease_is_over() -> None:
 
 
 def test_a_removal_leaves_what_is_being_settled(
-    webhook: WebhookConfig, device: Device, other: Beside
+    webhook: WebhookConfig, device: Device, other: Session
 ) -> None:
     chunk = claim_of(webhook)
     lease_is_over()
     with transaction.atomic():
         Delivery.objects.select_for_update().get()
-        removing = other.start(removal.run)
+        removing = other.run_until_blocked(removal.run)
         waited = not removing.done()
 
     assert chunk
@@ -180,7 +166,7 @@ def claim_of(webhook: WebhookConfig) -> Any:
 
 
 def test_a_settle_that_waited_for_the_removal_finds_nothing_and_logs(
-    webhook: WebhookConfig, device: Device, other: Beside
+    webhook: WebhookConfig, device: Device, other: Session
 ) -> None:
     chunk = claim_of(webhook)
     with connection.cursor() as cursor:  # the lease is over, and the settle knows the same one
@@ -188,7 +174,7 @@ def test_a_settle_that_waited_for_the_removal_finds_nothing_and_logs(
     late = replace(chunk, lease_until=chunk.claimed_at)
     with transaction.atomic():
         removal.run()
-        settling = other.start(lambda: push.settle_batch(late, failed(late)))
+        settling = other.run_until_blocked(lambda: push.settle_batch(late, failed(late)))
         waited = not settling.done()
 
     assert waited
@@ -228,7 +214,7 @@ ACTS: dict[str, tuple[Callable[[WebhookConfig, Device], Any], Any]] = {
 
 @pytest.mark.parametrize("name", ACTS)
 def test_who_waited_for_the_mark_finds_it_gone(
-    webhook: WebhookConfig, device: Device, other: Beside, name: str
+    webhook: WebhookConfig, device: Device, other: Session, name: str
 ) -> None:
     act, answer = ACTS[name]
     Delivery.objects.update(state=4)
@@ -237,7 +223,7 @@ def test_who_waited_for_the_mark_finds_it_gone(
     AdminLog.objects.all().delete()
     with transaction.atomic():
         WebhookConfig.objects.get(pk=webhook.pk).delete()
-        acting = other.start(lambda: act(webhook, device))
+        acting = other.run_until_blocked(lambda: act(webhook, device))
         waited = not acting.done()
 
     assert (waited, acting.result()) == (True, answer)
@@ -247,13 +233,15 @@ def test_who_waited_for_the_mark_finds_it_gone(
 
 @pytest.mark.parametrize(("method", "body"), [("DELETE", None), ("PATCH", {"name": "other"})])
 def test_the_api_answers_404_to_who_came_second(
-    webhook: WebhookConfig, administrator: User, other: Beside, method: str, body: Any
+    webhook: WebhookConfig, administrator: User, other: Session, method: str, body: Any
 ) -> None:
     _, token = ApiToken.objects.create(administrator, name="program", scope=Scope.ADMIN)
     program = Program(token)
     with transaction.atomic():
         WebhookConfig.objects.get(pk=webhook.pk).delete()
-        asking = other.start(lambda: program.ask(method, f"webhooks/{webhook.pk}", body))
+        asking = other.run_until_blocked(
+            lambda: program.ask(method, f"webhooks/{webhook.pk}", body)
+        )
         waited = not asking.done()
 
     assert (waited, asking.result().status_code) == (True, 404)
@@ -264,12 +252,14 @@ def test_the_api_answers_404_to_who_came_second(
 # --- Two removals ---
 
 
-def test_two_removals_share_the_work(webhook: WebhookConfig, device: Device, other: Beside) -> None:
+def test_two_removals_share_the_work(
+    webhook: WebhookConfig, device: Device, other: Session
+) -> None:
     change(device)
     webhook.delete()
     with transaction.atomic():
         removal.run()
-        removing = other.start(removal.run)
+        removing = other.run_until_blocked(removal.run)
         waited = not removing.done()
 
     assert (waited, removing.result()) == (False, True)

@@ -7,15 +7,12 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from tests import interleaving
 from tests.conftest import MakeWebhook, disabled
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.operating.recovery import Held
 from webhooks.queue import held
 from webhooks.queue.states import State
-
-committed = interleaving.committed
 
 
 def add(webhook: WebhookConfig, events: int, devices: int, days: int = 0, first: int = 0) -> None:

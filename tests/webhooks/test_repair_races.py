@@ -7,19 +7,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from metaaccess.models import Account, Device, Plan
-from tests import interleaving
-from webhooks import wake
+from tests.concurrency import Session
 from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import conservation
 
-committed = interleaving.committed
-
 
 @pytest.fixture
-def missing(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def missing(committed: None, nobody_is_woken: None) -> None:
     """One event that was lost."""
-    monkeypatch.setattr(wake, "_tell", lambda *_: None)
     account = Account.objects.create(name="Acme", plan=Plan.ENTERPRISE)
     webhook = WebhookConfig(account=account, url="https://receiver.example/hook")
     webhook.api_key = "test-api-key-0123456789"
@@ -31,14 +27,13 @@ def missing(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     Delivery.objects.all().delete()
 
 
-def test_the_second_repair_waits_and_finds_nothing_missing(missing: None) -> None:
+def test_the_second_repair_waits_and_finds_nothing_missing(missing: None, other: Session) -> None:
     until = timezone.now() + timedelta(minutes=1)
     since = until - timedelta(hours=1)
 
-    with interleaving.beside() as other:
-        with transaction.atomic():
-            first = conservation.repair(since, until)
-            second = other.start(lambda: conservation.repair(since, until))
-        assert (first, second.result()) == (1, 0)
+    with transaction.atomic():
+        first = conservation.repair(since, until)
+        second = other.run_until_blocked(lambda: conservation.repair(since, until))
 
+    assert (first, second.result()) == (1, 0)
     assert Delivery.objects.count() == 1
