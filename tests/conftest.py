@@ -1,4 +1,4 @@
-"""What all tests start from: one enterprise account, and the people who are always the same."""
+"""Shared fixtures: an enterprise account, its users, a device and a webhook."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ API_KEY = "test-api-key-0123456789"
 
 
 def disabled(at: Any = None, by: str = "ada@acme.example", note: str = "moved") -> dict[str, Any]:
-    """The columns of a webhook that a person disabled."""
+    """Returns the columns of a webhook that an administrator disabled."""
     return {
         "disabled_at": at or timezone.now(),
         "disabled_by": by,
@@ -29,7 +29,7 @@ def disabled(at: Any = None, by: str = "ada@acme.example", note: str = "moved") 
 def disabled_by_failures(
     at: Any = None, failures: int = 100, since: Any = None, last: str = "HTTP 500"
 ) -> dict[str, Any]:
-    """The columns of a webhook that was disabled automatically."""
+    """Returns the columns of a webhook that was disabled automatically after failed pushes."""
     at = at or timezone.now()
     return {
         "disabled_at": at,
@@ -60,7 +60,7 @@ def administrator(account: Account) -> User:
 
 @pytest.fixture
 def colleague(account: Account) -> User:
-    """May only read."""
+    """A read-only user of the same account."""
     return User.objects.create_user("carl@acme.example", "pw", account=account, role=Role.READ_ONLY)
 
 
@@ -78,7 +78,7 @@ def operator(db: None) -> User:
 
 @pytest.fixture
 def device(account: Account) -> Device:
-    """Installed in 2020, before the contract's example: what is reported of it is not stale."""
+    """A device installed in 2020, so that the timestamp of the contract's example is not stale."""
     device = Device.objects.create(account=account, device_id="6WXJURV8QAM0I7KC", name="laptop")
     return installed_in_2020(device)
 

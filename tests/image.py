@@ -1,4 +1,4 @@
-"""What deploy/Dockerfile makes, made by hand: there is no engine here to build it."""
+"""Reproduces the image of deploy/Dockerfile without a container engine."""
 
 import os
 import re
@@ -11,7 +11,7 @@ _LAST_STAGE = DOCKERFILE.rpartition("\nFROM ")[2]
 
 
 def copy(target: Path) -> None:
-    """Its COPY lines."""
+    """Copies what the COPY lines of the last stage copy."""
     for line in re.findall(r"^COPY (?!--from)(.*)$", _LAST_STAGE, re.M):
         *sources, place = line.split()
         for source in sources:
@@ -24,12 +24,12 @@ def copy(target: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Its ENV lines, where programs are found, and nothing else."""
+    """Returns the variables of the ENV lines. `$PATH` expands to the PATH of this process."""
     pairs = re.findall(r"(\w+)=(\S+)", " ".join(re.findall(r"^ENV (.*)$", _LAST_STAGE, re.M)))
     return {name: value.replace("$PATH", os.environ["PATH"]) for name, value in pairs}
 
 
 def procfile() -> dict[str, str]:
-    """The commands by their names."""
+    """Returns the commands of the Procfile by process name."""
     lines = (line.partition(":") for line in (ROOT / "Procfile").read_text().splitlines())
     return {name: command.strip() for name, _, command in lines if command}

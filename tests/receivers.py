@@ -1,6 +1,6 @@
-"""Callback APIs that misbehave: small socket servers on the loopback, one thread a connection.
+"""Misbehaving receivers: small socket servers on the loopback, with one thread per connection.
 
-A behaviour is a function that gets a `Peer` for each connection and does with it what it likes:
+A behaviour is a function. The receiver calls it with a `Peer` for each connection:
 
     with Receiver(answering(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")) as receiver:
         http.post(receiver.url, ...)
@@ -29,7 +29,7 @@ class Peer:
         self._buffer = b""
 
     def read_request(self) -> bytes:
-        """The next request, byte for byte; the receiver keeps it. b"" when the client is gone."""
+        """Reads, records and returns the next request's bytes: b"" once the client is gone."""
         while b"\r\n\r\n" not in self._buffer:
             if not self._receive():
                 return b""
@@ -51,12 +51,12 @@ class Peer:
         self.sock.sendall(data)
 
     def reset(self) -> None:
-        """Closes with a reset, so that the client's next read fails."""
+        """Closes the connection with a reset, so that the client's next read fails."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Waits for the test to end, for so long at most; True when it has ended."""
+        """Waits until the test ends, or for `seconds`. Returns True if the test has ended."""
         return self.receiver.stopped.wait(seconds)
 
     def _receive(self) -> bool:
@@ -69,7 +69,7 @@ Behaviour = Callable[[Peer], Any]
 
 
 class Receiver:
-    """Listens on a free port, or on `port`, while the `with` block lasts."""
+    """Listens on `port`, or on a free port if it is 0, within a `with` block."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Receiver:
     ) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
-        self.closed = threading.Semaphore(0)  # one more for each connection that has ended
+        self.closed = threading.Semaphore(0)  # released once per closed connection
         self.stopped = threading.Event()
         self._behaviour = behaviour
         self._context = context
@@ -110,7 +110,7 @@ class Receiver:
         self.stopped.set()
         for sock in (self._listener, *self._socks):
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)  # wakes whoever reads from it
+                sock.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads from it
         for thread in self._threads:
             thread.join(10)
         self._listener.close()
@@ -131,7 +131,7 @@ class Receiver:
             thread.start()
 
     def _serve(self, sock: socket.socket, number: int) -> None:
-        with contextlib.suppress(OSError):  # the client hung up, as it may
+        with contextlib.suppress(OSError):  # the client hung up, which it may do
             if self._context:
                 sock = self._context.wrap_socket(sock, server_side=True)
                 self._socks.append(sock)
@@ -141,7 +141,7 @@ class Receiver:
 
 
 def answering(answer: bytes = OK) -> Behaviour:
-    """Answers each request of a kept connection."""
+    """Answers every request and keeps the connection open."""
 
     def behave(peer: Peer) -> None:
         while peer.read_request():
@@ -151,7 +151,7 @@ def answering(answer: bytes = OK) -> Behaviour:
 
 
 def closing(answer: bytes) -> Behaviour:
-    """Answers one request, then hangs up."""
+    """Answers one request, then closes the connection."""
 
     def behave(peer: Peer) -> None:
         peer.read_request()
@@ -161,7 +161,7 @@ def closing(answer: bytes) -> Behaviour:
 
 
 def hanging(before: bytes = b"") -> Behaviour:
-    """Sends the beginning of an answer and then nothing more."""
+    """Sends the beginning of a response and then stays silent."""
 
     def behave(peer: Peer) -> None:
         peer.read_request()
@@ -172,7 +172,7 @@ def hanging(before: bytes = b"") -> Behaviour:
 
 
 def dripping(before: bytes, drops: Iterator[bytes], every_s: float = 0.05) -> Behaviour:
-    """Never silent for long, never done."""
+    """Sends one drop every `every_s` seconds, so the response goes on but stays incomplete."""
 
     def behave(peer: Peer) -> None:
         peer.read_request()
@@ -186,7 +186,7 @@ def dripping(before: bytes, drops: Iterator[bytes], every_s: float = 0.05) -> Be
 
 
 def flooding(before: bytes, piece: bytes) -> Behaviour:
-    """Sends without end, as fast as it can."""
+    """Sends `piece` again and again, as fast as it can, until the test ends."""
 
     def behave(peer: Peer) -> None:
         peer.read_request()

@@ -1,4 +1,4 @@
-"""The pins: every direct dependency is in requirements.txt, exactly, with hashes."""
+"""The requirements files pin every direct dependency to one version, with hashes."""
 
 import re
 import tomllib
@@ -25,7 +25,7 @@ def test_each_direct_dependency_is_pinned() -> None:
     assert names(PROJECT["project"]["dependencies"]) - pinned("requirements.txt") == set()
 
 
-def test_what_development_needs_is_pinned_beside_the_rest() -> None:
+def test_development_dependencies_are_pinned_with_all_others() -> None:
     development = names(PROJECT["dependency-groups"]["dev"])
     assert development - pinned("requirements-dev.txt") == set()
     assert pinned("requirements.txt") <= pinned("requirements-dev.txt")
@@ -37,7 +37,9 @@ def test_each_direct_dependency_says_why_it_is_there() -> None:
     block = lines[start + 1 : lines.index("]", start)]
     for number, line in enumerate(block):
         if line.strip().startswith('"'):
-            assert block[number - 1].strip().startswith("#"), f"no reason above {line.strip()}"
+            assert block[number - 1].strip().startswith("#"), (
+                f"the line above {line.strip()} is no comment that gives its reason"
+            )
 
 
 @pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])

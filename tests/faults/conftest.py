@@ -1,4 +1,4 @@
-"""Real workers and receivers, as in pipeline/, and brokers that can be lost."""
+"""Fixtures: the workers and receivers of pipeline/, and brokers that tests can stop."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from devstack.servers.client import Stack
 from settings.environment import broker
 from tests import servers
 from tests.faults.rabbitmq import RabbitMQ
-from tests.pipeline.conftest import (  # noqa: F401  # the same workers and receivers
+from tests.pipeline.conftest import (  # noqa: F401  # fixtures
     account,
     local_urls,
     make_receiver,
@@ -27,7 +27,7 @@ AWAY_S = 1.5
 
 
 class Broker:
-    """A broker that the tests can lose."""
+    """A broker that tests can stop and restart."""
 
     def __init__(self, server: Stack | RabbitMQ) -> None:
         self.server = server
@@ -35,7 +35,7 @@ class Broker:
     def lose(self, how: Literal["TERM", "KILL"]) -> None:
         arguments = ["redis"] if isinstance(self.server, Stack) else []
         (self.server.stop if how == "TERM" else self.server.kill)(*arguments)
-        time.sleep(AWAY_S)  # as long as a server takes to start again
+        time.sleep(AWAY_S)  # about as long as a server takes to restart
         self.server.start(*arguments)
 
 
@@ -58,7 +58,7 @@ def use_rabbitmq(
     workers: Workers,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[UseRabbitMQ]:
-    """Makes RabbitMQ, with queues of a type, the broker of the workers and of this process."""
+    """Makes RabbitMQ the broker of the workers and of this process, with queues of a given type."""
     app = Celery(set_as_current=False)
 
     def use(queue_type: str) -> Broker:
@@ -87,8 +87,10 @@ def use_rabbitmq(
 
 @pytest.fixture(params=["redis", "rabbitmq"])
 def lost(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    """The broker of the workers and of this process."""
-    assert servers.stack is not None, "run alone (make test-faults): servers are stopped here"
+    """The broker of the workers and of this process, which the test will stop."""
+    assert servers.stack is not None, (
+        "this test stops servers: run it without xdist (make test-faults)"
+    )
     if request.param == "redis":
         yield Broker(servers.stack)
         servers.stack.start("redis")

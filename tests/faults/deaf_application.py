@@ -1,7 +1,7 @@
-"""`celery -A tests.faults.deaf_application worker`: as ours, but deaf after SIGUSR2.
+"""`celery -A tests.faults.deaf_application worker` goes deaf after SIGUSR2.
 
-Its consumer stays connected, and no message comes out of its connection any more: as workers were
-after a loss of Redis.
+Until then it is the product's worker. A deaf worker stays connected but receives no messages, as
+workers used to do after Redis was lost.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""A private RabbitMQ, of Debian's package; lost, it comes back at the same address."""
+"""A private RabbitMQ server from Debian's package. It restarts at the same address."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ START_S = 120
 
 
 class RabbitMQ:
-    """Data in `folder`. Its name service, epmd, is its own, too, and ends with it."""
+    """Keeps its data in `folder`. Runs its own name service, epmd, which `close` stops."""
 
     def __init__(self, folder: Path) -> None:
         self.port, self.epmd_port = free_port(), free_port()
@@ -66,10 +66,10 @@ class RabbitMQ:
         command = [RABBITMQ_SCRIPTS / "rabbitmqctl", *arguments]
         subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL)
 
-    def forget(self) -> None:
-        """Begins again without queues."""
+    def forget(self, *options: str) -> None:
+        """Deletes all queues. `options` are those of `rabbitmqctl add_vhost`."""
         self.ctl("delete_vhost", "/")
-        self.ctl("add_vhost", "/")
+        self.ctl("add_vhost", "/", *options)
         self.ctl("set_permissions", "-p", "/", "guest", ".*", ".*", ".*")
 
     def close(self) -> None:

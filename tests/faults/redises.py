@@ -1,4 +1,4 @@
-"""Redis servers beside that of the tests: replicas, Sentinels, and one that speaks TLS."""
+"""More Redis servers than the tests' own: replicas, Sentinels, and one with TLS."""
 
 import signal
 import subprocess
@@ -15,7 +15,10 @@ MASTER = "mymaster"
 
 
 class Server:
-    """A Redis or a Sentinel in `folder`; its lines of configuration stand for themselves."""
+    """A Redis server or a Sentinel with its files in `folder`.
+
+    Each of `lines` is a line of its configuration. "{port}" in it becomes the server's port.
+    """
 
     def __init__(self, folder: Path, *lines: str, program: str | None = None) -> None:
         self.port = free_port()
@@ -37,7 +40,7 @@ class Server:
             )
 
     def wait(self, url: str, **options: object) -> "Server":
-        """Until it answers."""
+        """Waits until the server answers at `url`. Returns the server."""
 
         def answers() -> bool:
             try:
@@ -54,7 +57,7 @@ class Server:
 
 
 def with_sentinel(folder: Path, password: str) -> tuple[Server, Server, Server]:
-    """A master, its replica, and a Sentinel that watches the two."""
+    """Starts a master, its replica, and a Sentinel that watches both."""
     own = (f"requirepass {password}", f"masterauth {password}", "save ''")
     master = Server(folder, *own)
     replica = Server(folder, *own, f"replicaof {LOOPBACK} {master.port}")

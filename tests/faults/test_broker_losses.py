@@ -1,4 +1,4 @@
-"""The broker lost again and again: each time the workers consume again, by themselves."""
+"""Workers reconnect and consume again each time the broker is lost."""
 
 import signal
 import subprocess
@@ -22,17 +22,17 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 LOSSES = 4
 EVENTS = 40
 ARRIVED_S = 15
-# From the broker's return until a worker has connected again: Celery waits 2, 4, 6 s.
+# From the broker's restart until a worker has reconnected. Celery waits 2, 4, then 6 s.
 CONSUMING_S = 30
 WORKERS = ("one", "two", "three")
-WATCHED_S = 120  # 30 until it ends, and a start on a busy machine
+WATCHED_S = 120  # 30 s until the watchdog acts, and a restart on a busy machine
 
 
 @pytest.fixture
 def send(
     account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver
 ) -> Callable[[int, float], None]:
-    """Changes devices, and waits until a receiver has heard of each."""
+    """Changes devices and waits until the receiver has each event."""
     receiver = make_receiver()
     make_webhook(url=receiver.url, events=["compliant", "non_compliant"])
     devices = Device.objects.bulk_create(Device(account=account) for _ in range(EVENTS))
@@ -44,9 +44,11 @@ def send(
         before = len(receiver.received)
         Device.objects.change(NewStatus(device.device_id, status) for device in devices[:count])
         arrived = lambda: len(receiver.received) >= before + count  # noqa: E731
-        until(f"{count} events", arrived, timeout_s)
+        until(f"{count} events arrive", arrived, timeout_s)
         Device.objects.change(NewStatus(device.device_id, status) for device in devices[count:])
-        until("the rest", lambda: len(receiver.received) >= before + EVENTS, timeout_s)
+        until(
+            "the other events arrive", lambda: len(receiver.received) >= before + EVENTS, timeout_s
+        )
 
     return change
 
@@ -77,8 +79,8 @@ def test_workers_consume_again_after_each_of_four_losses(  # noqa: PLR0917  # fi
         send(EVENTS, ARRIVED_S)
 
     for name in WORKERS[:-1]:
-        workers.terminate(name)  # killed, they would leave what they have to their leases
-    send(EVENTS, ARRIVED_S)  # the last one hears, too, and is not only carried along
+        workers.terminate(name)  # a killed worker's events would wait for their leases
+    send(EVENTS, ARRIVED_S)  # the last worker consumes by itself
 
 
 SUPERVISE = """
@@ -90,7 +92,7 @@ sys.exit(Supervisor([Process("worker", sys.argv[1])]).run())
 
 @pytest.fixture
 def supervised(workers: Workers, tmp_path: Path) -> Iterator[Path]:
-    """A worker that can become deaf, kept running as `make run` does; what the two say."""
+    """Runs a worker that can go deaf, under the supervisor of `make run`. Yields their output."""
     command = (
         f"{sys.executable} -m celery --quiet -A tests.faults.deaf_application worker --pool gevent"
         " --concurrency 100 --without-mingle --without-gossip --hostname deaf@test"
@@ -119,8 +121,8 @@ def test_a_deaf_worker_ends_itself_and_its_successor_goes_on(
     ]
 
     worker.send_signal(signal.SIGUSR2)
-    # The consumer asks for two seconds, the remote control for one.
-    until("its consumer is deaf", lambda: ": deaf for 2 s" in supervised.read_text())
+    # The consumer polls with a timeout of 2 s, the remote control with 1 s.
+    until("the worker's consumer is deaf", lambda: ": deaf for 2 s" in supervised.read_text())
 
     send(EVENTS, WATCHED_S)
     told = [line for line in supervised.read_text().splitlines() if "deaf@test ends: " in line]

@@ -1,4 +1,4 @@
-"""The brokers that may be used, each on a real server, in what is known to go wrong with it."""
+"""The supported brokers, on real servers, with the faults that each of them is known to have."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ from webhooks.queue.states import State
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 EVENTS = 40
-# What else of the product talks to Redis: the cache, the flags.
+# Besides Celery, the product uses Redis for the cache and for flags.
 USE_REDIS = """
 import django
 django.setup()
@@ -43,6 +43,12 @@ def devices(account: Account) -> list[Device]:
     return Device.objects.bulk_create(Device(account=account) for _ in range(EVENTS))
 
 
+@pytest.fixture
+def subscribed(make_webhook: MakeWebhook, make_receiver: MakeReceiver) -> None:
+    """A webhook for "compliant" events, with a receiver that accepts all of them."""
+    make_webhook(url=make_receiver().url, events=["compliant"])
+
+
 def change(devices: list[Device], status: str = "compliant") -> None:
     Device.objects.change(NewStatus(device.device_id, status) for device in devices)
 
@@ -54,7 +60,7 @@ def delivered() -> int:
 # --- RabbitMQ ---
 
 
-def test_a_retry_rings_without_beat_on_quorum_queues(
+def test_a_retry_needs_no_beat_on_quorum_queues(
     use_rabbitmq: UseRabbitMQ,
     workers: Workers,
     make_webhook: MakeWebhook,
@@ -68,7 +74,7 @@ def test_a_retry_rings_without_beat_on_quorum_queues(
 
     change(devices[:1])
 
-    until("the retry", lambda: delivered() == 1)
+    until("the retry is delivered", lambda: delivered() == 1)
     first, second = receiver.received
     assert second.time - first.time >= 2
 
@@ -76,11 +82,9 @@ def test_a_retry_rings_without_beat_on_quorum_queues(
 def test_quorum_queues_survive_a_loss(
     use_rabbitmq: UseRabbitMQ,
     workers: Workers,
-    make_webhook: MakeWebhook,
-    make_receiver: MakeReceiver,
+    subscribed: None,
     devices: list[Device],
 ) -> None:
-    make_webhook(url=make_receiver().url, events=["compliant"])
     broker = use_rabbitmq("quorum")
     workers.start("one")
     workers.start_beat()
@@ -88,43 +92,37 @@ def test_quorum_queues_survive_a_loss(
     broker.lose("KILL")
     change(devices)
 
-    until("all", lambda: delivered() == EVENTS)
+    until("all events are delivered", lambda: delivered() == EVENTS)
 
 
-def test_classic_queues_where_the_virtual_host_would_make_quorum_queues(  # noqa: PLR0917  # fixtures
+def test_classic_queues_where_the_virtual_host_would_make_quorum_queues(
     rabbitmq: RabbitMQ,
     use_rabbitmq: UseRabbitMQ,
     workers: Workers,
-    make_webhook: MakeWebhook,
-    make_receiver: MakeReceiver,
+    subscribed: None,
     devices: list[Device],
 ) -> None:
-    make_webhook(url=make_receiver().url, events=["compliant"])
     use_rabbitmq("classic")
-    rabbitmq.ctl("delete_vhost", "/")
-    rabbitmq.ctl("add_vhost", "/", "--default-queue-type", "quorum")
-    rabbitmq.ctl("set_permissions", "-p", "/", "guest", ".*", ".*", ".*")
+    rabbitmq.forget("--default-queue-type", "quorum")
     workers.start("one")
 
     change(devices)
 
-    until("all", lambda: delivered() == EVENTS)
+    until("all events are delivered", lambda: delivered() == EVENTS)
 
 
-def test_rabbitmq_short_of_memory_holds_no_request_for_long(  # noqa: PLR0917  # fixtures
+def test_rabbitmq_short_of_memory_holds_no_request_for_long(
     rabbitmq: RabbitMQ,
     use_rabbitmq: UseRabbitMQ,
     workers: Workers,
-    make_webhook: MakeWebhook,
-    make_receiver: MakeReceiver,
+    subscribed: None,
     devices: list[Device],
 ) -> None:
-    make_webhook(url=make_receiver().url, events=["compliant"])
     use_rabbitmq("classic")
     workers.start("one")
     workers.start_beat()
     change(devices[:10])
-    until("the first ones", lambda: delivered() == 10)
+    until("the first events are delivered", lambda: delivered() == 10)
     rabbitmq.ctl("set_vm_memory_high_watermark", "0.00001")
 
     began = time.monotonic()
@@ -134,16 +132,16 @@ def test_rabbitmq_short_of_memory_holds_no_request_for_long(  # noqa: PLR0917  #
     next_s = time.monotonic() - began - first_s
     rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
 
-    assert first_s < 4, "a second, on a machine that is not busy"
-    assert next_s < 1, "the next one does not wait again"
-    until("all", lambda: delivered() == EVENTS)
+    assert first_s < 4, "the first change took too long (1 s on an idle machine)"
+    assert next_s < 1, "the later changes waited too"
+    until("all events are delivered", lambda: delivered() == EVENTS)
 
 
 # --- Redis ---
 
 
 def use_redis(workers: Workers, url: str) -> None:
-    """Makes it the Redis of all processes, and sees that they can use it."""
+    """Makes all processes use the Redis at `url`, and checks that they can."""
     workers.settings |= {"REDIS_URL": url, "CELERY_BROKER_URL": ""}
     workers.app = None
     command = [sys.executable, "-c", USE_REDIS]
@@ -152,12 +150,10 @@ def use_redis(workers: Workers, url: str) -> None:
 
 def test_sentinel_moves_the_broker_to_another_server(
     workers: Workers,
-    make_webhook: MakeWebhook,
-    make_receiver: MakeReceiver,
+    subscribed: None,
     devices: list[Device],
     tmp_path: Path,
 ) -> None:
-    make_webhook(url=make_receiver().url, events=["compliant"])
     master, replica, sentinel = with_sentinel(tmp_path, password="pass:word")
     nodes = f"{LOOPBACK}:{sentinel.port},{LOOPBACK}:1"
     try:
@@ -165,12 +161,12 @@ def test_sentinel_moves_the_broker_to_another_server(
         workers.start("one")
         workers.start_beat()
         change(devices[:20])
-        until("the first ones", lambda: delivered() == 20, timeout_s=120)
+        until("the first events are delivered", lambda: delivered() == 20, timeout_s=120)
 
         master.kill()
         change(devices[20:])
 
-        until("all", lambda: delivered() == EVENTS, timeout_s=120)
+        until("all events are delivered", lambda: delivered() == EVENTS, timeout_s=120)
     finally:
         workers.kill_all()
         for server in (master, replica, sentinel):
@@ -185,15 +181,13 @@ def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
     return authority, path
 
 
-def test_redis_over_tls(  # noqa: PLR0917  # fixtures
+def test_redis_over_tls(
     workers: Workers,
-    make_webhook: MakeWebhook,
-    make_receiver: MakeReceiver,
+    subscribed: None,
     devices: list[Device],
     authority: tuple[trustme.CA, Path],
     tmp_path: Path,
 ) -> None:
-    make_webhook(url=make_receiver().url, events=["compliant"])
     server = tls_server(tmp_path, *authority, name=LOOPBACK)
     try:
         use_redis(workers, f"rediss://{LOOPBACK}:{server.port}/0?ssl_ca_certs={authority[1]}")
@@ -202,13 +196,13 @@ def test_redis_over_tls(  # noqa: PLR0917  # fixtures
 
         change(devices)
 
-        until("all", lambda: delivered() == EVENTS)
+        until("all events are delivered", lambda: delivered() == EVENTS)
     finally:
         workers.kill_all()
         server.kill()
 
 
-def test_a_redis_with_another_hosts_certificate_is_not_talked_to(
+def test_a_redis_with_another_hosts_certificate_is_refused(
     workers: Workers, authority: tuple[trustme.CA, Path], tmp_path: Path
 ) -> None:
     server = tls_server(tmp_path, *authority, name="redis.example")
@@ -237,21 +231,20 @@ def tls_server(folder: Path, authority: trustme.CA, authority_path: Path, name: 
 
 
 def test_a_redis_that_was_a_replica_for_a_while(
-    workers: Workers, make_webhook: MakeWebhook, make_receiver: MakeReceiver, devices: list[Device]
+    workers: Workers, subscribed: None, devices: list[Device]
 ) -> None:
-    make_webhook(url=make_receiver().url, events=["compliant"])
     workers.start("one", "two")
     workers.start_beat()
     client = redis.Redis.from_url(settings.REDIS_URL)
 
     client.execute_command("REPLICAOF", LOOPBACK, "1")
     began = time.monotonic()
-    until("ten seconds", lambda: time.monotonic() - began > 10)
+    until("ten seconds have passed", lambda: time.monotonic() - began > 10)
     change(devices)
     assert delivered() == 0
     client.execute_command("REPLICAOF", "NO", "ONE")
 
-    until("all", lambda: delivered() == EVENTS)
+    until("all events are delivered", lambda: delivered() == EVENTS)
     assert all(process.poll() is None for process in workers.processes.values())
 
 
@@ -259,8 +252,11 @@ def test_a_redis_that_was_a_replica_for_a_while(
 
 
 def wrong_clock(seconds: str) -> dict[str, str]:
-    """The environment of a process whose wall clock is wrong by so much. Not the command of the
-    same package: it is a parent that outlives its child's end, and is outlived by it."""
+    """Returns the environment of a process whose wall clock is `seconds` off.
+
+    The `faketime` command of the same package would be a parent process. It does not end together
+    with its child.
+    """
     (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
     return {
         "LD_PRELOAD": str(library), "FAKETIME": f"{seconds}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -268,7 +264,7 @@ def wrong_clock(seconds: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("workers_s", "beat_s"), [("+300", "+0"), ("-300", "+0"), ("+0", "-300")])
-def test_what_nobody_woke_for_is_swept_whatever_the_clocks_say(  # noqa: PLR0917  # fixtures
+def test_the_sweep_finds_due_deliveries_whatever_the_clocks_say(  # noqa: PLR0917  # fixtures
     workers: Workers,
     make_webhook: MakeWebhook,
     make_receiver: MakeReceiver,
@@ -286,8 +282,10 @@ def test_what_nobody_woke_for_is_swept_whatever_the_clocks_say(  # noqa: PLR0917
 
     change(devices)
 
-    until("all", lambda: delivered() == EVENTS)
-    assert len(receiver.received) == 2 * EVENTS, "each event twice, as its first attempt failed"
+    until("all events are delivered", lambda: delivered() == EVENTS)
+    assert len(receiver.received) == 2 * EVENTS, (
+        "each event needs two attempts, because the first one fails"
+    )
 
 
 # --- Slots ---
@@ -309,10 +307,14 @@ def test_the_sweep_has_slots_of_its_own_while_all_receivers_hang(
     workers.start("control", WEBHOOK_TIMEOUT="60")
     for device in devices:
         change([device])
-    until("all slots are busy", lambda: len(hanging.received) >= 100)
+    until("all slots for pushes are busy", lambda: len(hanging.received) >= 100)
 
     workers.start_beat()
 
     swept = "webhooks.tasks.sweep"
-    until("five sweeps", lambda: workers.totals("control").get(swept, 0) >= 5, timeout_s=40)
+    until(
+        "the control worker has run five sweeps",
+        lambda: workers.totals("control").get(swept, 0) >= 5,
+        timeout_s=40,
+    )
     assert swept not in workers.totals("pushes")

@@ -1,4 +1,4 @@
-"""A COMMIT whose answer is lost: what it wrote is not written a second time."""
+"""A settle whose COMMIT gets no answer is not written a second time."""
 
 import os
 import socket
@@ -37,9 +37,9 @@ def execute(statement: str, *values: object) -> object:
 
 @pytest.fixture
 def worker(account: Account) -> Iterator[Session]:
-    """Its COMMITs take effect, and are then answered only once a standby has them: never."""
+    """A session whose COMMITs take effect but wait for a standby that does not exist."""
     with session() as opened:
-        execute("SET synchronous_commit = off")  # so that the test's own are answered
+        execute("SET synchronous_commit = off")  # the test's own COMMITs do not wait
         execute("ALTER SYSTEM SET synchronous_standby_names = 'none_such'")
         execute("SELECT pg_reload_conf()")
         yield opened
@@ -65,7 +65,7 @@ def test_a_settle_whose_commit_got_no_answer_is_written_once(
     worker.do(execute, "SET synchronous_commit = on")
 
     settled = worker.start(push.settle_batch, chunk, attempts)
-    until("COMMIT waits for a standby", lambda: wait_event(worker.pid) == "SyncRep")
+    until("the COMMIT waits for a standby", lambda: wait_event(worker.pid) == "SyncRep")
     execute("SELECT pg_terminate_backend(%s)", worker.pid)
 
     (settlement,) = settled.result(30)
@@ -79,7 +79,7 @@ def test_a_settle_whose_commit_got_no_answer_is_written_once(
 def test_a_commit_that_is_still_in_progress_is_waited_for(
     account: Account, make_webhook: MakeWebhook, worker: Session
 ) -> None:
-    """The network breaks during COMMIT; PostgreSQL ends the COMMIT only later."""
+    """The network fails during COMMIT, and PostgreSQL finishes the COMMIT later."""
     webhook = make_webhook()
     Device.objects.create(account=account)
     chunk = claims.claim(webhook.pk)
@@ -88,13 +88,13 @@ def test_a_commit_that_is_still_in_progress_is_waited_for(
     taken = AttemptResult(200, "", "", "", 5)
     attempts = [Attempt(each, b"[]", now, now, taken) for each in chunk.pushes]
     worker.do(execute, "SET synchronous_commit = on")
-    broken = worker.do(lambda: connection.connection.fileno())  # noqa: PLW0108  # the worker's own
+    broken = worker.do(lambda: connection.connection.fileno())  # noqa: PLW0108  # evaluated in the worker's thread
 
     settled = worker.start(push.settle_batch, chunk, attempts)
-    until("COMMIT waits for a standby", lambda: wait_event(worker.pid) == "SyncRep")
+    until("the COMMIT waits for a standby", lambda: wait_event(worker.pid) == "SyncRep")
     with socket.socket(fileno=os.dup(broken)) as link:
         link.shutdown(socket.SHUT_RDWR)
-    until("another session asks for the outcome", lambda: execute(ASKED) == (True,))
+    until("another session looks up the COMMIT's outcome", lambda: execute(ASKED) == (True,))
     execute("ALTER SYSTEM RESET synchronous_standby_names")
     execute("SELECT pg_reload_conf()")
 

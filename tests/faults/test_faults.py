@@ -1,7 +1,7 @@
-"""Servers and workers killed in the middle of things: nothing is lost, and repeats are marked.
+"""Servers and workers die during delivery: no event is lost, and repeats keep their Webhook-Id.
 
-Each test adds events, breaks something, mends it, and asks the same: every event ended delivered,
-the receiver knows each, and what came twice came with the same Webhook-Id.
+Each test adds events, breaks something, repairs it, and then checks that every event is delivered
+and that the receiver got repeats only with the same Webhook-Id.
 """
 
 import time
@@ -29,14 +29,16 @@ from webhooks.queue.states import State
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 EVENTS = 300
-# A lease at WEBHOOK_TIMEOUT=1, and the ten seconds that may come on top.
+# A lease at WEBHOOK_TIMEOUT=1, plus up to 10 s until the sweep finds it.
 RESUMED_S = claims.SLICE_S + 1 + claims.LEASE_MARGIN_S + 10
 
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
-    """The servers of this run, all running again at the end."""
-    assert servers.stack is not None, "run alone (make test-faults): servers are stopped here"
+    """The servers of this run. All of them run again after the test."""
+    assert servers.stack is not None, (
+        "this test stops servers: run it without xdist (make test-faults)"
+    )
     yield servers.stack
     servers.stack.start("postgres")
     servers.stack.start("redis")
@@ -57,7 +59,7 @@ def delivered() -> int:
 
 
 def check_nothing_lost(receiver: LocalReceiver, devices: list[Device], repeats: int) -> None:
-    """Every event delivered, no unknown one, repeats only with their first Webhook-Id."""
+    """All events are delivered, none is unknown, at most `repeats` pushes came twice."""
     assert delivered() == Delivery.objects.count() == len(devices)
     assert DeviceLog.objects.filter(status="compliant").count() == len(devices)
     push_ids = defaultdict(set)
@@ -65,7 +67,7 @@ def check_nothing_lost(receiver: LocalReceiver, devices: list[Device], repeats: 
         for event in received.events:
             push_ids[event["device_id"]].add(received.push_id)
     assert push_ids.keys() == {device.device_id for device in devices}
-    assert all(len(ids) == 1 for ids in push_ids.values()), "a repeat has the same Webhook-Id"
+    assert all(len(ids) == 1 for ids in push_ids.values()), "a repeat has another Webhook-Id"
     counts = Counter(received.push_id for received in receiver.received)
     assert sum(counts.values()) - len(counts) <= repeats
 
@@ -92,7 +94,7 @@ def test_redis_stopped_while_devices_change(
     assert delivered() == 0
 
     stack.start("redis")
-    until("all 100", lambda: delivered() == 100, timeout_s=60)
+    until("all 100 events are delivered", lambda: delivered() == 100, timeout_s=60)
     check_nothing_lost(receiver, devices[:100], repeats=0)
 
 
@@ -110,7 +112,7 @@ def test_redis_lost_in_the_middle(  # noqa: PLR0917  # fixtures
     workers.start_beat()
     make_webhook(url=receiver.url, events=["compliant"])
     change(devices[:150])
-    until("some pushes", lambda: len(receiver.received) > 20)
+    until("some pushes arrive", lambda: len(receiver.received) > 20)
 
     if how == "restarted":
         stack.kill("redis")
@@ -119,7 +121,7 @@ def test_redis_lost_in_the_middle(  # noqa: PLR0917  # fixtures
         redis.Redis.from_url(settings.REDIS_URL).flushall()
     change(devices[150:])
 
-    until("all", lambda: delivered() == EVENTS, timeout_s=90)
+    until("all events are delivered", lambda: delivered() == EVENTS, timeout_s=90)
     check_nothing_lost(receiver, devices, repeats=0)
 
 
@@ -139,9 +141,9 @@ def test_a_frozen_redis_holds_no_request_for_long(
     change(devices[1:2])
 
     assert first_s < 6
-    assert time.monotonic() - began - first_s < 1, "the next one does not wait again"
+    assert time.monotonic() - began - first_s < 1, "the second change waited for Redis too"
     assert Delivery.objects.count() == 2
-    client.ping()  # answers when the pause is over, so that the next test finds Redis as it was
+    client.ping()  # returns after the pause, so that the next test finds Redis working
 
 
 def test_workers_killed_while_they_push(
@@ -159,11 +161,13 @@ def test_workers_killed_while_they_push(
     kills = 3
     for _ in range(kills):
         seen = len(receiver.received)
-        until("pushes under way", lambda seen=seen: len(receiver.received) > seen, timeout_s=60)
+        until(
+            "pushes are in progress", lambda seen=seen: len(receiver.received) > seen, timeout_s=60
+        )
         workers.kill("one")
         workers.start("one", **quick)
 
-    until("all", lambda: delivered() == EVENTS, timeout_s=kills * RESUMED_S)
+    until("all events are delivered", lambda: delivered() == EVENTS, timeout_s=kills * RESUMED_S)
     check_nothing_lost(receiver, devices, repeats=kills * claims.MAX_PUSHES)
 
 
@@ -179,12 +183,12 @@ def test_postgresql_restarted_while_they_push(
     workers.start_beat()
     make_webhook(url=receiver.url, events=["compliant"])
     change(devices)
-    until("pushes under way", lambda: receiver.received)
+    until("pushes are in progress", lambda: receiver.received)
 
     stack.restart("postgres")
     connection.close()
 
-    until("all", lambda: delivered() == EVENTS, timeout_s=RESUMED_S + 30)
+    until("all events are delivered", lambda: delivered() == EVENTS, timeout_s=RESUMED_S + 30)
     check_nothing_lost(receiver, devices, repeats=claims.MAX_PUSHES)
 
 
@@ -199,12 +203,12 @@ def test_a_deploy_loses_nothing_and_repeats_nothing(
     workers.start_beat()
     make_webhook(url=receiver.url, events=["compliant"])
     change(devices)
-    until("pushes under way", lambda: receiver.received)
+    until("pushes are in progress", lambda: receiver.received)
 
     workers.start("new")
     assert workers.terminate("old") == 0
 
-    until("all", lambda: delivered() == EVENTS, timeout_s=90)
+    until("all events are delivered", lambda: delivered() == EVENTS, timeout_s=90)
     check_nothing_lost(receiver, devices, repeats=0)
 
 
@@ -222,13 +226,15 @@ def test_one_hanging_account_is_not_felt_by_another(
         make_webhook(url=hanging.url)
     make_webhook(url=healthy.url, account=other_account)
     Device.objects.bulk_create(Device(account=account) for _ in range(20))
-    until("hanging pushes", lambda: len(hanging.received) >= 20 * 16)
+    until("the hanging receiver has 320 requests", lambda: len(hanging.received) >= 20 * 16)
 
     Device.objects.bulk_create(Device(account=other_account) for _ in range(50))
 
-    until("the healthy one's", lambda: len(healthy.received) == 50)
+    until("the healthy receiver has its 50 events", lambda: len(healthy.received) == 50)
     lateness = [r.time - r.events[0]["timestamp"] / 1000 for r in healthy.received]
-    assert max(lateness) < settings.WEBHOOK_TIMEOUT_S, "none waited for a hanging one's time limit"
+    assert max(lateness) < settings.WEBHOOK_TIMEOUT_S, (
+        "a push waited for a hanging receiver's timeout"
+    )
 
 
 def test_receivers_that_refuse_are_not_felt_by_another(
@@ -246,13 +252,16 @@ def test_receivers_that_refuse_are_not_felt_by_another(
         make_webhook(url=refusing.url)
     make_webhook(url=healthy.url, account=other_account)
     Device.objects.bulk_create(Device(account=account) for _ in range(2_000))
-    # Thousands of retries wait for their time, more than a worker can hold messages.
+    # Thousands of retries wait for their countdown: more messages than a worker may prefetch.
     refused = WebhookLog.objects.filter(error="refused")
-    until("thousands of refusals", lambda: refused.count() > 4_000, timeout_s=120)
+    until("more than 4,000 attempts are refused", lambda: refused.count() > 4_000, timeout_s=120)
 
     for number in range(20):
         Device.objects.create(account=other_account)
-        until("its push", lambda number=number: len(healthy.received) > number)
+        until(
+            "the healthy receiver gets the push",
+            lambda number=number: len(healthy.received) > number,
+        )
 
     lateness = [r.time - r.events[0]["timestamp"] / 1000 for r in healthy.received]
     assert max(lateness) < settings.WEBHOOK_TIMEOUT_S
@@ -271,6 +280,6 @@ def test_two_beats_make_no_second_push(
 
     change(devices)
 
-    until("all", lambda: delivered() == EVENTS, timeout_s=60)
+    until("all events are delivered", lambda: delivered() == EVENTS, timeout_s=60)
     check_nothing_lost(receiver, devices, repeats=0)
     assert WebhookLog.objects.count() == EVENTS

@@ -1,4 +1,4 @@
-"""A worker that has run out of descriptors: its pushes wait, and no receiver has failed."""
+"""A worker without free file descriptors keeps its pushes waiting and blames no receiver."""
 
 import resource
 from pathlib import Path
@@ -18,7 +18,7 @@ from webhooks.queue.states import OPEN, State
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 WEBHOOKS = 5
-# One failed push disables a webhook, and a lease is over after 21 s.
+# One failed push disables a webhook, and a lease expires after 21 s.
 STRICT = {
     "WEBHOOK_RETRY_COUNTDOWNS": "0,0", "WEBHOOK_DISABLE_AFTER": "1", "WEBHOOK_TIMEOUT": "1",
 }  # fmt: skip
@@ -34,24 +34,24 @@ def test_pushes_wait_until_there_are_descriptors_again(
         workers.start("one", **STRICT)
         workers.start_beat(**STRICT)
         device = Device.objects.create(account=account)
-        until("it has its connections to our own servers", WebhookLog.objects.exists)
+        until("the worker is connected to PostgreSQL and Redis", WebhookLog.objects.exists)
         receivers = [make_receiver() for _ in range(WEBHOOKS)]
         webhooks = [make_webhook(url=receiver.url, events=["compliant"]) for receiver in receivers]
         worker = psutil.Process(workers.processes["one"].pid)
         soft, hard = worker.rlimit(resource.RLIMIT_NOFILE)
 
-        worker.rlimit(resource.RLIMIT_NOFILE, (3, hard))  # it keeps what it has open
+        worker.rlimit(resource.RLIMIT_NOFILE, (3, hard))  # open descriptors stay open
         Device.objects.change([NewStatus(device.device_id, "compliant")])
         fault = "a local fault keeps pushes waiting: OSError 24 (Too many open files)"
-        until("it has tried", lambda: fault in (tmp_path / "log").read_text())
+        until("the worker logs the fault", lambda: fault in (tmp_path / "log").read_text())
         sending = Delivery.objects.filter(state=State.SENDING)
-        until("all are tried", lambda: sending.count() == WEBHOOKS)
+        until("all pushes are attempted", lambda: sending.count() == WEBHOOKS)
         log = WebhookLog.objects.filter(webhook_id__in=[webhook.pk for webhook in webhooks])
         assert not log.exists()
 
         worker.rlimit(resource.RLIMIT_NOFILE, (soft, hard))
         open_deliveries = Delivery.objects.filter(state__in=OPEN)
-        until("all have arrived", lambda: not open_deliveries.exists(), timeout_s=120)
+        until("all events are delivered", lambda: not open_deliveries.exists(), timeout_s=120)
 
     assert [len(receiver.received) for receiver in receivers] == [1] * WEBHOOKS
     assert list(log.values_list("attempt", "outcome")) == [(1, "delivered")] * WEBHOOKS

@@ -1,4 +1,4 @@
-"""What goes out in which order, and how many together; and what a repair brings back."""
+"""The order of events, the size of pushes, and the repair of deleted deliveries."""
 
 import json
 import random
@@ -40,7 +40,7 @@ def settled() -> bool:
 
 
 def sequences(pairs: list[tuple[str, UUID]]) -> dict[str, list[UUID]]:
-    """Of each device, its pushes in the order of their first occurrence."""
+    """Returns the push IDs of each device in the order of their first occurrence."""
     by_device: dict[str, dict[UUID, None]] = defaultdict(dict)
     for device_id, push_id in pairs:
         by_device[device_id][push_id] = None
@@ -58,15 +58,15 @@ def test_a_devices_events_arrive_in_the_order_of_its_changes(
         for number in range(CHANGES // DEVICES):
             status = ("compliant", "non_compliant")[number % 2]
             Device.objects.change(NewStatus(device.device_id, status) for device in devices)
-        until("all pushes", settled, timeout_s=150)
+        until("all events are delivered", settled, timeout_s=150)
         received = list(receiver.received)
 
-    assert len(received) > CHANGES, "some came twice"
+    assert len(received) > CHANGES, "no push was retried"
     changes = Delivery.objects.order_by("pk").values_list("device_id", "push_id")
     assert len(changes) == CHANGES
     arrived = [(push.events[0]["device_id"], UUID(push.push_id)) for push in received]
     assert sequences(arrived) == sequences(list(changes))
-    if in_order:  # and nothing overtakes anything, whatever device it is of
+    if in_order:  # the order also holds across devices
         pushes = list(dict.fromkeys(push_id for _, push_id in arrived))
         assert pushes == [push_id for _, push_id in changes]
 
@@ -80,13 +80,13 @@ def test_10_000_that_wait_go_out_in_about_100_requests(
     workers.start("one", "two")
     workers.start_beat()
 
-    until("all that waited", settled)
+    until("all waiting events are settled", settled)
     assert 100 <= len(receiver.received) <= 105
     assert sum(len(push.events) for push in receiver.received) == 10_000
 
     before = len(receiver.received)
     Device.objects.create(account=account)
-    until("the event that comes alone", settled)
+    until("the single event is settled", settled)
     (alone,) = receiver.received[before:]
     assert len(alone.events) == 1
 
@@ -105,7 +105,7 @@ def test_webhook_check_repairs_what_was_deleted_while_workers_died(
     Account.objects.update(plan_since=earlier)
     workers.start("one", "two", WEBHOOK_TIMEOUT="1")
     Device.objects.bulk_create(Device(account=account) for _ in range(600))
-    until("some pushes", lambda: len(receiver.received) > 60)
+    until("some pushes arrive", lambda: len(receiver.received) > 60)
     workers.kill("one")
     workers.kill("two")
     left = list(Delivery.objects.filter(state__in=OPEN).values_list("pk", flat=True))
@@ -121,7 +121,7 @@ def test_webhook_check_repairs_what_was_deleted_while_workers_died(
 
     workers.start("three", WEBHOOK_TIMEOUT="1")
     workers.start_beat(WEBHOOK_TIMEOUT="1")
-    until("all", settled, timeout_s=90)
+    until("all events are settled", settled, timeout_s=90)
     assert Delivery.objects.filter(state=State.DELIVERED).count() == 600
     arrived = {event["device_id"] for push in receiver.received for event in push.events}
     assert arrived == set(Device.objects.values_list("device_id", flat=True))

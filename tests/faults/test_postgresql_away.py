@@ -1,6 +1,6 @@
-"""PostgreSQL dies, refuses, freezes, becomes read-only or locks: what a client is told, and when.
+"""Responses while PostgreSQL is down, full, frozen, read-only or locked, and how long they take.
 
-The web process is the real one, in production's settings.
+The tests run the real web process with production settings.
 """
 
 import os
@@ -30,15 +30,17 @@ from webhooks.queue.states import State
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
-# What is promised is two seconds; the machine of the tests may be busy with others.
+# The product promises 2 s. The rest is tolerance for a busy machine.
 PROMPT_S = 2.5
 AT_ONCE_S = 0.8
 
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
-    """The servers of this run, all running again at the end."""
-    assert servers.stack is not None, "run alone (make test-faults): servers are stopped here"
+    """The servers of this run. PostgreSQL runs again after the test."""
+    assert servers.stack is not None, (
+        "this test stops servers: run it without xdist (make test-faults)"
+    )
     yield servers.stack
     servers.stack.start("postgres")
     connection.close()
@@ -46,7 +48,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def server() -> Iterator[psycopg.Connection]:
-    """Past the product, to set PostgreSQL's own settings."""
+    """A direct connection that changes PostgreSQL's configuration."""
     with psycopg.connect(
         os.environ["DATABASE_URL"].rpartition("/")[0] + "/postgres", autocommit=True
     ) as kept:
@@ -54,7 +56,7 @@ def server() -> Iterator[psycopg.Connection]:
 
 
 class Client:
-    """Talks to the web process as its clients do; `answer` gives the seconds it took, too."""
+    """A client of the web process. `answer` returns the response and how many seconds it took."""
 
     def __init__(self, port: int, token: str) -> None:
         self.address = f"http://127.0.0.1:{port}"
@@ -94,8 +96,8 @@ def start_client(workers: Workers, account: Account, device: Device) -> StartCli
             port = free.getsockname()[1]
         workers.start_web(port, **settings)
         client = Client(port, token)
-        until("the web is ready", lambda: _is_ready(client))
-        # Each of its threads has had a connection.
+        until("the web process is ready", lambda: _is_ready(client))
+        # After this, each thread of the web process has opened a connection.
         answers = client.at_once("GET", "/api/v1/devices", 16)
         assert {answer.status_code for answer, _ in answers} == {200}
         return client
@@ -116,7 +118,7 @@ def _is_ready(client: Client) -> bool:
 
 
 def check_unavailable(client: Client) -> None:
-    """The API, the console and the probes, one after the other."""
+    """The API, the console, /metrics and /readyz answer 503 in time. /healthz answers 200."""
     for method, path, kind in (
         ("POST", "/api/v1/devices/6WXJURV8QAM0I7KC/status", "application/problem+json"),
         ("GET", "/api/v1/devices", "application/problem+json"),
@@ -141,7 +143,7 @@ def check_unavailable(client: Client) -> None:
 
 
 def check_recovers(client: Client) -> None:
-    until("the API takes changes again", lambda: client.change("compliant")[0].ok, timeout_s=15)
+    until("the API accepts changes again", lambda: client.change("compliant")[0].ok, timeout_s=15)
     assert client.change("non_compliant")[0].status_code == 200
     assert client.answer("GET", "/readyz")[0].status_code == 200
 
@@ -161,14 +163,14 @@ def test_killed(client: Client, stack: Stack) -> None:
 
 @pytest.fixture
 def limited(server: psycopg.Connection) -> Iterator[str]:
-    """A role that is no superuser: of those no limit is checked."""
+    """A role that is no superuser, because PostgreSQL never limits superusers."""
     server.execute("CREATE ROLE limited LOGIN CONNECTION LIMIT 20")
     server.execute("GRANT pg_read_all_data, pg_write_all_data TO limited")
     yield "limited"
     server.execute("DROP ROLE limited")
 
 
-def test_a_connection_limit_of_none(
+def test_a_connection_limit_of_zero(
     start_client: StartClient, workers: Workers, server: psycopg.Connection, limited: str
 ) -> None:
     client = start_client(DATABASE_URL=workers_url().replace("postgres@", f"{limited}@"))
@@ -187,7 +189,7 @@ def test_a_connection_limit_of_none(
 def test_frozen_with_fifty_requests_hanging(client: Client) -> None:
     with ThreadPoolExecutor(50) as threads, frozen():
         hanging = [threads.submit(client.answer, "GET", "/api/v1/devices") for _ in range(50)]
-        time.sleep(0.3)  # they have to be under way; if they are not yet, the test is only easier
+        time.sleep(0.3)  # lets the requests start; a late one only makes the test easier
 
         probes = [client.answer("GET", "/healthz") for _ in range(5)]
         answers = [each.result() for each in hanging]
@@ -232,7 +234,11 @@ def test_a_demoted_server_keeps_no_connection(client: Client, server: psycopg.Co
     with read_only(server):
         client.change("compliant")
 
-        until("all are new", lambda: not before & sessions(server), timeout_s=15)
+        until(
+            "the web process has replaced all connections",
+            lambda: not before & sessions(server),
+            timeout_s=15,
+        )
 
     check_recovers(client)
 
@@ -263,12 +269,14 @@ def test_an_outcome_is_logged_although_postgresql_was_read_only_for_twenty_secon
     workers.start("one")
     workers.start_beat()
     Device.objects.change([NewStatus(device.device_id, "compliant")])
-    until("the push is under way", lambda: receiver.received)
+    until("the receiver has the push", lambda: receiver.received)
 
     with read_only(server):
-        time.sleep(20)  # the length is what is tried
+        time.sleep(20)  # the duration is the point of the test
 
-    until("it is settled", lambda: Delivery.objects.filter(state=State.DELIVERED).exists())
+    until(
+        "the delivery is settled", lambda: Delivery.objects.filter(state=State.DELIVERED).exists()
+    )
     assert len(receiver.received) == 1
     assert list(WebhookLog.objects.values_list("outcome", "attempt")) == [("delivered", 1)]
 
@@ -278,7 +286,7 @@ def workers_url() -> str:
 
 
 def sessions(server: psycopg.Connection) -> set[int]:
-    """Of the product, other than the test's own."""
+    """Returns the process IDs of the product's database sessions, without the test's own."""
     rows = server.execute(
         "SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> %s",
         [connection.settings_dict["NAME"], connection.connection.info.backend_pid],
@@ -292,7 +300,7 @@ def read_only(server: psycopg.Connection) -> Iterator[None]:
     server.execute("SELECT pg_reload_conf()")
     try:
         with psycopg.connect(workers_url(), autocommit=True) as other:
-            until("it is read-only", lambda: _read_only(other))
+            until("PostgreSQL is read-only", lambda: _read_only(other))
         yield
     finally:
         server.execute("SET default_transaction_read_only = off")
@@ -307,7 +315,7 @@ def _read_only(other: psycopg.Connection) -> bool:
 
 @contextmanager
 def frozen() -> Iterator[None]:
-    """The server and all of its processes, as when its host hangs."""
+    """Stops all PostgreSQL processes, as if their host hung, and continues them afterwards."""
     connection.ensure_connection()
     postmaster = psutil.Process(connection.connection.info.backend_pid).parent()
     assert postmaster is not None

@@ -1,4 +1,4 @@
-"""Two that decide about a webhook at the same moment, a thousand times each."""
+"""Two sessions decide about one webhook at the same moment, 1,000 times per case."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,7 @@ FAILED, ARRIVED = "HTTP 503 Service Unavailable", ""
 
 
 def put(webhook: WebhookConfig, failures: int, *, disabled: bool = False) -> WebhookConfig:
-    """The webhook with so many failures, in a new epoch; as a worker read it."""
+    """Sets the failure count and starts a new epoch. Returns the webhook as a worker reads it."""
     WebhookConfig.objects.filter(pk=webhook.pk).update(
         consecutive_failures=failures,
         failing_since=NOON,
@@ -84,14 +84,14 @@ def test_two_100th_failures(webhook: WebhookConfig, at_once: AtOnce) -> None:
         assert AdminLog.objects.filter(action=Action.WEBHOOK_DISABLED_AUTOMATICALLY).count() == 1
 
 
-def test_enabling_and_a_late_failure_of_the_old_time(
+def test_enabling_and_a_late_failure_of_the_old_epoch(
     webhook: WebhookConfig, at_once: AtOnce
 ) -> None:
     for _ in range(RUNS):
         read = put(webhook, 100, disabled=True)
 
         at_once(
-            lambda: recovery.enable([webhook.pk], "mended"),
+            lambda: recovery.enable([webhook.pk], "fixed"),
             lambda read=read: settle(read, [Ended(NOON, FAILED)] * 100),
         )
 
@@ -104,7 +104,7 @@ def test_two_administrators_enable_at_once(webhook: WebhookConfig, at_once: AtOn
     for _ in range(RUNS):
         read = put(webhook, 100, disabled=True)
 
-        enabled = at_once(*[lambda: recovery.enable([webhook.pk], "mended")] * 2)
+        enabled = at_once(*[lambda: recovery.enable([webhook.pk], "fixed")] * 2)
 
         webhook.refresh_from_db()
         assert (webhook.enabled, webhook.consecutive_failures) == (True, 0)

@@ -1,4 +1,4 @@
-"""Platform outages with real workers: many receivers of many customers are silent at once."""
+"""Platform outages with real workers: the receivers of many accounts fail at the same time."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,7 +21,7 @@ RECEIVERS = 100
 
 
 class Uplink:
-    """Hosts behind one wire; what is cut off gets no answer."""
+    """Receivers behind one uplink. The hosts in `cut` reset each connection without a response."""
 
     def __init__(self, receivers: int) -> None:
         self.hosts = [f"127.0.1.{number}" for number in range(1, receivers + 1)]
@@ -65,7 +65,7 @@ def settled() -> bool:
 
 
 def start(workers: Workers) -> None:
-    """One push that fails disables a webhook, unless something is wrong with us."""
+    """Starts workers that disable a webhook after one failed push, except during an outage."""
     strict = {
         "WEBHOOK_RETRY_COUNTDOWNS": "4,8", "WEBHOOK_DISABLE_AFTER": "1", "WEBHOOK_TIMEOUT": "2",
     }  # fmt: skip
@@ -73,27 +73,27 @@ def start(workers: Workers) -> None:
     workers.start("one", "two", **strict)
 
 
-def test_none_is_disabled_and_all_is_delivered_when_it_heals(
+def test_an_outage_disables_no_webhook_and_loses_no_event(
     workers: Workers, accounts: list[Account], uplink: Uplink
 ) -> None:
     start(workers)
     add_event_for_each(accounts)
-    until("the first events", settled)
+    until("the first events are settled", settled)
     assert uplink.pushes == RECEIVERS
 
     uplink.cut = set(uplink.hosts)
     add_event_for_each(accounts)
-    until("the outage", lambda: Outage.objects.filter(ended_at=None).exists())
+    until("an outage is declared", lambda: Outage.objects.filter(ended_at=None).exists())
     add_event_for_each(accounts)
-    # Longer than the retries of a push last.
+    # This takes longer than all retries of a push.
     failed = WebhookLog.objects.filter(outcome="failed")
     attempts = failed.count()
-    until("more than one round of probes", lambda: failed.count() > attempts + RECEIVERS)
+    until("more than one round of probes has failed", lambda: failed.count() > attempts + RECEIVERS)
     assert not WebhookConfig.objects.filter(consecutive_failures__gt=0).exists()
     assert not Delivery.objects.filter(state=State.FAILED).exists()
 
     uplink.cut = set()
-    until("all that waited", settled)
+    until("all waiting events are settled", settled)
 
     assert Delivery.objects.filter(state=State.DELIVERED).count() == 3 * RECEIVERS
     assert uplink.pushes == 3 * RECEIVERS
@@ -103,14 +103,17 @@ def test_none_is_disabled_and_all_is_delivered_when_it_heals(
     assert list(kinds) == ["outage", "outage_over"]
 
 
-def test_one_dead_receiver_among_a_hundred_is_disabled_as_ever(
+def test_one_dead_receiver_among_a_hundred_is_disabled_as_usual(
     workers: Workers, accounts: list[Account], uplink: Uplink
 ) -> None:
     start(workers)
     uplink.cut = {uplink.hosts[41]}
     add_event_for_each(accounts)
 
-    until("the disabling", WebhookConfig.objects.filter(disabled_at__isnull=False).exists)
+    until(
+        "the expected webhooks are disabled",
+        WebhookConfig.objects.filter(disabled_at__isnull=False).exists,
+    )
 
     assert WebhookConfig.objects.get(disabled_at__isnull=False).account.name == uplink.hosts[41]
     assert Delivery.objects.filter(state=State.DELIVERED).count() == RECEIVERS - 1
@@ -119,42 +122,48 @@ def test_one_dead_receiver_among_a_hundred_is_disabled_as_ever(
 
 
 @pytest.mark.parametrize("uplink", [200], indirect=True)
-def test_one_of_200_that_recovers_is_pushed_to_within_a_minute_however_long_it_stands(
+def test_one_of_200_receivers_that_recovers_gets_its_push_within_a_minute(
     workers: Workers, accounts: list[Account], uplink: Uplink
 ) -> None:
     start(workers)
     uplink.cut = set(uplink.hosts)
     add_event_for_each(accounts)
-    until("the outage", lambda: Outage.objects.filter(ended_at=None).exists())
-    until("all are silent", lambda: not WebhookConfig.objects.filter(unreachable_since=None))
-    # Five hours have passed: the pauses between probes are as long as they get.
+    until("an outage is declared", lambda: Outage.objects.filter(ended_at=None).exists())
+    until(
+        "all receivers count as unreachable",
+        lambda: not WebhookConfig.objects.filter(unreachable_since=None),
+    )
+    # As if five hours had passed: the pauses between probes have reached their maximum.
     ago = timedelta(hours=5)
     Outage.objects.update(began_at=F("began_at") - ago)
     WebhookConfig.objects.update(unreachable_since=F("unreachable_since") - ago)
     probed = WebhookConfig.objects.filter(probe_due_at__gt=Now() + timedelta(seconds=20))
-    until("long pauses", lambda: probed.count() > 100)
+    until("most probes are due in more than 20 s", lambda: probed.count() > 100)
 
     uplink.cut.remove(uplink.hosts[141])
     delivered = Delivery.objects.filter(state=State.DELIVERED)
-    until("its push", delivered.exists, timeout_s=60)
+    until("the recovered receiver gets its event", delivered.exists, timeout_s=60)
 
     assert [delivery.account.name for delivery in delivered] == [uplink.hosts[141]]
     assert Outage.objects.get().ended_at is None
     assert not WebhookConfig.objects.filter(consecutive_failures__gt=0).exists()
 
 
-def test_ten_that_are_dead_for_good_are_disabled_when_the_others_have_answered(
+def test_ten_dead_receivers_are_disabled_once_the_others_have_answered(
     workers: Workers, accounts: list[Account], uplink: Uplink
 ) -> None:
     dead, well = accounts[:10], accounts[10:]
     uplink.cut = {account.name for account in dead}
     start(workers)
     add_event_for_each(dead)
-    until("the outage", lambda: Outage.objects.filter(ended_at=None).exists())
+    until("an outage is declared", lambda: Outage.objects.filter(ended_at=None).exists())
 
     add_event_for_each(well)
 
-    until("the disabling", lambda: WebhookConfig.objects.exclude(disabled_at=None).count() == 10)
+    until(
+        "the expected webhooks are disabled",
+        lambda: WebhookConfig.objects.exclude(disabled_at=None).count() == 10,
+    )
     assert Delivery.objects.filter(state=State.DELIVERED).count() == len(well)
     assert Outage.objects.get().ended_because == "others_answer"
     disabled = WebhookConfig.objects.exclude(disabled_at=None)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("nobody_is_woken")
 
 @pytest.fixture
 def account(committed: None) -> Account:
-    """Committed, so that both connections see it."""
+    """Committed, so that both sessions see it."""
     return Account.objects.create(name="Acme", plan=Plan.ENTERPRISE)
 
 

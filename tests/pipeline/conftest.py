@@ -1,4 +1,4 @@
-"""Real workers on the test's database and Redis, and receivers that remember what they got."""
+"""Fixtures: real workers on the test's database and Redis, and receivers that record requests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,7 +12,7 @@ from webhooks.operating.local_receiver import Behaviour, LocalReceiver
 
 @pytest.fixture
 def account(transactional_db: None) -> Account:
-    """Committed, so that workers see it."""
+    """A committed account, so that workers see it."""
     return Account.objects.create(name="Acme", plan=Plan.ENTERPRISE)
 
 

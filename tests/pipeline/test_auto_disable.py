@@ -1,4 +1,4 @@
-"""A webhook that keeps failing is disabled, exactly once, at exactly 100, and comes back."""
+"""The 100th consecutive failed push disables a webhook, once. Enabling it delivers its events."""
 
 import pytest
 from django.core.management import call_command
@@ -36,20 +36,22 @@ def test_disabled_at_exactly_100_by_two_workers_and_enabled_again(
     workers.start_beat()
     make_webhook(url=receiver.url)
 
-    # 99 failed pushes leave it enabled, and a success begins anew.
+    # 99 failed pushes leave the webhook enabled. A success resets the count.
     add_devices(account, 99)
-    until("99 failed pushes", settled)
+    until("all 99 pushes have failed", settled)
     assert (current().consecutive_failures, current().enabled) == (99, True)
     receiver.behaviour.status = 200
     add_devices(account, 1)
-    until("a success", settled)
+    until("the next push succeeds", settled)
     assert (current().consecutive_failures, current().failing_since) == (0, None)
 
-    # 150 at once, through two workers: it ends at 100, once; nobody pushes after that.
+    # 150 events at once, through two workers: the 100th failure disables it, and pushing stops.
     receiver.behaviour.status = 500
     add_devices(account, 150)
-    until("the disabling", lambda: not current().enabled)
-    until("what was under way", lambda: not Delivery.objects.filter(state=State.SENDING).exists())
+    until("the webhook is disabled", lambda: not current().enabled)
+    until(
+        "no push is in progress", lambda: not Delivery.objects.filter(state=State.SENDING).exists()
+    )
     disabled = current()
     assert disabled.consecutive_failures == 100
     assert disabled.disabled_failures == 100
@@ -60,14 +62,14 @@ def test_disabled_at_exactly_100_by_two_workers_and_enabled_again(
     ended = Delivery.objects.exclude(state__in=OPEN).count()
     assert held + ended == 99 + 1 + 150
 
-    # While it is disabled, events wait; enabled again, all arrive and the count is 0.
+    # A disabled webhook holds events. Once it is enabled, all arrive and the count is 0.
     attempts = WebhookLog.objects.count()
     receiver.behaviour.status = 200
     Device.objects.change([NewStatus(Device.objects.all()[0].device_id, "compliant")])
     assert with_counts(WebhookConfig.objects.all()).get().held_events == held + 1
     assert WebhookLog.objects.count() == attempts
-    call_command("webhook_enable", str(disabled.pk), "--reason", "the receiver is mended")
-    until("what was held", settled)
+    call_command("webhook_enable", str(disabled.pk), "--reason", "the receiver is fixed")
+    until("all held events are delivered", settled)
     assert (current().consecutive_failures, current().enabled) == (0, True)
     assert WebhookLog.objects.filter(outcome="delivered").count() == 1 + held + 1
     assert receiver.received[-1].status == 200
@@ -88,6 +90,6 @@ def test_the_limit_is_a_setting(
 
     add_devices(account, limit)
 
-    until("the disabling", lambda: not current().enabled)
+    until("the webhook is disabled", lambda: not current().enabled)
     assert current().consecutive_failures == limit
     assert len(receiver.received) == 3 * limit

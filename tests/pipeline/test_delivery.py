@@ -1,4 +1,4 @@
-"""A device changes its status, and the callback API hears of it: with a real worker."""
+"""A real worker pushes a device's status change to the callback URL."""
 
 import json
 import ssl
@@ -42,7 +42,7 @@ def test_a_receiver_gets_what_the_contract_says(
 
     change(DEVICE_ID, "compliant", 1582708254594)
 
-    until("the push", lambda: receiver.received)
+    until("the receiver gets the push", lambda: receiver.received)
     push = receiver.received[0]
     sent = Delivery.objects.get(webhook__url=receiver.url)
     assert push.body == (
@@ -70,7 +70,7 @@ def test_the_timestamp_is_when_the_status_changed(
 
     add_device(account)
 
-    until("the push", lambda: receiver.received)
+    until("the receiver gets the push", lambda: receiver.received)
     assert before - 5 <= receiver.received[0].events[0]["timestamp"] <= time.time() * 1000
 
 
@@ -86,11 +86,11 @@ def test_attempts_at_0_4_and_64_seconds(
 
     add_device(account)
 
-    until("the third attempt", lambda: len(receiver.received) == 3, timeout_s=100)
-    until("its settling", lambda: WebhookLog.objects.filter(attempt=3).exists())
+    until("the receiver gets the third attempt", lambda: len(receiver.received) == 3, timeout_s=100)
+    until("the third attempt is settled", lambda: WebhookLog.objects.filter(attempt=3).exists())
     first, second, third = receiver.received
     assert 4 <= second.time - first.time <= 6
-    assert 64 <= third.time - first.time <= 66 + 2  # each countdown has its tolerance
+    assert 64 <= third.time - first.time <= 66 + 2  # each countdown may be up to 2 s late
     assert first.body == second.body == third.body
     assert first.push_id == second.push_id == third.push_id
     rows = WebhookLog.objects.order_by("pk").values_list("attempt", "status_code", "push_id")
@@ -110,7 +110,7 @@ def test_a_retry_that_succeeds_is_a_success(
 
     add_device(account)
 
-    until("the success", lambda: Delivery.objects.get().state == State.DELIVERED)
+    until("the delivery succeeds", lambda: Delivery.objects.get().state == State.DELIVERED)
     webhook.refresh_from_db()
     assert [push.status for push in receiver.received] == [503, 503, 200]
     assert (webhook.consecutive_failures, webhook.enabled) == (0, True)
@@ -137,7 +137,10 @@ def test_a_2xx_is_delivered_once_whatever_becomes_of_its_body(
             make_webhook(url=receiver.url)
         for number in range(events):
             add_device(account, f"{number:016}")
-        until("all settled", lambda: Delivery.objects.exclude(state__in=OPEN).count() == 3 * events)
+        until(
+            "all deliveries are settled",
+            lambda: Delivery.objects.exclude(state__in=OPEN).count() == 3 * events,
+        )
         call_command("webhook_list", "--json")
 
     assert [len(receiver.requests) for receiver in receivers] == [events] * 3
@@ -177,7 +180,7 @@ def test_each_kind_of_failure_has_its_own_words(
     add_device(account)
 
     rows = WebhookLog.objects.filter(attempt=1)
-    until("the first attempts", lambda: rows.count() == len(urls))
+    until("each webhook has logged an attempt", lambda: rows.count() == len(urls))
     assert {names[row.webhook_id]: (row.status_code, row.error, row.detail) for row in rows} == {
         "204": (204, "", ""),
         "301": (301, "redirect", "Redirects are not followed (301 Moved Permanently)"),
@@ -220,8 +223,8 @@ def test_only_subscribed_statuses_of_enterprise_accounts_are_pushed(
     change(DEVICE_ID, "non_compliant")
     change("0000000000000000", "non_compliant")
 
-    until("three pushes", lambda: len(first.received) == 2 and len(second.received) == 1)
-    until("all settled", lambda: WebhookLog.objects.count() == 3)
+    until("three pushes arrive", lambda: len(first.received) == 2 and len(second.received) == 1)
+    until("all deliveries are settled", lambda: WebhookLog.objects.count() == 3)
     assert [push.events[0]["status"] for push in second.received] == ["non_compliant"]
     assert len({push.push_id for push in first.received + second.received}) == 3
     assert (Delivery.objects.count(), none.received) == (3, [])
@@ -236,12 +239,12 @@ def test_a_slow_receiver_does_not_hold_its_other_events(
     make_webhook(url=receiver.url)
 
     add_device(account, "A" * 16)
-    until("the first push", lambda: receiver.received)
+    until("the first push arrives", lambda: receiver.received)
     add_device(account, "B" * 16)
 
-    until("the second push", lambda: len(receiver.received) == 2)
+    until("the second push arrives", lambda: len(receiver.received) == 2)
     first, second = receiver.received
-    assert second.time - first.time < 3, "the second did not wait for the first one's answer"
+    assert second.time - first.time < 3, "the second push waited for the first response"
 
 
 @pytest.mark.slow
@@ -259,5 +262,5 @@ def test_what_waited_goes_out_together_where_the_webhook_allows_it(
 
     workers.start("one")
 
-    until("all events", lambda: sum(len(push.events) for push in receiver.received) == 250)
+    until("all events arrive", lambda: sum(len(push.events) for push in receiver.received) == 250)
     assert sorted(len(push.events) for push in receiver.received) == [50, 100, 100]

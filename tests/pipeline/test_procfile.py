@@ -1,4 +1,4 @@
-"""Each line of Procfile in the image's environment, as a user who may write nowhere."""
+"""Every Procfile process runs in the image's environment, as a user without write access."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.conftest import MakeWebhook
 from tests.pipeline.conftest import MakeReceiver
 from tests.pipeline.workers import PRODUCTION, Workers, until
 
-# Root may write everywhere, so it becomes nobody, who may still read below closed folders.
+# Root may write everywhere, so the processes run as `nobody`, with the right to read all files.
 AS_NOBODY = (
     "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
     "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
@@ -29,7 +29,7 @@ USER = AS_NOBODY if os.geteuid() == 0 else ()
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Path]:
-    """The image's folder, closed for writing."""
+    """A read-only copy of the image's files."""
     folder = tmp_path / "app"
     image.copy(folder)
     folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
@@ -42,13 +42,13 @@ def app(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def environment(workers: Workers, tmp_path: Path) -> dict[str, str]:
-    """The image's, the settings that production needs, and one folder for temporary files."""
+    """The image's variables, the settings required in production, and one folder for temp files."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     temporary.chmod(0o777)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    # Where the image has its virtual environment, there is ours.
+    # The tests' virtual environment replaces the image's.
     found = image.environment()
     path = found["PATH"].replace("/venv/bin", str(Path(sys.executable).parent))
     needed = {
@@ -65,7 +65,7 @@ def environment(workers: Workers, tmp_path: Path) -> dict[str, str]:
 def running(
     command: str, app: Path, environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """As a supervisor starts a line of Procfile."""
+    """Starts a Procfile line as a supervisor does."""
     process = subprocess.Popen(
         [*USER, "sh", "-c", f"exec {command}"], cwd=app, env=environment, start_new_session=True
     )
@@ -90,7 +90,7 @@ def test_each_line_works_where_nothing_can_be_written(  # noqa: PLR0917  # fixtu
     receiver = make_receiver()
     make_webhook(url=receiver.url, events=["installed"])
     Device.objects.create(account=device.account)
-    redis.Redis.from_url(environment["REDIS_URL"]).flushdb()  # only beat's sweep can find it
+    redis.Redis.from_url(environment["REDIS_URL"]).flushdb()  # so only the sweep finds the event
     before, var_existed = sorted(app.rglob("*")), Path(environment["VAR_DIR"]).exists()
     lines = image.procfile()
     assert {"release", "web", "worker", "beat"} <= lines.keys()
@@ -103,8 +103,8 @@ def test_each_line_works_where_nothing_can_be_written(  # noqa: PLR0917  # fixtu
             for name, command in lines.items()
         }
 
-        until("beat sends and the worker pushes", lambda: receiver.received)
-        until("the web answers", lambda: _is_ready(environment["PORT"]))
+        until("the sweep finds the event and the worker pushes it", lambda: receiver.received)
+        until("the web process is ready", lambda: _is_ready(environment["PORT"]))
         assert {name: process.poll() for name, process in processes.items()} == dict.fromkeys(lines)
 
     assert sorted(app.rglob("*")) == before
@@ -120,7 +120,7 @@ def _is_ready(port: str) -> bool:
 
 
 @pytest.mark.slow
-def test_the_folder_is_really_closed(app: Path, environment: dict[str, str]) -> None:
+def test_the_folder_really_is_read_only(app: Path, environment: dict[str, str]) -> None:
     with running("touch settings/here", app, environment) as process:
         assert process.wait(10) != 0
     assert not (app / "settings" / "here").exists()

@@ -1,4 +1,4 @@
-"""After a failure: what was held, a probe, events sent again. Real workers and receivers."""
+"""Recovery with real workers and receivers: held events, probes and replays."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from webhooks.queue.held import with_counts
 from webhooks.queue.states import OPEN, State
 
 DEVICES = 20
-BECAUSE = ("--reason", "the receiver is mended")
+BECAUSE = ("--reason", "the receiver is fixed")
 QUICK = {"WEBHOOK_RETRY_COUNTDOWNS": "0,0", "WEBHOOK_DISABLE_AFTER": "5"}
 
 
@@ -37,7 +37,7 @@ def change(devices: list[Device], status: str) -> None:
 
 
 def taken(receiver: LocalReceiver) -> list[tuple[str, str]]:
-    """Device and status of all events that were answered with success, as they came."""
+    """Returns device ID and status of each event answered with 200, in order of arrival."""
     return [
         (event["device_id"], event["status"])
         for request in receiver.received
@@ -49,14 +49,16 @@ def taken(receiver: LocalReceiver) -> list[tuple[str, str]]:
 def down(
     account: Account, make_webhook: MakeWebhook, receiver: LocalReceiver, workers: Workers
 ) -> list[Device]:
-    """A receiver that is down, its webhook disabled; then 500 events of 20 devices are held."""
+    """Fails pushes until the webhook is disabled, then holds 500 events. Returns the 20 devices."""
     devices = Device.objects.bulk_create(Device(account=account) for _ in range(DEVICES))
     webhook = make_webhook(url=receiver.url, in_order=True)
     workers.start("one", "two", **QUICK)
     workers.start_beat()
     change(devices[:5], "compliant")
-    until("the disabling", lambda: not WebhookConfig.objects.get().enabled)
-    until("what was under way", lambda: not Delivery.objects.filter(state=State.SENDING).exists())
+    until("the webhook is disabled", lambda: not WebhookConfig.objects.get().enabled)
+    until(
+        "no push is in progress", lambda: not Delivery.objects.filter(state=State.SENDING).exists()
+    )
     Delivery.objects.filter(webhook=webhook).delete()
     WebhookConfig.objects.update(events_per_push=20)
     for number in range(500 // DEVICES):
@@ -79,7 +81,7 @@ def test_held_events_go_as_the_administrator_chose(  # fixtures
     receiver.behaviour.status = 200
 
     call_command("webhook_enable", "--all-disabled", "--held", choice, *BECAUSE)
-    until("all is pushed", settled)
+    until("all held events are settled", settled)
 
     came = taken(receiver)
     if choice is Held.DELIVER:
@@ -98,9 +100,9 @@ def test_a_probe_decides(
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver,
     capsys: Any,
 ) -> None:  # fmt: skip
-    """Of two disabled webhooks one has a receiver that is mended: that one alone is enabled."""
-    mended, broken = make_receiver(), make_receiver(status=503)
-    good, bad = make_webhook(url=mended.url), make_webhook(url=broken.url)
+    """Two webhooks are disabled. Only the one whose receiver works again is enabled."""
+    fixed, broken = make_receiver(), make_receiver(status=503)
+    good, bad = make_webhook(url=fixed.url), make_webhook(url=broken.url)
     call_command("webhook_disable", str(good.pk), str(bad.pk), "--reason", "an outage")
     workers.start("one")
 
@@ -120,7 +122,7 @@ def test_a_probe_decides(
 def test_without_a_worker_a_probe_enables_nothing(
     account: Account, make_webhook: MakeWebhook, settings: Any, capsys: Any
 ) -> None:
-    settings.WEBHOOK_TIMEOUT_S = -4.9  # the patience is this and five seconds
+    settings.WEBHOOK_TIMEOUT_S = -4.9  # the command waits this long plus 5 s
     webhook = make_webhook()
     call_command("webhook_disable", str(webhook.pk), "--reason", "an outage")
 
@@ -142,10 +144,10 @@ def test_failed_events_are_sent_again_once(
     webhook = make_webhook(url=receiver.url, events_per_push=10)
     workers.start("one", WEBHOOK_RETRY_COUNTDOWNS="0,0")
     change(devices, "compliant")
-    until("all have failed", settled)
+    until("all events have failed", settled)
     receiver.behaviour.status = 200
     change(devices[:1], "non_compliant")
-    until("the new one is delivered", settled)
+    until("the new event is delivered", settled)
     began = datetime.now(UTC)
     before = len(receiver.received)
     replay = ("webhook_replay", str(webhook.pk), "--since", "2020-01-01T00:00")
@@ -154,7 +156,7 @@ def test_failed_events_are_sent_again_once(
     assert capsys.readouterr().out == "Events to send again: 30\n"
     call_command(*replay, "--limit", "20")
     call_command(*replay, "--json", "--follow")
-    until("they have arrived", settled)
+    until("the replayed events are delivered", settled)
     call_command(*replay, "--dry-run")
 
     assert capsys.readouterr().out.splitlines()[-1] == "Events to send again: 0"
@@ -178,10 +180,10 @@ def test_all_that_ended_can_be_sent_again(
     webhook = make_webhook(url=receiver.url)
     workers.start("one")
     Device.objects.create(account=account)
-    until("it is delivered", settled)
+    until("the event is delivered", settled)
 
     call_command("webhook_replay", str(webhook.pk), "--since", "2020-01-01T00:00", "--only", "all")
-    until("it has arrived again", lambda: len(receiver.received) == 2)
+    until("the event arrives again", lambda: len(receiver.received) == 2)
 
     first, second = receiver.received
     assert first.events == second.events

@@ -1,4 +1,4 @@
-"""Celery processes as the Procfile has them, on the database and Redis of the test."""
+"""Runs the processes of the Procfile on the test's database and Redis."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from settings import celery_app
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 T = TypeVar("T")
-# The web opens no secret that the tests have sealed.
+# The key differs from the workers' key: the web process never decrypts secrets of these tests.
 PRODUCTION = {
     "DEBUG": "false",
     "SECRET_KEY": "a-secret-key-of-fifty-characters-and-more-0123456789",
@@ -26,20 +26,20 @@ PRODUCTION = {
 
 
 class Workers:
-    """The processes of one test; `stop` ends them all."""
+    """The processes of one test. `stop` kills all of them."""
 
     def __init__(self) -> None:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.options: list[str] = []  # of the workers, beside those of the Procfile
+        self.options: list[str] = []  # for workers, in addition to those of the Procfile
         self.application = "settings"
-        # On the broker of the workers; None where nobody asks them whether they are there.
+        # Connected to the workers' broker. None: `start` does not wait until the workers answer.
         self.app: Celery | None = celery_app
-        self.settings: dict[str, str] = {}  # of all processes
-        self.output: IO[bytes] | None = None  # where they write; the test's own when not set
+        self.settings: dict[str, str] = {}  # for all processes
+        self.output: IO[bytes] | None = None  # their stdout and stderr; None: those of the test
         self.directory = tempfile.TemporaryDirectory()
 
     def start(self, *names: str, **settings: str) -> None:
-        """Starts workers under these names with settings from the environment; all answer."""
+        """Starts a worker per name with these environment variables. Waits until all answer."""
         for name in names:
             command = [
                 "worker", "--pool", "gevent", "--concurrency", "100", "--without-mingle",
@@ -47,7 +47,7 @@ class Workers:
             ]  # fmt: skip
             self._celery(name, command, settings)
         if self.app is not None:
-            until(f"{names} answer", lambda: self._answering() >= set(names))
+            until(f"the workers {names} answer", lambda: self._answering() >= set(names))
 
     def start_beat(self, **settings: str) -> None:
         self._celery("beat", ["beat"], settings)
@@ -58,7 +58,7 @@ class Workers:
         process.wait()
 
     def terminate(self, name: str, timeout_s: float = 40) -> int:
-        """As a deploy does; the exit code."""
+        """Sends SIGTERM, as a deployment does. Returns the exit code."""
         process = self.processes.pop(name)
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout_s)
@@ -72,12 +72,12 @@ class Workers:
         self.directory.cleanup()
 
     def start_web(self, port: int, **settings: str) -> None:
-        """As in production; gunicorn.conf.py has the rest."""
+        """Starts gunicorn with production settings. gunicorn.conf.py sets all other options."""
         bind = ["--bind", f"127.0.0.1:{port}"]
         self._run("web", ["gunicorn", "settings.wsgi", *bind], PRODUCTION | settings)
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """Of a process of the product that works on the test's database and Redis."""
+        """Returns the environment of a product process on the test's database and Redis."""
         database = os.environ["DATABASE_URL"].rpartition("/")[0]
         return os.environ | {
             "DJANGO_SETTINGS_MODULE": "settings.base",
@@ -104,24 +104,27 @@ class Workers:
         )
 
     def totals(self, name: str) -> dict[str, int]:
-        """How many tasks a worker has run, by their names."""
+        """Returns how many tasks a worker has run, by task name. Empty if it does not answer."""
         node = f"{name}@{os.getpid()}"
         stats = self.app.control.inspect([node]).stats() or {}
         return stats[node]["total"] if node in stats else {}
 
     def _answering(self) -> set[str]:
-        # A connection of its own: the kept one may be to a Redis that has been stopped since.
+        # A new connection: the pooled one may belong to a Redis that was stopped meanwhile.
         with self.app.connection_for_write() as broker:
             answers = self.app.control.ping(timeout=0.3, connection=broker) or []
         return {name.partition("@")[0] for answer in answers for name in answer}
 
 
 def until(what: str, happened: Callable[[], T], timeout_s: float = 60) -> T:
-    """Waits for something, and gives it back; fails with what did not happen."""
+    """Waits until `happened` returns a true value, and returns that value.
+
+    Raises AssertionError with the description `what` after `timeout_s` seconds.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         if result := happened():
             return result
         if time.monotonic() > deadline:
-            raise AssertionError(f"this did not happen within {timeout_s:g} s: {what}")
+            raise AssertionError(f"did not happen within {timeout_s:g} s: {what}")
         time.sleep(0.02)

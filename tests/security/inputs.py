@@ -1,14 +1,14 @@
-"""URLs that nobody may have called, in every spelling that we know of.
+"""Callback URLs that the product must refuse, in all known spellings.
 
-`{p}` is a port on which somebody listens. The pipeline gets each with `http`, the form and the API
-with `https`, so that not the scheme alone is what is wrong.
+`{p}` is a port with a listener, `{s}` the scheme. Workers get each URL with `http`, the form and
+the API with `https`, so that the scheme alone is never the reason to refuse it.
 """
 
 from webhooks.sending.http_client import ErrorKind
 
 NOWHERE, BLOCKED = ErrorKind.INVALID_REQUEST, ErrorKind.BLOCKED_ADDRESS
 
-# What the pipeline says of each, once somebody has got it into the database.
+# TABLE has the error with which a worker refuses each URL that is already in the database.
 _SPELLINGS = """
     2130706433 0x7f000001 0X7F000001 0x7f.1 0x7f.0.0.1 0177.0.0.1 0177.1 017700000001 127.1
     127.0.1 0 00 0x0 127.000.000.001 127.0.0.1. 127.0.0.1.. 1.2.3.4.5 127.0.0.256 4294967297
@@ -31,7 +31,7 @@ _ADDRESSES = """
 TABLE: dict[str, ErrorKind] = {
     **{f"{{s}}://{host}:{{p}}/": NOWHERE for host in _SPELLINGS},
     **{f"{{s}}://{host}:{{p}}/": BLOCKED for host in _ADDRESSES},
-    # Two parsers, two hosts.
+    # Parsers disagree about the host of these.
     "{s}://127.0.0.1:{p}\\@example.com/": NOWHERE,
     "{s}://example.com\\@127.0.0.1:{p}/": NOWHERE,
     "{s}://example.com@127.0.0.1:{p}/": NOWHERE,
@@ -77,7 +77,7 @@ TABLE: dict[str, ErrorKind] = {
     "http+unix://%2Fvar%2Frun%2Fdocker.sock/": NOWHERE,
     "javascript://127.0.0.1:{p}/%0aalert(1)": NOWHERE,
     "data:text/html,x": NOWHERE,
-    # Labels and names that do not fit into the domain name system.
+    # Labels and names that the domain name system does not allow.
     "{s}://" + "a" * 64 + ".example.com:{p}/": NOWHERE,
     "{s}://" + "a." * 127 + "com:{p}/": NOWHERE,
     "{s}://" + "ü" * 63 + ".example.com:{p}/": NOWHERE,
@@ -85,12 +85,12 @@ TABLE: dict[str, ErrorKind] = {
     "{s}://example..com:{p}/": NOWHERE,
     "{s}://-example.com:{p}/": NOWHERE,
 }
-# PostgreSQL cannot store these, so no worker ever gets them.
+# PostgreSQL cannot store these, so workers never get them.
 UNSTORABLE = [
     "{s}://127.0.0.1\x00.example.com:{p}/",
     "{s}://127.0.0.1:{p}/" + "a" * 2048,
 ]
-# Names that somebody else's name server answers for: with an address of ours.
+# Names for which a foreign name server returns an address of our network.
 NAMES = [
     "127.0.0.1.nip.example",
     "rebound.example",

@@ -1,4 +1,4 @@
-"""A name server on the loopback that answers as a test wants it to."""
+"""A name server on the loopback with answers that the test chooses."""
 
 import socket
 import threading
@@ -9,14 +9,14 @@ from typing import Self
 from dnslib import AAAA, CNAME, QTYPE, RCODE, RR, A, DNSError, DNSRecord
 from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
 
-# For a name without its final dot, and A or AAAA: its addresses, after those names that it is
-# another word for ("-> name"); SERVFAIL; or None, which is silence. Nothing: there is no such name.
+# Called with a name, without the final dot, and "A" or "AAAA". Returns its aliases ("-> name") and
+# then its addresses; an empty list if the name does not exist; SERVFAIL; or None to stay silent.
 Answer = Callable[[str, str], "list[str] | None"]
 SERVFAIL = ["SERVFAIL"]
 
 
 class NameServer:
-    """Listens on a free port while the `with` block lasts, over UDP and TCP."""
+    """Listens on a free port, over UDP and TCP, within a `with` block."""
 
     def __init__(self, answer: Answer) -> None:
         self.asked: list[str] = []
@@ -29,7 +29,7 @@ class NameServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What has a worker of greenlets ask here, and nobody else."""
+        """The variables that make a gevent worker ask this name server only."""
         return {
             "GEVENT_RESOLVER": "ares",
             "GEVENTARES_SERVERS": "127.0.0.1",
@@ -55,8 +55,8 @@ class NameServer:
     def reply(self, request: DNSRecord) -> DNSRecord:
         reply = request.reply()
         name, kind = str(request.q.qname).rstrip("."), QTYPE[request.q.qtype]
-        with self._lock:  # an answer may depend on how often it was asked for
-            if kind == "A":  # a look-up asks for both kinds
+        with self._lock:  # an answer may depend on the number of earlier lookups
+            if kind == "A":  # a lookup asks for A and AAAA; count it once
                 self.asked.append(name)
             answers = self._answer(name, kind)
         if answers is None:
@@ -95,4 +95,4 @@ class _Resolver(BaseResolver):  # type: ignore[misc]  # dnslib has no types
 
 
 class _Handler(DNSHandler):  # type: ignore[misc]
-    udplen = 1232  # what is longer is asked for again over TCP
+    udplen = 1232  # clients retry longer answers over TCP

@@ -1,5 +1,7 @@
-"""Every bad answer that we know of, at once, to one real worker: each attempt ends in time, the
-worker stays small, and goes on."""
+"""One real worker gets all known bad responses at once.
+
+Each attempt ends in time, the worker's memory stays bounded, and it goes on working.
+"""
 
 import itertools
 import zlib
@@ -44,7 +46,7 @@ from webhooks.sending.http_client import ErrorKind
 
 pytestmark = pytest.mark.faults
 
-# Only this one may be called; a redirect to any other is one to our inside.
+# Workers may call HOST only. INSIDE stands for our own network, to which redirects lead.
 HOST, INSIDE = "127.0.0.77", "127.0.0.1"
 DEADLINE_S = 2.0
 ATTEMPTS = 3
@@ -63,7 +65,7 @@ def failing(behaviours: dict[str, Behaviour], kind: ErrorKind) -> dict[str, Case
 
 
 def gzip_bomb(size: int) -> bytes:
-    """Zeros that are a thousand times as many when they are unpacked."""
+    """Returns zeros, compressed to about a thousandth of `size` bytes."""
     packer = zlib.compressobj(9, wbits=31)
     zeros = bytes(MEGABYTE)
     return b"".join(packer.compress(zeros) for _ in range(size // MEGABYTE)) + packer.flush()
@@ -86,11 +88,11 @@ def plain_http(peer: Peer) -> None:
 
 
 def behaviours(inside: int) -> dict[str, Case]:
-    """`inside` is the port of a listener that nobody may be led to."""
+    """`inside` is the port of a listener that no redirect may reach."""
     small, large = gzip_bomb(200 * MEGABYTE), gzip_bomb(1024 * MEGABYTE)
     zipped = "Content-Encoding: gzip"
     packed = {
-        # Only the beginning is unpacked.
+        # The client decompresses only the beginning.
         "a small gzip bomb": answering(head(zipped, f"Content-Length: {len(small)}") + small),
         "a large gzip bomb": answering(head(zipped, f"Content-Length: {len(large)}") + large),
         "a deflate bomb": answering(
@@ -98,7 +100,7 @@ def behaviours(inside: int) -> dict[str, Case]:
         ),
     }
     odd = {
-        # Python's own reader takes such a length for none: the answer ends with its connection.
+        # Python ignores such a length: the response ends when the connection does.
         "a negative length": closing(head("Content-Length: -1") + b"ok"),
         "a length in words": closing(head("Content-Length: two") + b"ok"),
         "two lengths": closing(head("Content-Length: 2, 3") + b"ok"),
@@ -118,7 +120,7 @@ def behaviours(inside: int) -> dict[str, Case]:
         **failing(TOO_LARGE, ErrorKind.RESPONSE_TOO_LARGE),
         **failing(LATE, ErrorKind.TIMEOUT),
         **failing(endless, ErrorKind.INVALID_RESPONSE),
-        # The head decides.
+        # The status line and the headers decide the outcome.
         **{name: Case(behaviour, TAKEN) for name, behaviour in (CUT_BODIES | odd | packed).items()},
         **led,
     }
@@ -170,7 +172,7 @@ def memory(process: psutil.Process) -> float:
     return float(process.memory_info().rss) / MEGABYTE
 
 
-def test_no_answer_holds_a_worker_or_fills_it(
+def test_no_response_blocks_a_worker_or_fills_its_memory(
     workers: Workers,  # noqa: F811
     account: Account,
     inside: Receiver,
@@ -193,7 +195,7 @@ def test_no_answer_holds_a_worker_or_fills_it(
         )
         process = psutil.Process(workers.processes["worker"].pid)
         Device.objects.create(account=account)
-        until("the good one has the first", lambda: len(good.requests) == 1)
+        until("the good receiver has the first event", lambda: len(good.requests) == 1)
         before = memory(process)
         webhooks: dict[str, WebhookConfig] = {}
         for name, case in cases.items():
@@ -205,10 +207,10 @@ def test_no_answer_holds_a_worker_or_fills_it(
         ended = Delivery.objects.filter(
             state__in=(State.DELIVERED, State.FAILED), webhook__in=webhooks.values()
         )
-        until("all have ended", lambda: ended.count() == len(cases))
+        until("all deliveries have ended", lambda: ended.count() == len(cases))
         grown = memory(process) - before
         Device.objects.create(account=account)
-        until("the good one has the last", lambda: len(good.requests) == 3)
+        until("the good receiver has the last event", lambda: len(good.requests) == 3)
         still_the_same = process.is_running()
 
     first = {row.webhook_id: row.push_id for row in ended.order_by("webhook_id", "-pk")}
@@ -225,7 +227,7 @@ def test_no_answer_holds_a_worker_or_fills_it(
         f"{len(cases)} receivers, {WebhookLog.objects.count()} attempts; the longest "
         f"{longest.duration_ms} ms; memory {before:.0f} MB and {grown:+.1f} MB"
     )
-    print(told)  # noqa: T201  # with -rP
+    print(told)  # noqa: T201  # shown with -rP
     assert logged == {
         name: [case.outcome] * (ATTEMPTS if case.outcome[0] else 1) for name, case in cases.items()
     }

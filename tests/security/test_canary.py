@@ -1,5 +1,8 @@
-"""Secrets that are easy to find again are entered by every way there is; then everything that was
-written anywhere is searched for them."""
+"""No secret appears in any output of the product.
+
+The test enters recognisable secrets in every way that the product offers. It then searches
+everything that the product wrote anywhere.
+"""
 
 import base64
 import html
@@ -32,7 +35,7 @@ from webhooks.models import Notice, WebhookConfig
 
 pytestmark = pytest.mark.faults
 
-# With signs that pages, JSON and URLs write in ways of their own.
+# With characters that HTML, JSON and URLs escape differently.
 BY_FORM = 'form-key-7Qx9&"<canary>+41/Zk'
 BY_API = 'api-key-3Rv5&"<canary>+52/Wm'
 BY_COMMAND = 'command-key-8Tn2&"<canary>+63/Yp'
@@ -41,12 +44,12 @@ FIRST, SECOND = b"first canary secret 4812", b"second canary secret 735"
 SIGNING, NEXT_SIGNING = (f"whsec_{base64.b64encode(secret).decode()}" for secret in (FIRST, SECOND))
 PASSWORD = "canary-password-9Gk3-6Ls1"
 AT_REST, DJANGO = "canary-key-at-rest-0123456789-2Bn7", "canary-secret-key-0123456789-8Mf5"
-# What is no secret, and must be found wherever the others are looked for.
+# No secret: the search must find it in every place that it covers.
 MARKER = "visiblemarker"
 
 
 class Told:
-    """All that was written, by where it was."""
+    """Everything that the product wrote, by source."""
 
     def __init__(self) -> None:
         self.texts: dict[str, bytes] = {}
@@ -56,7 +59,7 @@ class Told:
         self.texts[source] = self.texts.get(source, b"") + data + b"\n"
 
     def where(self, secret: str) -> list[str]:
-        """The sources that have a text in any of its writings."""
+        """Returns the sources that contain the secret in any encoding."""
         return [
             source
             for source, text in self.texts.items()
@@ -66,8 +69,7 @@ class Told:
 
 def ways_to_write(secret: str) -> set[bytes]:
     raw = secret.encode()
-    # In base64 a text looks different at each of three places, and its ends depend on what is
-    # beside it.
+    # Base64 has three forms of a text, one per offset. Both ends depend on the surrounding text.
     encoded = [base64.b64encode(b"_" * shift + raw).rstrip(b"=")[:-2] for shift in range(3)]
     return {
         raw, raw.hex().encode(), html.escape(secret).encode(), json.dumps(secret)[1:-1].encode(),
@@ -77,13 +79,13 @@ def ways_to_write(secret: str) -> set[bytes]:
 
 
 def echoing(peer: Peer) -> None:
-    """A receiver in debug mode: it repeats what it got, in every way that it can."""
+    """Acts as a receiver in debug mode, which echoes the request in several encodings."""
     while request := peer.read_request():
         text = request.decode()
         key = re.search(r"(?m)^Authorization: (.*)\r$", text)
         assert key is not None
         told = f"{text}\n{html.escape(text)}\n{json.dumps(text)}\n{quote(text)}\n"
-        # Last, so that it is cut where our log ends.
+        # The key comes last, so that the webhook log cuts it in the middle.
         told = told.ljust(4096 - len(key[1]) // 2) + key[1]
         if peer.number % 2:
             status = f"302 Found\r\nLocation: https://elsewhere.example/{quote(key[1])}"
@@ -95,7 +97,7 @@ def echoing(peer: Peer) -> None:
 
 
 class Console:
-    """A person's browser."""
+    """A client that records every response: a browser, or a program with a token."""
 
     def __init__(self, address: str, told: Told) -> None:
         self.address, self.told = address, told
@@ -108,7 +110,7 @@ class Console:
         return answer
 
     def post(self, path: str, **values: Any) -> requests.Response:
-        """Sends a page's form as the page has it."""
+        """Submits the form of the page at `path`."""
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.get(path).text)
         assert token is not None, path
         form = {"csrfmiddlewaretoken": token[1], **values}
@@ -129,7 +131,7 @@ class Console:
 
 
 class Redis(threading.Thread):
-    """Listens to every command that any client gives to Redis; tasks stand there but a moment."""
+    """Records every command that any client sends to Redis, as tasks stay there only briefly."""
 
     def __init__(self, told: Told) -> None:
         super().__init__(daemon=True)
@@ -152,7 +154,7 @@ class Redis(threading.Thread):
 
 
 class Product:
-    """The web, a worker and beat, with their output in a file and their mails in a folder."""
+    """The web process, a worker and beat. A file takes their output, a folder their mails."""
 
     def __init__(self, workers: Workers, directory: Path) -> None:  # noqa: F811
         self.workers = workers
@@ -179,7 +181,7 @@ class Product:
         self.workers.start_web(self.port, **chosen)
         self.workers.start("worker", **chosen)
         self.workers.start_beat(**chosen)
-        until("the web answers", self._is_ready)
+        until("the web process is ready", self._is_ready)
 
     def _is_ready(self) -> bool:
         try:
@@ -188,7 +190,7 @@ class Product:
             return False
 
     def manage(self, *arguments: str, given: str = "") -> str:
-        """What a command prints."""
+        """Runs a management command. Returns its stdout and stderr."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
@@ -233,7 +235,7 @@ def test_secrets_are_written_nowhere(product: Product, tmp_path: Path) -> None:
             told.add("mails" if product.mails in path.parents else "output of processes",
                      path.read_bytes())  # fmt: skip
     files = [path for path in Path(product.workers.directory.name).rglob("*") if path.is_file()]
-    assert not files, "processes write to no file"
+    assert not files, "a process has written a file"
 
     sources = set(told.texts)
     assert sources == {
@@ -241,7 +243,7 @@ def test_secrets_are_written_nowhere(product: Product, tmp_path: Path) -> None:
         "mails", "output of commands", "output of processes",
         "pages and answers",
     }  # fmt: skip
-    # Where the customer's own words are, the secrets would have been found, too.
+    # The search finds the customer's own words, so it would find the secrets there too.
     assert set(told.where(MARKER)) >= {
         "CSV exports", "database", "dumpdata", "mails", "output of commands", "pages and answers",
     }  # fmt: skip
@@ -256,7 +258,7 @@ def test_secrets_are_written_nowhere(product: Product, tmp_path: Path) -> None:
 
 
 def enter_them_all(product: Product, told: Told, token: str, url: str) -> None:
-    """In the console, through the API and with a command; refused ones, too."""
+    """Enters the secrets in the console, the API and a command, and also in refused requests."""
     console = Console(product.address, told)
     console.post("/console/login/", username="ada@acme.example", password="wrong " + PASSWORD)
     console.post("/console/login/", username="ada@acme.example", password=PASSWORD)
@@ -290,24 +292,24 @@ def enter_them_all(product: Product, told: Told, token: str, url: str) -> None:
 
 
 def let_them_fail(product: Product, told: Told, token: str) -> None:
-    """Three pushes to each webhook fail, so that all are disabled and mails are sent."""
+    """Fails three pushes per webhook, which disables all webhooks and sends mails."""
     program = Console(product.address, told)
     program.session.headers["Authorization"] = f"Token {token}"
     for number in range(3):
         device = {"device_id": f"CANARY{number:010}", "name": MARKER}
         assert program.send("POST", "/api/v1/devices", device).status_code == 201
     disabled = WebhookConfig.objects.filter(disabled_at__isnull=False)
-    until("all are disabled", lambda: disabled.count() == 3)
+    until("all webhooks are disabled", lambda: disabled.count() == 3)
     for webhook in WebhookConfig.objects.all():
         program.send("POST", f"/api/v1/webhooks/{webhook.pk}/test", {})
-    until("27 attempts and 3 tests", lambda: WebhookLog.objects.count() == 30)
+    until("27 attempts and 3 tests are logged", lambda: WebhookLog.objects.count() == 30)
     tasks.send_notices.delay()
     unsent = Notice.objects.filter(sent_at=None)
-    until("the mails are sent", lambda: Notice.objects.exists() and not unsent.exists())
+    until("all mails are sent", lambda: Notice.objects.exists() and not unsent.exists())
 
 
 def lose_the_key(product: Product, told: Told, token: str, receiver: Receiver) -> None:
-    """With another key nothing is pushed, nothing is lost, and no page breaks."""
+    """Changes the key at rest: no event is pushed, none is lost, and all pages still work."""
     attempts = WebhookLog.objects.count()
     for name in list(product.workers.processes):
         product.workers.kill(name)
@@ -320,12 +322,17 @@ def lose_the_key(product: Product, told: Told, token: str, receiver: Receiver) -
         program.send("POST", f"/api/v1/webhooks/{webhook.pk}/test", {})
         program.send("PATCH", f"/api/v1/webhooks/{webhook.pk}", {"in_order": True})
     words = b"no key of WEBHOOK_KEYS is the one named"
-    until("the worker says so", lambda: product.output.read_bytes().count(words) >= 3)
+    until(
+        "the worker logs the missing key three times",
+        lambda: product.output.read_bytes().count(words) >= 3,
+    )
     assert (len(receiver.requests), WebhookLog.objects.count()) == (requests_before, attempts)
     for name in list(product.workers.processes):
         product.workers.kill(name)
     product.start()
-    until("the tests go out when the key is back", lambda: len(receiver.requests) > requests_before)
+    until(
+        "the tests are sent once the key is back", lambda: len(receiver.requests) > requests_before
+    )
 
 
 def look_everywhere(product: Product, told: Told, token: str) -> None:
@@ -343,7 +350,7 @@ def look_everywhere(product: Product, told: Told, token: str) -> None:
         links += re.findall(r'href="(\?[^"#]*)"', page.text)
         for link in links:
             full = html.unescape(link if link.startswith("/") else path.partition("?")[0] + link)
-            # Sorted and filtered lists show the same again.
+            # Sorted and filtered lists show the same content again.
             shape = re.sub(r"\d+", "N", full.partition("?")[0])
             if full not in seen and sum(shape == re.sub(r"\d+", "N", old.partition("?")[0])
                                         for old in [*seen, *waiting]) < 8:  # fmt: skip

@@ -1,4 +1,4 @@
-"""Whatever is entered or answered: only the errors that are meant, and no header more than ours."""
+"""Arbitrary input and responses cause documented errors only, and never add a request header."""
 
 import encodings.aliases
 import json
@@ -53,7 +53,7 @@ ANY_TEXT = st.text(st.characters(), max_size=40)
 
 @QUICK
 @given(URLS)
-def test_a_url_is_taken_apart_or_refused(url: str) -> None:
+def test_a_url_is_parsed_or_refused(url: str) -> None:
     try:
         target = parse_target(url)
     except UrlError:
@@ -63,7 +63,7 @@ def test_a_url_is_taken_apart_or_refused(url: str) -> None:
     assert re.fullmatch(r"[a-z0-9_.:-]+", target.host)
     assert re.fullmatch(r"[!-~]*", target.request_target)
     assert target.request_target.startswith("/")
-    # What another parser makes of it is the same host, or no host that it could read.
+    # Another parser finds the same host, or none that it can read.
     other = urlsplit(url).hostname
     if other is not None and other.isascii():
         assert other.strip("[]") == target.host or target.ip == ip_address(other.strip("[]"))
@@ -71,14 +71,14 @@ def test_a_url_is_taken_apart_or_refused(url: str) -> None:
 
 @QUICK
 @given(URLS)
-def test_what_is_accepted_is_no_address_of_our_inside(url: str) -> None:
+def test_an_accepted_url_never_leads_to_our_network(url: str) -> None:
     try:
         validate_callback_url(url)
     except ValidationError:
         return
     target = parse_target(url)
     try:
-        # As lenient as the C library is: 127.1, 0x7f000001, 017700000001.
+        # Accepts what the C library accepts: 127.1, 0x7f000001, 017700000001.
         packed = socket.inet_aton(target.host)
     except OSError:
         return
@@ -138,7 +138,7 @@ def client(settings: Any) -> Iterator[Client]:
 
 @FEW
 @given(st.dictionaries(st.one_of(st.sampled_from(["Authorization", "X-A"]), ANY_TEXT), ANY_TEXT))
-def test_on_the_wire_stand_our_headers_and_no_other(
+def test_a_request_has_our_headers_and_no_other(
     client: Client, listener: Receiver, headers: dict[str, str]
 ) -> None:
     before = len(listener.requests)
@@ -196,7 +196,7 @@ LINES = st.lists(
 
 @FEW
 @given(STATUS, LINES, st.binary(max_size=80))
-def test_whatever_is_answered_there_is_a_result(
+def test_every_response_leads_to_a_result(
     client: Client, status: bytes, lines: bytes, rest: bytes
 ) -> None:
     with Receiver(closing(status + lines + rest)) as receiver:

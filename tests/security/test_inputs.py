@@ -1,5 +1,7 @@
-"""Each URL of the table is refused where it is entered; and what is in the database all the same
-is pushed nowhere by a real worker."""
+"""The form and the API refuse each URL of the table.
+
+A real worker pushes to none of them, even if the database contains it.
+"""
 
 import socket
 from collections.abc import Iterator
@@ -37,29 +39,29 @@ def production(settings: Any) -> None:
 
 
 @pytest.fixture
-def no_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Redis alone is looked for, at its own port."""
+def no_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails the test if the product looks up the host of a callback URL, on port 443."""
     real = socket.getaddrinfo
 
-    def look_up(host: str, port: int, *rest: Any, **options: Any) -> Any:
+    def lookup(host: str, port: int, *rest: Any, **options: Any) -> Any:
         return (
             pytest.fail(f"looked up {host}") if port == 443 else real(host, port, *rest, **options)
         )
 
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
 
 
 def filled_in(url: str, scheme: str = "https", port: int = 443) -> str:
     return url.replace("{s}", scheme).replace("{p}", str(port))
 
 
-def test_the_table_is_as_long_as_it_was() -> None:
+def test_the_table_has_not_shrunk() -> None:
     assert len(EVERYTHING) >= 140
 
 
 @pytest.mark.slow
-def test_the_form_refuses_each_and_says_why_beside_the_url(
-    account: Account, administrator: User, client: Client, no_look_up: None
+def test_the_form_refuses_each_url_with_an_error_at_its_field(
+    account: Account, administrator: User, client: Client, no_lookup: None
 ) -> None:
     client.force_login(administrator)
     kept: dict[str, Any] = {}
@@ -78,10 +80,10 @@ def test_the_form_refuses_each_and_says_why_beside_the_url(
 
 
 @pytest.mark.slow
-def test_the_api_refuses_each_and_says_why(
+def test_the_api_refuses_each_url_with_an_error_for_its_field(
     ada: Program,  # noqa: F811
     webhook: WebhookConfig,
-    no_look_up: None,
+    no_lookup: None,
 ) -> None:
     kept: dict[str, Any] = {}
 
@@ -112,7 +114,7 @@ def test_the_database_stores_no_other(make_webhook: MakeWebhook, template: str) 
 
 @pytest.fixture
 def trap() -> Iterator[list[Receiver]]:
-    """Listeners on every spelling of the loopback, and of this machine, at one port."""
+    """Listeners on all addresses of this machine, IPv4 and IPv6, at one port."""
     with ExitStack() as open_:
         ipv4 = open_.enter_context(Receiver(answering(), host="0.0.0.0"))
         ipv6 = open_.enter_context(Receiver(answering(), host="::", port=ipv4.port))
@@ -120,7 +122,7 @@ def trap() -> Iterator[list[Receiver]]:
 
 
 def loopback(name: str, kind: str) -> list[str]:
-    """Whatever name is asked for."""
+    """Answers every lookup with the loopback address."""
     return ["127.0.0.1"] if kind == "A" else ["::1"]
 
 
@@ -136,7 +138,7 @@ def test_a_worker_connects_to_none_of_them_and_goes_on(
     names = {f"{{s}}://{name}:{{p}}/": ErrorKind.BLOCKED_ADDRESS for name in NAMES}
 
     def add(url: str) -> WebhookConfig:
-        """Past every check of what is entered."""
+        """Adds a webhook without validating its URL."""
         webhook = WebhookConfig(account=account, url=url)
         webhook.api_key = API_KEY
         save_settings(webhook)
@@ -157,9 +159,9 @@ def test_a_worker_connects_to_none_of_them_and_goes_on(
         )
         Device.objects.create(account=account)
         failed = Delivery.objects.filter(state=State.FAILED, webhook__in=expected)
-        until("each has failed", lambda: failed.count() == len(expected))
+        until("all pushes to the table's URLs have failed", lambda: failed.count() == len(expected))
         Device.objects.create(account=account)
-        until("the good one has both", lambda: len(good.requests) == 2)
+        until("the good receiver has both events", lambda: len(good.requests) == 2)
 
     first = Delivery.objects.filter(webhook__in=expected).order_by("webhook_id", "pk")
     pushes = {row.webhook_id: row.push_id for row in first.distinct("webhook_id")}

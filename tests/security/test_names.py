@@ -1,4 +1,4 @@
-"""Names whose owner answers as he likes: a real worker asks a real name server."""
+"""Hostile DNS answers: a real worker asks a real name server."""
 
 import itertools
 
@@ -17,7 +17,7 @@ from webhooks.queue.states import State
 
 pytestmark = pytest.mark.faults
 
-# The one network that may be called plays the internet, the rest of the loopback our inside.
+# PUBLIC, the only allowed network, stands for the internet. PRIVATE stands for our own network.
 PUBLIC, PRIVATE = "127.0.0.77", "127.0.0.1"
 BLOCKED = ("blocked_address", "The address is not allowed")
 UNKNOWN = ("dns", "The host name does not resolve")
@@ -83,7 +83,7 @@ def account(transactional_db: None) -> Account:
     return Account.objects.create(name="Acme", plan="enterprise")
 
 
-def test_no_name_leads_inside(workers: Workers, account: Account) -> None:  # noqa: F811
+def test_no_name_leads_to_a_private_address(workers: Workers, account: Account) -> None:  # noqa: F811
     with (
         Receiver(answering(), host=PUBLIC) as public,
         Receiver(answering(), host=PRIVATE, port=public.port) as private,
@@ -94,7 +94,7 @@ def test_no_name_leads_inside(workers: Workers, account: Account) -> None:  # no
         start(workers, names)
         Device.objects.create(account=account)
         ended = Delivery.objects.filter(state__in=(State.DELIVERED, State.FAILED))
-        until("all have ended", lambda: ended.count() == len(OUTCOMES))
+        until("all deliveries have ended", lambda: ended.count() == len(OUTCOMES))
 
     assert {name: attempts(webhook) for name, webhook in webhooks.items()} == {
         name: [outcome] * (3 if outcome[0] else 1) for name, outcome in OUTCOMES.items()
@@ -108,7 +108,7 @@ def test_no_name_leads_inside(workers: Workers, account: Account) -> None:  # no
     [["-> loop.example"], [PUBLIC] * 999 + [PRIVATE], SERVFAIL, None],
     ids=["an alias of itself", "a thousand addresses", "an error", "silence"],
 )
-def test_a_name_server_that_fails_holds_nobody_up(
+def test_a_failing_name_server_delays_no_other_webhook(
     workers: Workers,  # noqa: F811
     account: Account,
     answers: list[str] | None,
@@ -121,27 +121,27 @@ def test_a_name_server_that_fails_holds_nobody_up(
         add(account, public.url)
         start(workers, names)
         Device.objects.create(account=account)
-        until("it has failed", lambda: len(attempts(bad)) == 3)
-        until("the other has arrived", lambda: len(public.requests) == 1)
+        until("all attempts to the bad name have failed", lambda: len(attempts(bad)) == 3)
+        until("the other webhook's push arrives", lambda: len(public.requests) == 1)
 
-    # Whether the resolver gives up first, or we do, or an answer came.
+    # The resolver gives up, or the client does, or an answer arrives in time.
     assert set(attempts(bad)) <= {UNKNOWN, LATE, BLOCKED}
     assert public.connections == 1
     assert max(WebhookLog.objects.values_list("duration_ms", flat=True)) <= 2500
 
 
-def test_a_name_that_is_bound_again_leads_nowhere(
+def test_a_rebound_name_leads_nowhere(
     workers: Workers,  # noqa: F811
     account: Account,
 ) -> None:
-    """Public for the first look-up, private ever after."""
+    """The first lookup returns a public address, all later ones a private address."""
     answers = itertools.chain([[PUBLIC]], itertools.repeat([PRIVATE]))
 
     def rebinding(name: str, kind: str) -> list[str]:
         return next(answers) if kind == "A" else []
 
     with (
-        # Each answer ends its connection, so that each push looks the name up.
+        # Each response closes its connection, so that each push looks the name up.
         Receiver(closing(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")),
                  host=PUBLIC) as public,
         Receiver(answering(), host=PRIVATE, port=public.port) as private,
@@ -150,16 +150,16 @@ def test_a_name_that_is_bound_again_leads_nowhere(
         webhook = add(account, f"http://rebound.example:{public.port}/")
         start(workers, names)
         Device.objects.create(account=account)
-        until("the first arrives", lambda: len(public.requests) == 1)
+        until("the first push arrives", lambda: len(public.requests) == 1)
         Device.objects.create(account=account)
-        until("the second fails", lambda: len(attempts(webhook)) == 4)
+        until("the second push has failed", lambda: len(attempts(webhook)) == 4)
 
     assert attempts(webhook) == [("", "")] + [BLOCKED] * 3
     assert (public.connections, private.connections) == (1, 0)
     assert names.asked == ["rebound.example"] * 4
 
 
-def test_a_kept_connection_stays_where_it_was_judged(
+def test_a_kept_connection_stays_with_its_checked_address(
     workers: Workers,  # noqa: F811
     account: Account,
 ) -> None:
@@ -177,7 +177,7 @@ def test_a_kept_connection_stays_where_it_was_judged(
         start(workers, names)
         for number in (1, 2, 3):
             Device.objects.create(account=account)
-            until("it arrives", lambda number=number: len(attempts(webhook)) == number)  # type: ignore[misc]
+            until("the push is logged", lambda number=number: len(attempts(webhook)) == number)  # type: ignore[misc]
 
     assert attempts(webhook) == [("", "")] * 3
     assert (public.connections, private.connections) == (1, 0)

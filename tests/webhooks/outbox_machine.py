@@ -1,8 +1,7 @@
-"""One webhook, and all that may happen to it at once.
+"""A state machine of one webhook and everything that may happen to it concurrently.
 
-Two sessions act, and may leave their transactions open while the other goes on. What would have to
-wait for a lock does not happen: somebody else is next. The test itself only looks, at what is
-committed.
+Two sessions act. Each may leave its transaction open while the other goes on. An act that would
+wait for a lock is skipped. The test itself only reads committed rows.
 """
 
 from collections import Counter, defaultdict
@@ -57,7 +56,7 @@ ANSWERS = {
 
 @dataclass
 class Work:
-    """A chunk in the hands of a worker: of each lane, the pushes that it has not begun."""
+    """A chunk that a worker has claimed. `lanes` holds the pushes that it has not begun."""
 
     chunk: Chunk
     lanes: list[list[Push]]
@@ -66,7 +65,7 @@ class Work:
 
 
 class Seen(NamedTuple):
-    """A delivery, and whether what it waits for is over."""
+    """A delivery. `due` is True once its retry countdown or its lease is over."""
 
     pk: int
     event_id: UUID
@@ -81,11 +80,11 @@ class Seen(NamedTuple):
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    """Workers that claim, send, die and settle, beside people who switch things."""
+    """Workers claim, send, die and settle, while people change and delete things."""
 
     sessions: tuple[Session, Session]
 
-    # --- Its world ---
+    # --- Set-up and sessions ---
 
     @initialize(size=st.integers(1, 10), in_order=st.booleans())
     def start(self, size: int, in_order: bool) -> None:
@@ -116,7 +115,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 self.sessions[number].roll_back()
 
     def act(self, session: int, what: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Does something; what follows for the model follows when it is committed."""
+        """Runs `what` in a session. Calls `then` with its result once the session commits."""
         acting = self.sessions[session]
         try:
             result = acting.do(refused_locks()(what))
@@ -179,7 +178,7 @@ class OutboxMachine(RuleBasedStateMachine):
             assert chunk.pushes
             events = [each for each in chunk.pushes if not each.is_test]
             assert len(events) <= (1 if as_probe or self.in_order else BUDGET)
-            assert chunk.webhook.active or not events, "a disabled webhook sends tests alone"
+            assert chunk.webhook.active or not events, "a disabled webhook sends only test pushes"
         return chunk
 
     def _take(self, chunk: Chunk | None) -> None:
@@ -188,12 +187,14 @@ class OutboxMachine(RuleBasedStateMachine):
             self.works.append(Work(chunk, [list(lane) for lane in chunk.lanes]))
             for each in chunk.pushes:
                 rows = {row.id for row in each.rows}
-                assert self.rows_of.setdefault(each.push_id, rows) == rows, "a push is whole"
+                assert self.rows_of.setdefault(each.push_id, rows) == rows, (
+                    "a push has lost or gained rows"
+                )
 
     @precondition(lambda self: any(w.has_lease and any(w.lanes) for w in self.works))
     @rule(data=st.data())
     def send(self, data: st.DataObject) -> None:
-        """The next push of a lane; its earlier ones have been sent."""
+        """Sends the next push of a lane, after all earlier ones of that lane."""
         works = [work for work in self.works if work.has_lease and any(work.lanes)]
         work = data.draw(st.sampled_from(works))
         lane = data.draw(st.sampled_from([lane for lane in work.lanes if lane]))
@@ -204,7 +205,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 self.first_attempts[row.device_id].setdefault(row.id)
         if self.in_order and sent.kind == Kind.EVENT:
             first = sent.rows[0].id
-            assert first >= self.last_in_order, "nothing overtakes"
+            assert first >= self.last_in_order, "a later event overtook an earlier one"
             self.last_in_order = first
 
     @precondition(lambda self: any(w.begun for w in self.works))
@@ -231,7 +232,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def give_back(self, session: int, data: st.DataObject) -> None:
         work = data.draw(st.sampled_from([work for work in self.works if any(work.lanes)]))
         left = [each for lane in work.lanes for each in lane]
-        work.lanes = []  # it begins none of them from here on
+        work.lanes = []  # the worker begins none of them any more
         self.act(
             session,
             transaction.atomic(lambda: settling.give_back(work.chunk, left)),
@@ -241,7 +242,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(w.has_lease for w in self.works))
     @rule(data=st.data(), dies=st.booleans())
     def lease_runs_out(self, data: st.DataObject, dies: bool) -> None:
-        """Of a worker that died, or of one so slow that it settles after another has taken over."""
+        """Expires a lease: its worker died, or settles only after another worker has taken over."""
         work = data.draw(st.sampled_from([work for work in self.works if work.has_lease]))
         if self.move_time("due_at = %s AND state = 1", work.chunk.lease_until):
             work.has_lease, work.lanes = False, []
@@ -253,7 +254,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.move_time("state = 2")
 
     def move_time(self, condition: str, *values: Any) -> bool:
-        """As if that which is due later were due now; False where somebody has a row locked."""
+        """Makes the matching deliveries due. Returns False if another session has locked a row."""
         change = (
             "UPDATE webhooks_delivery SET due_at = statement_timestamp() - interval '1 s'"
             f" WHERE {condition}"
@@ -304,7 +305,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(session=SESSIONS, data=st.data())
     def retention(self, session: int, data: st.DataObject) -> None:
-        """After a week for some of the devices."""
+        """Runs the retention of held events, with those of some devices a week old."""
         devices = data.draw(st.sets(st.sampled_from(self.devices)))
 
         def discard() -> int:
@@ -333,7 +334,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def all_holds(self) -> None:
-        """Looks once, at what is committed."""
+        """Reads the committed rows once and checks all invariants."""
         rows = list(
             Delivery.objects.order_by("pk")
             .annotate(place=place(), due=Q(due_at__lte=Now()))
@@ -359,7 +360,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.ended = ended
 
     def a_push_is_whole(self, rows: list[Any]) -> None:
-        """And what is left of one that lost events has another ID."""
+        """A push that lost events gets a new ID for the rest."""
         pushes: dict[UUID, dict[int, tuple[Any, ...]]] = defaultdict(dict)
         for row in rows:
             if row.push_id and row.state != State.DISCARDED:
@@ -422,7 +423,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
 
 def nothing(_: Any) -> None:
-    """Nothing follows for the model: it looks at the database."""
+    """Does nothing: the model reads the result from the database."""
 
 
 def empty_tables() -> None:
@@ -432,7 +433,7 @@ def empty_tables() -> None:
 
 @contextmanager
 def machine() -> Iterator[type[OutboxMachine]]:
-    """The machine with sessions of its own, on small limits; nobody is woken."""
+    """Yields the machine with two sessions and small limits. No wake-ups are sent."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(claims, "MAX_PUSHES", BUDGET)
         patch.setattr(claims, "MAX_PUSHES_FAILING", BUDGET_FAILING)

@@ -1,4 +1,4 @@
-"""Which addresses and ports may be called."""
+"""Which addresses and ports a callback URL may have."""
 
 from ipaddress import ip_address, ip_network
 

@@ -1,4 +1,4 @@
-"""What a claim takes where somebody else has locked a row, a worker died, or a test waits."""
+"""Claims while another session holds a lock, after a worker has died, and with tests waiting."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -25,7 +25,7 @@ TEST = "TEST000000000000"
 
 @pytest.fixture
 def other(transactional_db: None) -> Iterator[Session]:
-    """Its test commits what it does, so that the other session sees it."""
+    """A session beside the test's own. The test commits, so that this session sees its rows."""
     with session() as opened:
         yield opened
 
@@ -140,7 +140,7 @@ def test_a_push_that_lost_nothing_keeps_its_id_and_its_attempts(
 def test_a_push_whose_worker_reports_at_this_moment_is_not_discarded(
     account: Account, make_webhook: MakeWebhook, other: Session, reported: int
 ) -> None:
-    """The settle has one of two rows, or both; it may wait for the webhook next."""
+    """The settle has locked one or both rows. Next, it may wait for the webhook's row."""
     webhook = make_webhook(events_per_push=2)
     add_events(account, 2)
     slow = claim(webhook)
@@ -156,7 +156,7 @@ def test_a_push_whose_worker_reports_at_this_moment_is_not_discarded(
     assert settle(slow, State.DELIVERED) == 1
 
 
-# --- Rows whose lease ran out are held ---
+# --- Rows with an expired lease are held ---
 
 
 def test_what_a_dead_worker_left_of_a_disabled_webhook_is_held_and_discarded(
@@ -165,7 +165,7 @@ def test_what_a_dead_worker_left_of_a_disabled_webhook_is_held_and_discarded(
     add_events(account, 2)
     claim(webhook)
     recovery.disable([webhook.pk], "moved")
-    assert states() == ["sending", "sending"], "its worker may still report"
+    assert states() == ["sending", "sending"], "the worker may still report"
 
     make_due()
     assert states() == ["held", "held"]
@@ -188,7 +188,7 @@ def test_what_a_dead_worker_left_is_discarded_after_its_days(
     assert held.discard_old(days=7) == 1
 
 
-# --- Tests wait for nothing ---
+# --- Test pushes do not wait ---
 
 
 def test_a_disabled_webhook_in_order_with_a_held_retry_is_tested(
@@ -210,7 +210,7 @@ def test_a_test_does_not_wait_behind_a_backlog(account: Account, webhook: Webhoo
     pushes = claim(webhook).pushes
 
     assert pushes[0].push_id == push_id
-    assert len(pushes) == claims.MAX_PUSHES, "it counts towards the budget"
+    assert len(pushes) == claims.MAX_PUSHES, "the test push must count towards the budget"
 
 
 @pytest.mark.parametrize("in_order", [True, False])
@@ -231,7 +231,7 @@ def test_a_test_whose_worker_died_goes_out_of_a_disabled_webhook_again(
 
 
 def mixed(webhook: WebhookConfig, device: Device) -> None:
-    """Waiting for one device: an event, a replay, an event."""
+    """Adds three deliveries for one device: an event, a replay and an event."""
     change((device.device_id, "compliant"))
     change((device.device_id, "non_compliant"))
     change((device.device_id, "compliant"))
@@ -418,7 +418,7 @@ def test_one_webhook_that_is_locked_keeps_no_other_disabled(
         assert [webhook.pk for webhook in both.result(30)] == [first.pk, locked.pk]
 
 
-# --- COMMIT without an answer ---
+# --- A COMMIT without an answer ---
 
 
 def test_a_transaction_is_known_to_have_taken_effect_or_not(
@@ -429,12 +429,14 @@ def test_a_transaction_is_known_to_have_taken_effect_or_not(
     other.roll_back()
     other.begin()
     committed = other.do(settling.transaction_id)
-    assert not settling.was_committed(committed), "it is open"
+    assert not settling.was_committed(committed), "the transaction is still open"
     other.commit()
 
     assert settling.was_committed(committed)
     assert not settling.was_committed(rolled_back)
-    assert not settling.was_committed(str(int(committed) + 1_000_000)), "a database without it"
+    assert not settling.was_committed(str(int(committed) + 1_000_000)), (
+        "the database does not know this transaction"
+    )
 
 
 def test_the_sweep_looks_at_the_oldest_event_by_id(

@@ -1,4 +1,4 @@
-"""The commands for webhooks: what they print, change and refuse."""
+"""The webhook_* commands: their output, their changes and what they refuse."""
 
 import json
 import socket
@@ -31,14 +31,14 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def run(command: str, *arguments: object) -> str:
-    """What it printed."""
+    """Runs a command. Returns its output."""
     printed = StringIO()
     call_command(command, *map(str, arguments), stdout=printed, stderr=printed)
     return printed.getvalue()
 
 
 def refused(words: str, command: str, *arguments: object) -> str:
-    """The command ends with an error of these words, prints nothing else and writes nothing."""
+    """Asserts that the command fails with these words, prints nothing else and writes nothing."""
     before, printed = written(), StringIO()
     with pytest.raises(CommandError, match=words) as refusal:
         call_command(command, *map(str, arguments), stdout=printed, stderr=printed)
@@ -49,7 +49,7 @@ def refused(words: str, command: str, *arguments: object) -> str:
 
 
 def written() -> list[Any]:
-    """All rows that the commands could have changed."""
+    """Returns all rows that the commands could have changed."""
     models: Any = (WebhookConfig, Delivery, AdminLog, WebhookLog)
     return [list(model.objects.order_by("pk").values()) for model in models]
 
@@ -64,7 +64,7 @@ MakeDisabled = Callable[..., WebhookConfig]
 
 @pytest.fixture
 def make_disabled(make_webhook: MakeWebhook) -> MakeDisabled:
-    """As the pipeline leaves one behind."""
+    """Makes a webhook that was disabled automatically."""
 
     def make(at: datetime = NOON, **fields: object) -> WebhookConfig:
         return make_webhook(
@@ -530,7 +530,7 @@ def receiver() -> Iterator[responses.RequestsMock]:
 
 @pytest.fixture
 def worker(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What would wake a worker pushes at once, in this process."""
+    """Pushes immediately in this process, where the product would wake a worker."""
 
     def push_at_once(webhook_ids: list[int]) -> None:
         for webhook_id in webhook_ids:
@@ -586,7 +586,7 @@ def test_webhook_test_failed_is_exit_code_1(
     assert ended.value.code == 1
     assert printed.getvalue() == f"failed: HTTP 503 Service Unavailable, {duration_ms} ms\n"
     assert len(receiver.calls) == 1
-    assert health(webhook) == (None, "", 0, None, 1), "a test counts nothing"
+    assert health(webhook) == (None, "", 0, None, 1), "a test push changed the webhook's health"
 
 
 def test_webhook_test_of_a_disabled_webhook_leaves_it_so(

@@ -1,4 +1,4 @@
-"""Status changes times subscriptions = deliveries: what webhook_check finds, and mends."""
+"""webhook_check compares deliveries with status changes times subscriptions, and repairs gaps."""
 
 import json
 from datetime import timedelta
@@ -27,7 +27,7 @@ AGO = timedelta(hours=1)
 
 @pytest.fixture
 def devices(account: Account, make_webhook: MakeWebhook) -> list[Device]:
-    """Two webhooks since an hour, one of which wants compliant alone, and six devices."""
+    """Six devices and two webhooks, an hour old. The webhook "one" subscribes to compliant only."""
     make_webhook(name="all")
     make_webhook(name="one", events=["compliant"])
     Account.objects.update(plan_since=Now() - AGO)
@@ -124,7 +124,7 @@ def test_what_is_held_is_not_stuck(devices: list[Device], capsys: Any) -> None:
 def test_a_subscription_is_expected_from_its_beginning(
     devices: list[Device], account: Account, make_webhook: MakeWebhook, capsys: Any
 ) -> None:
-    """Neither a new webhook, nor other events, nor a new plan make the past wrong."""
+    """A new webhook, other events or a new plan expect no past events."""
     make_webhook(name="new")
     one = WebhookConfig.objects.get(name="one")
     one.events = ["installed", "compliant"]
@@ -179,7 +179,7 @@ def test_beat_runs_it_and_metrics_show_it(
 
 
 def forget(model: type[Any], column: str, days: float) -> None:
-    """Moves rows into the past."""
+    """Moves all rows of a model into the past."""
     model.objects.update(**{column: Now() - timedelta(days=days)})
 
 
@@ -259,7 +259,7 @@ def test_what_was_repaired_is_as_old_as_its_event_and_stays_explained(
 
 
 def stay_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A comparison that takes longer than it may."""
+    """Makes the check take longer than its timeout."""
     monkeypatch.setitem(conservation.PROBLEMS, "missing", _SLOW)
 
 
@@ -312,7 +312,7 @@ def test_a_window_that_ends_before_it_begins_is_refused(db: None) -> None:
 
 
 def test_the_check_walks_no_history(devices: list[Device]) -> None:
-    """Its cost goes with its window: what is older is left out by the indexes on time."""
+    """The cost of a check depends on its window: indexes on time skip older rows."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%USING brin%'"

@@ -1,4 +1,4 @@
-"""A host whose clock is wrong decides nothing: the database's clock does."""
+"""The database's clock decides, so a wrong clock of a host does no harm."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_a_replay_up_to_now_includes_an_event_that_has_just_failed(
 
 
 def test_no_module_of_the_pipeline_reads_the_clock_of_its_host() -> None:
-    """The alarm clock of retries is an exception, and so is what is no part of the pipeline."""
+    """The alarms of retries are an exception, as are modules outside the pipeline."""
     root = Path(__file__).parent.parent.parent / "webhooks"
     read = {
         str(path.relative_to(root))

@@ -1,4 +1,4 @@
-"""A webhook that is deleted: gone for everybody at once, and its rows a little later."""
+"""A deleted webhook disappears for everybody at once. Its rows are removed a little later."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def add_events(account: Account, count: int) -> None:
 
 
 def rows_of(webhook: WebhookConfig) -> tuple[int, int, int]:
-    """How many rows are left: of itself, its deliveries and its notices."""
+    """Returns the numbers of stored rows: the webhook, its deliveries and its notices."""
     return (
         WebhookConfig._base_manager.filter(pk=webhook.pk).count(),
         Delivery.objects.filter(webhook=webhook.pk).count(),
@@ -56,7 +56,7 @@ def test_deleting_costs_the_same_however_much_waits(
 
 def test_its_secrets_are_forgotten_at_once(make_webhook: MakeWebhook) -> None:
     webhook = make_webhook()
-    for _ in range(2):  # the second replaces the first, which signs on for a while
+    for _ in range(2):  # the first secret keeps signing while it is phased out
         webhook.signing_secret = f"whsec_{'ab' * 20}{_}AAA"
         save_settings(webhook)
 
@@ -101,7 +101,7 @@ def test_a_form_that_was_open_does_not_bring_it_back(webhook: WebhookConfig) -> 
     assert (row.name, row.api_key_sealed) == ("", "")
 
 
-# --- Gone for everybody ---
+# --- Invisible for everybody ---
 
 
 def test_nothing_of_it_is_pushed_held_or_counted(
@@ -171,7 +171,7 @@ def test_commands_do_not_know_it(
     assert capsys.readouterr().out.strip() == "[]"
 
 
-# --- Its rows ---
+# --- The removal of its rows ---
 
 
 def test_its_rows_are_removed_and_no_others(
@@ -212,7 +212,7 @@ def test_a_push_under_way_is_left_to_its_worker(account: Account, webhook: Webho
 
     removal.run()
     under_way = rows_of(webhook)
-    with connection.cursor() as cursor:  # the worker died
+    with connection.cursor() as cursor:  # the lease of a dead worker expires
         cursor.execute("UPDATE webhooks_delivery SET due_at = statement_timestamp()")
     removal.run()
 
@@ -231,7 +231,7 @@ def test_every_state_is_removed(account: Account, webhook: WebhookConfig) -> Non
 
 
 def test_no_other_table_refers_to_webhooks() -> None:
-    """What does has to be removed, too: by removal.py."""
+    """removal.py must delete the rows of every such table."""
     referring = {relation.related_model for relation in WebhookConfig._meta.related_objects}
 
     assert referring == {Delivery, Notice}

@@ -1,4 +1,4 @@
-"""Who deletes a webhook beside those who use it, in each order."""
+"""Deleting a webhook while others use it, in each order."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("nobody_is_woken")
 
 @pytest.fixture
 def account(committed: None) -> Account:
-    """Committed, so that both see it."""
+    """Committed, so that both sessions see it."""
     return Account.objects.create(name="Acme", plan=Plan.ENTERPRISE)
 
 
@@ -36,12 +36,12 @@ def change(device: Device, status: str = "compliant") -> Any:
 
 
 def rows() -> tuple[int, int]:
-    """How many webhooks and deliveries are stored."""
+    """The numbers of stored webhooks and deliveries."""
     return WebhookConfig._base_manager.count(), Delivery.objects.count()
 
 
 def failed(chunk: Any) -> list[push.Attempt | push.Push]:
-    """What a worker reports whose receiver refused everything."""
+    """Returns a worker's report in which each push failed with 503."""
     now = timezone.now()
     result = http_client.AttemptResult(503, ErrorKind.HTTP_STATUS, "HTTP 503", "", 5)
     return [push.Attempt(each, b"[]", now, now, result) for each in chunk.pushes]
@@ -77,7 +77,7 @@ def test_the_mark_does_not_wait_for_a_status_change(
         kept = WebhookConfig._base_manager.count()
 
     assert not waited
-    assert (removed_meanwhile, kept) == (True, 1)  # its key is held by the change
+    assert (removed_meanwhile, kept) == (True, 1)  # the change holds a lock on the webhook's key
     assert rows() == (1, 1)
     removal.run()
     assert rows() == (0, 0)
@@ -158,7 +158,7 @@ def test_a_removal_leaves_what_is_being_settled(
 
 
 def claim_of(webhook: WebhookConfig) -> Any:
-    """A push that is under way while its webhook is deleted."""
+    """Claims the webhook's pushes, then deletes the webhook. Returns the chunk."""
     chunk = claims.claim(webhook.pk)
     assert chunk is not None
     webhook.delete()
@@ -169,7 +169,7 @@ def test_a_settle_that_waited_for_the_removal_finds_nothing_and_logs(
     webhook: WebhookConfig, device: Device, other: Session
 ) -> None:
     chunk = claim_of(webhook)
-    with connection.cursor() as cursor:  # the lease is over, and the settle knows the same one
+    with connection.cursor() as cursor:  # the lease is over; `late` has the same one
         cursor.execute("UPDATE webhooks_delivery SET due_at = %s", [chunk.claimed_at])
     late = replace(chunk, lease_until=chunk.claimed_at)
     with transaction.atomic():
@@ -203,7 +203,7 @@ def gone(act: Callable[[], Any]) -> str:
 
 
 ACTS: dict[str, tuple[Callable[[WebhookConfig, Device], Any], Any]] = {
-    "enable": (lambda webhook, _: recovery.enable([webhook.pk], "mended"), []),
+    "enable": (lambda webhook, _: recovery.enable([webhook.pk], "fixed"), []),
     "disable": (lambda webhook, _: recovery.disable([webhook.pk], "moved"), []),
     "replay": (replay, 0),
     "test": (lambda webhook, _: gone(lambda: recovery.send_test(webhook)), "gone"),

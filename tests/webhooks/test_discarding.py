@@ -1,4 +1,4 @@
-"""Held events are discarded in portions, and one webhook's trouble is not another's."""
+"""Held events are discarded in portions. An error at one webhook does not affect others."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -16,7 +16,7 @@ from webhooks.queue.states import State
 
 
 def add(webhook: WebhookConfig, events: int, devices: int, days: int = 0, first: int = 0) -> None:
-    """Pending events of `devices` devices in turn, with timestamps that rise from `first`."""
+    """Adds pending events of `devices` devices in turn, with timestamps that rise from `first`."""
     Delivery.objects.bulk_create(
         Delivery(
             webhook=webhook, account_id=webhook.account_id, event_id=uuid4(),
@@ -34,7 +34,7 @@ def pending(webhook: WebhookConfig) -> list[int]:
 
 @pytest.fixture
 def portions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Portions of 10 rows; how many rows each statement discarded."""
+    """Sets portions to 10 rows. The list gets the number of rows that each statement discarded."""
     monkeypatch.setattr(held, "PORTION_ROWS", 10)
     sizes: list[int] = []
     original = held._portions
@@ -78,7 +78,7 @@ def test_the_latest_of_each_device_is_kept_across_portions(
 def test_an_event_that_arrives_meanwhile_is_not_lost_to_the_choice_of_the_latest(
     make_webhook: MakeWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is added after the latest events were read, and before the last portion."""
+    """The event arrives after the latest events were read and before the last portion."""
     webhook = make_webhook(**disabled())
     add(webhook, events=4, devices=2)
     statement, values = held._what(webhook.pk, but_latest=True)

@@ -1,4 +1,4 @@
-"""The count of failed pushes in a row: the rule by itself, then in the database."""
+"""The count of consecutive failed pushes: the rule alone, then in the database."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ def at(seconds: int) -> datetime:
 
 
 def ended(*failures: str) -> list[Ended]:
-    """Pushes that ended at noon, and a second after one another."""
+    """Pushes that ended one second apart, the first one at noon. "" is a success."""
     return [Ended(at(seconds), failure) for seconds, failure in enumerate(failures)]
 
 
@@ -71,7 +71,7 @@ def test_a_limit_of_1_disables_at_the_first_failure() -> None:
 
 
 def naive(pushes: Sequence[Ended], limit: int) -> tuple[int, Ended | None]:
-    """The failures at the end of each beginning of the story, until they are too many."""
+    """Counts the failures at the end of each prefix, until a prefix ends with `limit` failures."""
     for length in range(1, len(pushes) + 1):
         told = pushes[:length]
         streak = len(list(takewhile(lambda push: push.failure, reversed(told))))
@@ -139,7 +139,7 @@ def test_the_100th_disables_exactly_once(webhook: WebhookConfig, batch: int) -> 
     assert counted(webhook) == (100, at(0), False)
     assert webhook.disabled_at == at(99)
     assert [v.fatal for v in verdicts if v and v.fatal] == [pushes[99]]
-    assert verdicts[-1] is None, "what came after the 100th was not counted"
+    assert verdicts[-1] is None, "pushes after the 100th failure were counted"
     assert len(disabled_rows()) == 1
 
 
@@ -206,7 +206,7 @@ def test_no_push_that_ended_changes_nothing(make_webhook: MakeWebhook) -> None:
 def test_an_attempt_that_does_not_end_its_push_leaves_the_count(
     webhook: WebhookConfig, unreachable: bool
 ) -> None:
-    """It only says whether the receiver answers."""
+    """Such an attempt only shows whether the receiver answers."""
     streak.count(webhook, [Ended(at(0), F, unreachable=not unreachable)])
 
     streak.count(webhook, [Ended(at(1), F, counts=False, unreachable=unreachable)])

@@ -1,4 +1,4 @@
-"""One POST against real sockets: what is sent, what comes back, what is bounded."""
+"""One POST over real sockets: the request, the result, and the limits on time and size."""
 
 import itertools
 import socket
@@ -30,7 +30,7 @@ HEADERS = {
 }
 BODY = b'[{"device_id": "6WXJURV8QAM0I7KC"}]'
 SHORT_S = 0.4
-# What a test may take beyond its deadline on a slow machine; the real overshoot is milliseconds.
+# The time beyond its deadline that a test may take on a slow machine. Really, it is milliseconds.
 SLOW_S = 5.0
 
 Post = Callable[..., AttemptResult]
@@ -303,7 +303,7 @@ def test_the_deadline_holds_whatever_the_receiver_does(
 
         assert summary(result) == (None, ErrorKind.TIMEOUT, "No complete answer within 0.4 s")
         assert SHORT_S * 1000 - 1 <= result.duration_ms < (SHORT_S + SLOW_S) * 1000
-        # It is really closed, not left to the garbage collector.
+        # The client has closed the connection itself, not the garbage collector.
         assert not client.idle_connections
 
 
@@ -335,7 +335,9 @@ def test_a_deadline_ends_its_own_attempt_and_no_later_one_on_the_same_connection
 
 def test_a_short_deadline_is_kept_beside_a_long_one(client: Client) -> None:
     with Receiver(hanging()) as receiver, Receiver(answering()) as quick:
-        client.post(quick.url, HEADERS, BODY, 60)  # the watcher now waits for a minute
+        client.post(
+            quick.url, HEADERS, BODY, 60
+        )  # the watcher of deadlines now sleeps for a minute
         result = client.post(receiver.url, HEADERS, BODY, SHORT_S)
 
     assert result.error == ErrorKind.TIMEOUT
@@ -432,7 +434,7 @@ def test_an_exception_from_outside_closes_the_connection_and_passes(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class TimeIsUp(BaseException):
-        """As gevent and Celery raise it, in the middle of whatever runs."""
+        """An exception that gevent or Celery raises at an arbitrary point."""
 
     def interrupt(*_: object) -> None:
         raise TimeIsUp

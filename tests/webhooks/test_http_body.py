@@ -1,4 +1,4 @@
-"""The head of an answer decides; its body is read for the log, as far as that is cheap."""
+"""The status line decides the outcome. The body is read for the log only while that is cheap."""
 
 import itertools
 import zlib
@@ -23,7 +23,7 @@ from webhooks.sending.http_client.response import MAX_BODY_BYTES
 
 SLOW_S = 5.0
 BODY_WAIT_S = 0.2
-# Far beyond what a body may take: a test that runs into it has waited for the deadline.
+# Much longer than a body may take: a test that takes this long has waited for the deadline.
 PATIENCE_S = 60.0
 
 Post = Callable[..., AttemptResult]
@@ -59,7 +59,7 @@ def whole(body: bytes, *lines: str, status: int = 200) -> bytes:
 
 
 def holding(before: bytes) -> Behaviour:
-    """Sends the beginning of an answer, and waits for the client to hang up."""
+    """Sends the beginning of a response, then waits until the client hangs up."""
 
     def behave(peer: Peer) -> None:
         peer.read_request()
@@ -73,7 +73,7 @@ def holding(before: bytes) -> Behaviour:
 def reset(peer: Peer) -> None:
     peer.read_request()
     peer.send(head("Content-Length: 9") + b"half")
-    peer.wait(0.1)  # else the reset overtakes the bytes before it
+    peer.wait(0.1)  # without it, the reset could overtake the bytes sent before
     peer.reset()
 
 
@@ -182,7 +182,7 @@ def test_a_connection_whose_answer_ends_doubtfully_is_not_used_again(
         peer.read_request()
         peer.send(head(*lines) + b"0\r\n\r\n")
         peer.wait(0.05)
-        peer.send(head(status=500))  # smuggled: it is no answer to anything
+        peer.send(head(status=500))  # a smuggled response that belongs to no request
         peer.read_request()
 
     with Receiver(behave) as receiver:
@@ -320,7 +320,7 @@ def test_a_defect_of_ours_in_the_body_does_not_send_the_push_again(
 
 
 def test_an_odd_charset_is_no_fault_of_ours(post: Post, caplog: pytest.LogCaptureFixture) -> None:
-    """The standard library raises TypeError for it."""
+    """The standard library raises TypeError for this charset."""
     odd = "Content-Type: text/plain; charset*=utf-8''%ff; charset*0=a"
     with Receiver(answering(whole(b"ab", odd))) as receiver:
         result = post(receiver)

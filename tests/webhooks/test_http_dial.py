@@ -1,4 +1,4 @@
-"""A name with several addresses: a dead one costs a moment, and one that answers is remembered."""
+"""Names with several addresses: a dead one costs a moment, the client remembers a good one."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from tests.webhooks.test_http_kept import SETTINGS
 from tests.webhooks.test_http_names import NOT_ALLOWED, NameServer, names, summary  # noqa: F401
 from webhooks.sending.http_client import AttemptResult, Client, ErrorKind, dial
 
-# So long that what would wait for a share of it is told apart on the slowest machine.
+# So long that a test notices a wait for a share of it, even on a very slow machine.
 PATIENCE_S = 60.0
 SOON_MS = 10_000
 SHORT_S = 0.6
@@ -34,7 +34,7 @@ def fresh(settings: Any) -> Iterator[None]:
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    client = Client(max_idle=0)  # each attempt connects
+    client = Client(max_idle=0)  # each attempt opens a connection
     yield client
     client.close()
 
@@ -46,7 +46,7 @@ def post(client: Client, port: int, timeout_s: float = PATIENCE_S) -> AttemptRes
 
 @contextmanager
 def silent(port: int, host: str = "::1") -> Iterator[None]:
-    """A port that answers no SYN: its backlog is full."""
+    """A port that ignores each SYN, because its backlog is full."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -76,7 +76,7 @@ def test_a_silent_first_address_costs_a_moment(client: Client, names: NameServer
 
     assert result.delivered
     assert dial.STAGGER_S * 1000 - 1 <= result.duration_ms < SOON_MS
-    assert descriptors() == before, "the loser is closed"
+    assert descriptors() == before, "the losing connection is still open"
 
 
 def test_where_all_are_silent_there_is_one_deadline(client: Client, names: NameServer) -> None:  # noqa: F811
@@ -87,7 +87,9 @@ def test_where_all_are_silent_there_is_one_deadline(client: Client, names: NameS
         port = free.port
     with silent(port), silent(port, "127.0.0.1"):
         result = post(client, port, SHORT_S)
-        assert descriptors() == before + 2 * 5, "those of the silent ports"
+        assert descriptors() == before + 2 * 5, (
+            "more descriptors are open than those of the silent ports"
+        )
 
     assert summary(result) == (None, ErrorKind.TIMEOUT, "No complete answer within 0.6 s")
     assert SHORT_S * 1000 - 1 <= result.duration_ms < SOON_MS
@@ -166,7 +168,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_families_take_turns(client: Client, names: NameServer) -> None:  # noqa: F811
-    """Else twenty dead addresses of one would keep the other from its turn."""
+    """Otherwise, twenty dead addresses of one family would delay the other family."""
     names.answers["hook.example"] = lambda: [
         *(f"2001:db8::{number}" for number in range(20)), "127.0.0.1",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is wrong with this machine, or with our program, is never a receiver's failure."""
+"""A fault of this machine or of our program never counts as a receiver's failure."""
 
 import errno
 import logging
@@ -188,7 +188,7 @@ def test_no_thread_for_a_look_up(
 
 
 def test_no_thread_for_the_deadlines_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next attempt starts it: a watcher that only seems to run would end no attempt."""
+    """The next attempt starts the thread. Otherwise, no deadline would end any attempt."""
     start = threading.Thread.start
 
     def fail(thread: threading.Thread) -> None:

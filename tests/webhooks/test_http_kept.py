@@ -1,4 +1,4 @@
-"""Kept connections, many attempts at once, forks, and what other tests rest on."""
+"""Kept connections, concurrent attempts, forks, and assumptions of other tests."""
 
 import os
 import subprocess
@@ -135,7 +135,7 @@ def test_a_reset_in_the_headers_is_not_tried_again(client: Client) -> None:
         peer.send(OK)
         peer.read_request()
         peer.send(b"HTTP/1.1 500 X\r\n")
-        peer.wait(0.1)  # else the reset overtakes the bytes before it
+        peer.wait(0.1)  # without it, the reset could overtake the bytes sent before
         peer.reset()
 
     with Receiver(behave) as receiver:
@@ -289,7 +289,7 @@ if child:
 os._exit(0)
 """
 
-# Hundreds of greenlets in one thread, as in a worker: what blocks one would block them all.
+# Runs hundreds of greenlets in one thread, as a worker does. A blocking call would block them all.
 GREENLETS = (
     """
 from gevent import monkey

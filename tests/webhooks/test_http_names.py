@@ -1,4 +1,4 @@
-"""Host names: which addresses are called, and what a slow or hostile name server can do."""
+"""Host names: the addresses that the client calls, and slow or hostile name servers."""
 
 import socket
 import threading
@@ -18,7 +18,7 @@ NOT_ALLOWED = (None, ErrorKind.BLOCKED_ADDRESS, "The address is not allowed")
 
 
 class NameServer:
-    """Answers in the process's place. Names it does not know do not resolve."""
+    """Replaces the process's resolver. Unknown names do not resolve."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Callable[[], list[str]]] = {}
@@ -49,7 +49,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> NameServer:
 
 @pytest.fixture(autouse=True)
 def allowed(settings: Any) -> None:
-    """127.0.0.1 stands for the internet; the rest of the loopback is as private as ever."""
+    """Allows 127.0.0.1, which stands for the internet. Other loopback addresses stay blocked."""
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.1/32")]
     settings.WEBHOOK_ALLOWED_PORTS = None
 
@@ -210,5 +210,5 @@ def test_a_name_server_that_hangs_is_left_at_the_deadline_and_holds_up_no_other_
     assert quick.delivered
     assert {result.error for result in results} == {ErrorKind.TIMEOUT}
     assert max(result.duration_ms for result in results) < (SHORT_S + SLOW_S) * 1000
-    # Two attempts for the same name share one look-up.
+    # Two attempts for the same name share one lookup.
     assert len(names.asked) == 31

@@ -1,4 +1,4 @@
-"""Certificates and protocols: what is trusted, and in which words it is refused."""
+"""TLS: which certificates and protocols the client trusts, and its errors for all others."""
 
 import datetime
 import socket
@@ -58,7 +58,7 @@ def past() -> datetime.datetime:
 
 def old_protocols(certificate: trustme.LeafCert) -> ssl.SSLContext:
     context = serving(certificate)
-    context.set_ciphers("ALL:@SECLEVEL=0")  # else OpenSSL has no cipher for it at all
+    context.set_ciphers("ALL:@SECLEVEL=0")  # without it, OpenSSL offers no cipher for this protocol
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = ssl.TLSVersion.TLSv1
@@ -139,7 +139,7 @@ def test_a_certificate_of_an_ip_address_is_accepted_for_it(
 
 
 def refusal(client: Client, context: ssl.SSLContext) -> str:
-    """The words for a certificate that is refused; nothing of the push may have been sent."""
+    """Returns the error for a refused certificate. Asserts that no part of the push was sent."""
     with Receiver(answering(), context=context) as receiver:
         result = post(client, receiver)
         assert receiver.closed.acquire(timeout=SLOW_S)
@@ -206,7 +206,7 @@ def test_hanging_up_during_the_handshake(client: Client) -> None:
 
 def drip_handshake(peer: Peer) -> None:
     peer.sock.recv(65536)
-    peer.send(b"\x16\x03\x03\x40\x00\x02")  # the head of a record of 16 KB
+    peer.send(b"\x16\x03\x03\x40\x00\x02")  # the header of a 16 KB record
     while not peer.wait(0.05):
         peer.send(b"\x00")
 
@@ -262,7 +262,7 @@ def test_the_public_authorities_stay_trusted(
     authority: trustme.CA, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     extra: str,
 ) -> None:  # fmt: skip
-    """A private authority plays certifi's; that of WEBHOOK_CA_FILE, if any, comes on top."""
+    """One private authority stands for certifi's. WEBHOOK_CA_FILE adds another to it."""
     public = trustme.CA()
     public.cert_pem.write_to_path(str(tmp_path / "public.pem"))
     monkeypatch.setattr("certifi.where", lambda: str(tmp_path / "public.pem"))

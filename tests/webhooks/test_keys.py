@@ -1,4 +1,4 @@
-"""The keys at rest: what the checks say of them, and how secrets come under a new one."""
+"""The keys at rest: system checks, and rotation to a new key."""
 
 from io import StringIO
 from typing import Any
@@ -24,14 +24,14 @@ FIRST, SECOND = (
 
 @pytest.fixture
 def keys(settings: Any, db: None) -> Any:
-    """The settings, with the keys of the installation to be set, newest first."""
+    """The settings. Tests set `WEBHOOK_KEYS`, the keys at rest, newest first."""
     settings.WEBHOOK_KEYS = [OLD]
     return settings
 
 
 @pytest.fixture
 def signed(keys: Any, make_webhook: MakeWebhook) -> WebhookConfig:
-    """With all three secrets that a webhook may have."""
+    """A webhook with all three secrets: API key, signing secret and replaced signing secret."""
     webhook = make_webhook()
     for secret in (FIRST, SECOND):
         webhook.signing_secret = secret
@@ -124,11 +124,11 @@ def test_what_does_not_open_is_named_and_left_and_holds_up_nothing_else(
     assert other.api_key == API_KEY
 
 
-# --- The checks ---
+# --- System checks ---
 
 
 def found(*, deploy: bool = False, databases: list[str] | None = None) -> list[str | None]:
-    """The IDs of what the checks say of the keys."""
+    """Returns the IDs of the check messages about keys."""
     messages = checks.run_checks(include_deployment_checks=deploy, databases=databases)
     return [message.id for message in messages if (message.id or "").startswith("webhooks.")]
 

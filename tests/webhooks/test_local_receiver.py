@@ -1,4 +1,4 @@
-"""The local receiver says why it refuses, each reason in its own words."""
+"""The local receiver names the reason for each refusal."""
 
 from http.client import HTTPConnection
 
@@ -45,7 +45,7 @@ def test_the_first_requests_fail_and_the_rest_do_not() -> None:
 
 @pytest.mark.parametrize("status", [204, 304])
 def test_a_status_without_a_body_has_none(status: int) -> None:
-    """On a kept connection it would be taken for the next answer."""
+    """On a kept connection, the client would read a body as the next response."""
     with LocalReceiver(behaviour=Behaviour(status=status)) as receiver:
         connection = HTTPConnection("127.0.0.1", receiver.server_address[1], timeout=10)
         for _ in range(2):

@@ -1,7 +1,7 @@
-"""Changes and deletions that meet: they wait for one another, and never in a circle.
+"""Concurrent changes and deletions wait for each other and never deadlock.
 
-One side is stopped in the middle of its transaction until the other waits for it; the order is
-then the same in each run.
+Each test stops one side in the middle of its transaction until the other side waits for it. So the
+order is the same in each run.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def devices(account: Account) -> list[Device]:
 
 @contextmanager
 def called_once(signal: Any, sender: Any, act: Callable[[], None]) -> Iterator[None]:
-    """Calls `act` in the middle of the first transaction that sends the signal."""
+    """Calls `act` once, in the middle of the first transaction that sends the signal."""
 
     def receiver(**kwargs: Any) -> None:
         signal.disconnect(receiver, sender)
@@ -51,7 +51,7 @@ def called_once(signal: Any, sender: Any, act: Callable[[], None]) -> Iterator[N
 
 
 def report_both() -> None:
-    """The first event is for the second webhook, and the second event for the first."""
+    """Changes both devices in one transaction."""
     Device.objects.change(
         [NewStatus(COMPLIANT, "compliant"), NewStatus(NON_COMPLIANT, "non_compliant")]
     )
@@ -82,7 +82,7 @@ def test_a_deletion_of_devices_and_a_bulk_in_another_order(
 def test_a_plan_that_ends_beside_a_change(
     account: Account, devices: list[Device], make_webhook: MakeWebhook, other: Session
 ) -> None:
-    """Neither waits for the other."""
+    """Neither the change of plan nor the status change waits for the other."""
     make_webhook()
 
     def end_the_plan() -> None:
@@ -99,7 +99,7 @@ def test_a_plan_that_ends_beside_a_change(
 def test_a_device_that_is_added_again_while_it_is_deleted(
     account: Account, devices: list[Device], make_webhook: MakeWebhook, other: Session
 ) -> None:
-    """The insert waits, and its event is later than the deletion's."""
+    """The insert waits for the deletion, and its event is later than the deletion's."""
     make_webhook()
     beside: list[Future[Any]] = []
 

@@ -1,4 +1,4 @@
-"""What /metrics tells, and what it costs."""
+"""The content and the cost of /metrics."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -44,7 +44,7 @@ def events(client: Client) -> dict[str, float]:
 
 @pytest.fixture
 def few_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only three rows are counted at a request."""
+    """Limits the live count to three rows per request."""
     monkeypatch.setattr(metrics, "LIVE_ROWS", 3)
 
 
@@ -96,7 +96,7 @@ def test_a_request_reads_a_bounded_number_of_rows_however_much_is_held(
     reading = [query["sql"] for query in queries if "webhooks_delivery" in query["sql"]]
     assert len(reading) == 1
     with connection.cursor() as cursor:
-        # What the planner chooses by itself where there are more rows than fit a page or two.
+        # Forces the plan that the planner chooses by itself beyond a page or two of rows.
         cursor.execute("SET LOCAL enable_sort = off")
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {reading[0]}")
         (plan,) = cursor.fetchone()
@@ -104,7 +104,7 @@ def test_a_request_reads_a_bounded_number_of_rows_however_much_is_held(
 
 
 def rows_of(plan: dict, table: str) -> list[int]:  # type: ignore[type-arg]
-    """How many rows each look into a table gave."""
+    """Returns the number of rows of each scan of a table."""
     here = [plan["Actual Rows"]] if plan.get("Relation Name") == table else []
     return here + [rows for part in plan.get("Plans", []) for rows in rows_of(part, table)]
 

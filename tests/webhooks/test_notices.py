@@ -1,4 +1,4 @@
-"""Who is told of what by mail, and how often."""
+"""Notices by mail: events, recipients and frequency."""
 
 import itertools
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ Kind = Notice.Kind
 
 
 def push(webhook: WebhookConfig, *failures: str) -> None:
-    """Pushes that end one after the other, each settled by itself."""
+    """Settles one push per failure text. "" is a success."""
     webhook.refresh_from_db()
     for failure in failures:
         streak.count(webhook, [Ended(NOON, failure)])
@@ -39,7 +39,7 @@ def told() -> list[str]:
     return list(Notice.objects.order_by("pk").values_list("kind", flat=True))
 
 
-# --- When ---
+# --- When a notice is sent ---
 
 
 def test_at_50_at_80_and_when_it_is_disabled_once_each(webhook: WebhookConfig) -> None:
@@ -256,7 +256,7 @@ def test_a_worker_that_died_leaves_it_to_another(
     write(webhook)
     assert mailing.take() is not None
     tasks.send_notices()
-    assert django_mail.outbox == [], "the lease of the first one holds"
+    assert django_mail.outbox == [], "another worker sent a notice in spite of its lease"
 
     Notice.objects.update(due_at=timezone.now())
     tasks.send_notices()
@@ -278,7 +278,7 @@ def sent_about() -> set[str]:
 
 
 class Picky(EmailBackend):
-    """Refuses the mails about one webhook, each in another way than the one before."""
+    """Refuses the mails about one webhook, each time with another error."""
 
     problems: Iterator[Exception]
 
@@ -408,7 +408,7 @@ def test_a_mail_server_that_hangs_up_after_each_mail_gets_them_all(
 
 
 class HangsUp(EmailBackend):
-    """A connection takes one mail; the next one finds it broken."""
+    """Closes each connection after one mail."""
 
     used = False
 

@@ -1,4 +1,4 @@
-"""Platform outages: how one is recognised, what waits, what goes on, and how it ends."""
+"""Platform outages: when one is declared, what waits, what goes on, and how it ends."""
 
 import json
 import threading
@@ -32,7 +32,7 @@ Silence = Callable[..., list[WebhookConfig]]
 
 @pytest.fixture
 def silent(make_webhook: MakeWebhook) -> Silence:
-    """Receivers of so many accounts that stopped answering some seconds ago."""
+    """Makes webhooks, each in its own account, whose receivers became unreachable just now."""
 
     def make(count: int, *, seconds: float = 5, accounts: int | None = None) -> list[WebhookConfig]:
         owners = [
@@ -55,7 +55,7 @@ def silent(make_webhook: MakeWebhook) -> Silence:
 
 
 def answer(webhook: WebhookConfig, error: str = "") -> None:
-    """The webhook's receiver answered a moment ago."""
+    """Logs an attempt of a moment ago: a success, or a failure with `error`."""
     WebhookLog.objects.create(
         account_id=webhook.account_id,
         time=timezone.now(),
@@ -79,7 +79,7 @@ def stands() -> bool:
 
 
 def answers(webhook: WebhookConfig) -> None:
-    """The webhook's receiver answered an attempt, as a settle records it."""
+    """Records an answer of the webhook's receiver as a settle does."""
     answer(webhook)
     webhook.refresh_from_db()
     streak.count(webhook, [Ended(timezone.now(), "")])
@@ -98,7 +98,7 @@ def told() -> list[str]:
 
 
 def hours_later(hours: float) -> None:
-    """Moves what is recorded into the past."""
+    """Moves all recorded times into the past."""
     ago = timedelta(hours=hours)
     Outage.objects.update(
         began_at=F("began_at") - ago,
@@ -110,7 +110,7 @@ def hours_later(hours: float) -> None:
     WebhookLog.objects.update(time=F("time") - ago)
 
 
-# --- Its beginning ---
+# --- Beginning ---
 
 
 def test_ten_receivers_of_ten_accounts_are_an_outage(silent: Silence) -> None:
@@ -188,7 +188,7 @@ def test_0_receivers_is_never(silent: Silence, settings: Any) -> None:
     assert not stands()
 
 
-# --- Its course ---
+# --- During an outage ---
 
 
 def test_what_does_not_answer_waits_and_what_answers_goes_on(
@@ -212,7 +212,7 @@ def test_every_silent_webhook_is_probed_and_the_pauses_grow_to_30_s(silent: Sile
     assert stands()
 
     assert set(outage_watch.watch()) == webhooks
-    assert outage_watch.watch() == [], "the attempts of the first round may still be under way"
+    assert outage_watch.watch() == [], "the attempts of the first round may still be in progress"
 
     pauses = []
     for seconds in (13, 25, 300, 80_000):
@@ -269,7 +269,7 @@ def test_many_probes_are_spread_over_sweeps_and_each_webhook_has_its_turn(
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Chunk]:
-    """Chunks that would have been sent; nobody is connected to."""
+    """The chunks that the product would send. No connection is opened."""
     chunks: list[Chunk] = []
     monkeypatch.setattr(push, "send", lambda chunk: chunks.append(chunk) or iter(()))
     return chunks
@@ -307,7 +307,7 @@ def test_a_probe_hurries_a_retry_of_a_silent_webhook_and_of_no_other(
 
 
 def lost(webhook: WebhookConfig) -> Settlement:
-    """What an attempt that nobody answered comes to, where it was the push's last one."""
+    """Settles the last attempt of a push, which got no answer. Returns the settlement."""
     chunk = claims.claim(webhook.pk, claims.Mode.PROBE)
     assert chunk is not None
     (one,) = chunk.pushes
@@ -331,7 +331,7 @@ def test_a_spared_push_pauses_and_its_attempts_fit_their_column(silent: Silence)
     assert of_webhook.get().attempts == 32_766
 
 
-# --- Its end ---
+# --- End ---
 
 
 def test_dead_receivers_end_it_as_soon_as_others_answer_and_begin_no_other(
@@ -345,7 +345,7 @@ def test_dead_receivers_end_it_as_soon_as_others_answer_and_begin_no_other(
     assert not stands()
 
     assert why() == "others_answer"
-    assert not stands(), "their silence is no new evidence"
+    assert not stands(), "receivers that stayed silent counted as new evidence"
     assert claims.claim(dead[0].pk) is not None
     Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=60))
     assert {webhook.pk for webhook in dead} <= set(
@@ -416,7 +416,7 @@ def test_it_ends_after_the_longest_time_and_not_before(silent: Silence, settings
     for webhook in dead:
         webhook.refresh_from_db()
         streak.count(webhook, [Ended(timezone.now(), "timed out", unreachable=True)])
-    assert not stands(), "a receiver has to answer before its silence counts again"
+    assert not stands(), "a receiver counted again without an answer since"
     assert WebhookConfig.objects.filter(consecutive_failures=1).count() == 10
     for webhook in dead:
         answers(webhook)
@@ -462,7 +462,7 @@ def test_one_that_comes_and_goes_sends_two_mails_an_hour(silent: Silence) -> Non
     hours_later(1.1)
     assert stands()
 
-    assert told() == ["outage", "outage_over", "outage"], "one that lasts is told of after all"
+    assert told() == ["outage", "outage_over", "outage"], "a lasting outage sent no notice"
 
 
 def test_only_one_stands_at_a_time_and_one_that_ended_says_why(db: None) -> None:
@@ -475,7 +475,7 @@ def test_only_one_stands_at_a_time_and_one_that_ended_says_why(db: None) -> None
         Outage.objects.update(ended_at=Now())
 
     assert outage.end(standing, Outage.EndedBecause.LONGEST)
-    assert not outage.end(standing, Outage.EndedBecause.PERSON, by="ada"), "it ended already"
+    assert not outage.end(standing, Outage.EndedBecause.PERSON, by="ada"), "an outage ended twice"
     assert (why(), Outage.objects.get().ended_by) == ("longest", "")
 
 

@@ -1,4 +1,4 @@
-"""The queue in the database: what is added, claimed, settled and given back."""
+"""The queue in the database: deliveries are added, claimed, settled and given back."""
 
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ def change(*news: tuple[str, str]) -> None:
 
 
 def add_events(account: Account, count: int, device_id: str | None = None) -> list[Device]:
-    """`count` events: one each of as many devices (installed)."""
+    """Adds `count` devices, and so one event ("installed") each."""
     return Device.objects.bulk_create(Device(account=account) for _ in range(count))
 
 
@@ -32,7 +32,7 @@ def claim(webhook: WebhookConfig) -> Chunk:
 
 
 def settle(chunk: Chunk, state: State, countdown_s: float | None = None) -> int:
-    """Settles all pushes of a chunk alike; how many that settled."""
+    """Settles all pushes of a chunk with the same state. Returns how many were settled."""
     ended = timezone.now()
     return len(
         settling.settle(
@@ -42,7 +42,7 @@ def settle(chunk: Chunk, state: State, countdown_s: float | None = None) -> int:
 
 
 def make_due() -> None:
-    """As if the time of every retry and of every lease had come."""
+    """Makes every retry due and every lease expire now."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE webhooks_delivery SET due_at = statement_timestamp() - interval '1 s'"
@@ -266,7 +266,7 @@ def test_a_push_whose_worker_died_is_taken_again_with_the_same_id(
 
     assert again.pushes[0].push_id == lost.pushes[0].push_id
     assert again.pushes[0].attempt == 1
-    assert settle(lost, State.FAILED) == 0, "the worker that lost its lease settles nothing"
+    assert settle(lost, State.FAILED) == 0, "a worker settled pushes after its lease expired"
     assert settle(again, State.DELIVERED) == 1
 
 
@@ -304,7 +304,7 @@ def test_what_one_webhook_takes_of_the_workers_is_bounded(
         assert len(claim(webhook).pushes) == 1
     add_events(account, 1)
 
-    assert claims.claim(webhook.pk) is None, "as many tasks as may wait for it are waiting"
+    assert claims.claim(webhook.pk) is None, "the webhook has more claims than it may"
     WebhookConfig.objects.update(consecutive_failures=1, failing_since=timezone.now())
     assert claims.claim(webhook.pk) is None
 
@@ -368,13 +368,13 @@ def test_a_push_that_was_sent_before_is_given_back_with_its_id(
     assert claim(webhook).pushes[0].push_id == chunk.pushes[0].push_id
 
 
-# --- The sweep, and the end of things ---
+# --- Sweep and retention ---
 
 
 def test_the_sweep_finds_what_nobody_woke_for(account: Account, webhook: WebhookConfig) -> None:
     add_events(account, 1)
 
-    assert due.due_webhooks(unwoken_s=60, outage=False) == [], "its wake-up may still be on the way"
+    assert due.due_webhooks(unwoken_s=60, outage=False) == [], "its wake-up may still be on its way"
     Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=61))
     assert due.due_webhooks(unwoken_s=60, outage=False) == [webhook.pk]
 
@@ -402,7 +402,9 @@ def test_the_sweep_leaves_a_webhook_to_the_worker_that_has_it(
 
     assert due.due_webhooks(unwoken_s=0, outage=False) == []
     make_due()
-    assert due.due_webhooks(unwoken_s=0, outage=False) == [webhook.pk], "that worker is gone"
+    assert due.due_webhooks(unwoken_s=0, outage=False) == [webhook.pk], (
+        "the lease has expired: the sweep must find it"
+    )
 
 
 def test_the_sweep_leaves_disabled_webhooks_alone(account: Account, webhook: WebhookConfig) -> None:

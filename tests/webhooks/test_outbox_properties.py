@@ -1,4 +1,4 @@
-"""Any interleaving of people, workers, sweep and retention loses nothing and keeps the order."""
+"""No interleaving of people, workers, sweep and retention loses or reorders events."""
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings

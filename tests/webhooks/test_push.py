@@ -1,4 +1,4 @@
-"""One push in this process, from claim to settled, against a receiver that is faked."""
+"""Pushes in this process, from claim to settle, with a mocked receiver."""
 
 import gzip
 import html
@@ -52,14 +52,14 @@ EXAMPLE = b'[{"device_id": "6WXJURV8QAM0I7KC", "status": "compliant", "timestamp
 
 @pytest.fixture
 def receiver() -> Iterator[responses.RequestsMock]:
-    """Whoever calls another address, or does not call one that is expected, fails."""
+    """A mocked receiver. A test fails if it calls another URL, or misses an expected call."""
     with responses.RequestsMock() as mock:
         yield mock
 
 
 @pytest.fixture
 def alarms(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
-    """The countdowns that were set, each with its webhook."""
+    """The alarms that were set, as pairs of webhook ID and countdown in seconds."""
     rung: list[tuple[int, float]] = []
 
     def remember(webhook_id: int, countdowns_s: Iterable[float]) -> None:
@@ -71,7 +71,7 @@ def alarms(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
 
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> list[Settlement]:
-    """What was settled, in that order; it alone knows when an attempt ended."""
+    """The settlements in their order. Only they contain the end time of an attempt."""
     remembered: list[Settlement] = []
     settle = settling.settle
 
@@ -85,13 +85,13 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> list[Settlement]:
 
 @pytest.fixture
 def event(device: Device, webhook: WebhookConfig) -> Delivery:
-    """The contract's example, waiting."""
+    """The event of the contract's example, ready to be pushed."""
     Device.objects.change([NewStatus(device.device_id, "compliant", 1582708254594)])
     return Delivery.objects.get()
 
 
 def make_due() -> None:
-    """As if the time of every retry had come."""
+    """Makes every retry due now."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE webhooks_delivery SET due_at = statement_timestamp() - interval '1 s'"
@@ -100,7 +100,7 @@ def make_due() -> None:
 
 
 def push_with_retries(webhook: WebhookConfig) -> None:
-    """All three attempts of what is due."""
+    """Makes all three attempts of the pushes that are due."""
     for _ in range(3):
         make_due()
         tasks.push_due(webhook.pk)
@@ -116,7 +116,7 @@ def failures(webhook: WebhookConfig) -> int:
     return webhook.consecutive_failures
 
 
-# --- What the receiver sees ---
+# --- The request ---
 
 
 def test_the_contracts_example_byte_for_byte(
@@ -190,7 +190,7 @@ def test_nothing_due_calls_nobody(
     assert not WebhookLog.objects.exists()
 
 
-# --- What is written ---
+# --- The records of a push ---
 
 
 def test_a_success_is_one_row_of_the_log(
@@ -246,9 +246,9 @@ def test_a_failure_is_retried_after_4_s_and_after_60_s_with_the_same_push(
         assert states() == [("retrying", number)]
         assert event.due_at == settled[-1].ended + timedelta(seconds=seconds)
         assert alarms[number - 1 :] == [(webhook.pk, seconds)]
-        assert failures(webhook) == 0, "the push has not failed yet"
+        assert failures(webhook) == 0, "an attempt counted as a failed push"
         tasks.push_due(webhook.pk)
-        assert len(receiver.calls) == number, "it is not due"
+        assert len(receiver.calls) == number, "a retry was sent before it was due"
         make_due()
 
     tasks.push_due(webhook.pk)
@@ -361,7 +361,7 @@ def test_the_100th_failed_push_disables_and_holds_the_rest(
     assert AdminLog.objects.filter(action="webhook disabled automatically").count() == 1
 
 
-# --- Which answers are successes ---
+# --- Success and failure ---
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
@@ -416,7 +416,7 @@ def test_every_other_status_is_failed_in_words(
     assert row.error == ("redirect" if status < 400 else "http_status")
     assert states() == [("retrying", 1)]
     assert alarms == [(webhook.pk, 4)]
-    assert len(receiver.calls) == 1, "no redirect is followed"
+    assert len(receiver.calls) == 1, "a redirect was followed"
 
 
 # --- Retry-After ---
@@ -505,11 +505,11 @@ def test_the_last_attempt_and_a_test_wait_for_nothing(
     assert failures(webhook) == 1
 
 
-# --- Faults of ours ---
+# --- Local faults ---
 
 
 class Local:
-    """http.post, which cannot send what carries one of these devices; it notes what it sent."""
+    """Replaces `http_client.post`. Fails for events of `devices`, records others in `sent`."""
 
     def __init__(self, *devices: str) -> None:
         self.devices = devices
@@ -574,7 +574,7 @@ def test_a_fault_of_ours_is_not_tried_again_at_once(
 
     assert len(tried) == 1
     assert due.due_webhooks(unwoken_s=0, outage=False) == [], (
-        "nobody wakes for it before its lease is over"
+        "the sweep found the push before its lease expired"
     )
 
 
@@ -608,7 +608,7 @@ def test_no_answer_is_failed_in_words(
     assert (row.response_body, states()) == ("", [("retrying", 1)])
 
 
-# --- Tests, asked for by a person ---
+# --- Test pushes ---
 
 
 @pytest.mark.parametrize(("status", "state"), [(200, "delivered"), (503, "failed")])
@@ -667,7 +667,7 @@ def test_what_attempts_came_to_is_tallied(
     assert tally.figures(Tally.objects.filter(webhook_id=webhook.pk))[:3] == (0, 2, 1)
 
 
-# --- Sent again ---
+# --- Replays ---
 
 
 def test_a_push_sent_again_is_a_new_push_of_the_old_events(
@@ -694,7 +694,7 @@ def test_a_push_sent_again_is_a_new_push_of_the_old_events(
 def test_many_events_sent_again_are_one_push(
     webhook: WebhookConfig, receiver: responses.RequestsMock
 ) -> None:
-    """Although the webhook carries one event per push by now."""
+    """The webhook now sends one event per push, but the replay keeps the events together."""
     old = WebhookLog(push_id=uuid4(), request_body=payload.build(
         payload.SentEvent(f"{number:016}", "compliant", number) for number in range(300)
     ).decode())  # fmt: skip
@@ -770,7 +770,7 @@ NEW_SECRET = "whsec_" + "bmV3IHNlY3JldCwgbmV3IHNlY3JldCwgbmV3"
 
 
 def signed_with(receiver: responses.RequestsMock) -> list[list[str]]:
-    """For each push, the secrets of which its receiver would find a signature that fits."""
+    """Returns, per push, the secrets with which its receiver can verify a signature."""
     found = []
     for call in receiver.calls:
         assert isinstance(call.request.body, bytes)
@@ -809,7 +809,7 @@ def test_a_replaced_secret_signs_beside_the_new_one_for_a_day(
     ).get().left  # fmt: skip
     recovery.send_test(webhook)
     tasks.push_due(webhook.pk)
-    # A day later, by the database's clock.
+    # As if a day had passed on the database's clock.
     WebhookConfig.objects.update(
         previous_signing_secret_until=F("previous_signing_secret_until") - timedelta(hours=24)
     )
@@ -890,7 +890,7 @@ def test_without_a_secret_nothing_is_signed(
 
 @pytest.fixture
 def queued(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int], float]]:
-    """The messages that would go to the broker: task, arguments, countdown."""
+    """The messages for the broker: task name, arguments and countdown in seconds."""
     messages: list[tuple[str, tuple[int], float]] = []
 
     class App:
@@ -934,7 +934,9 @@ def test_pushes_that_fail_together_set_one_alarm(
     settled: list[Settlement],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sender, "BATCH_S", 60)  # they are settled together, however slow
+    monkeypatch.setattr(
+        sender, "BATCH_S", 60
+    )  # one batch settles all of them, however slow the machine is
     Device.objects.bulk_create(Device(account=webhook.account) for _ in range(5))
     receiver.post(URL, status=503)
 
@@ -1069,7 +1071,7 @@ def test_a_whole_answer_that_ends_like_the_key_begins_stays_as_it_is() -> None:
     assert redaction.redact(result, redaction.spellings(SIGNS)) == result
 
 
-# --- What happens between claim and settle ---
+# --- Changes between claim and settle ---
 
 
 def claim(webhook: WebhookConfig) -> Chunk:
@@ -1206,7 +1208,7 @@ def test_a_defect_of_ours_is_raised_and_the_push_is_taken_again(
     with pytest.raises(ZeroDivisionError):
         tasks.push_due(webhook.pk)
 
-    assert states() == [("sending", 0)], "until its lease runs out"
+    assert states() == [("sending", 0)], "the push stays in progress until its lease expires"
     assert not WebhookLog.objects.exists()
 
 
@@ -1250,7 +1252,7 @@ def test_a_key_in_a_redirect_is_in_no_log_and_in_no_reason(
 
 
 class Together(Behaviour):
-    """Answers nobody until `count` requests are there; then all."""
+    """Answers no request until `count` requests have arrived, then all of them."""
 
     def __init__(self, count: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Two repairs at the same time queue each missing event once."""
+"""Two concurrent repairs queue each missing event once."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from webhooks.operating import conservation
 
 @pytest.fixture
 def missing(committed: None, nobody_is_woken: None) -> None:
-    """One event that was lost."""
+    """Loses the delivery of one event."""
     account = Account.objects.create(name="Acme", plan=Plan.ENTERPRISE)
     webhook = WebhookConfig(account=account, url="https://receiver.example/hook")
     webhook.api_key = "test-api-key-0123456789"

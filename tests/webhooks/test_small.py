@@ -1,4 +1,4 @@
-"""The small parts: the body, the countdowns, the secrets, and what a webhook's row keeps to."""
+"""Small parts: body, countdowns, secrets, `save()` of a webhook, and database constraints."""
 
 import json
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ def test_the_body_is_an_array_of_the_events_in_their_order(events: list[Event]) 
     body = payload.build(events)
 
     assert json.loads(body) == [event._asdict() for event in events]
-    assert body == payload.build(iter(events)), "the same bytes on each retry"
+    assert body == payload.build(iter(events)), "a retry would send other bytes"
 
 
 # --- The countdowns ---
@@ -99,9 +99,9 @@ SENT = "Sat, 28 Nov 2026 04:00:00 GMT"
         (["Sat, 28 Nov 2026 03:58:00 GMT"], SENT, 0),
         (["Sat, 28 Nov 2099 04:00:00 GMT"], SENT, 900),
         (["Sat, 31 Feb 2026 04:00:00 GMT"], SENT, 0),
-        # The receiver's clock is an hour slow, and says so.
+        # The receiver's clock is an hour slow, as its Date header shows.
         (["Sat, 28 Nov 2026 03:02:00 GMT"], "Sat, 28 Nov 2026 03:00:00 GMT", 120),
-        # It does not say what time it has: ours counts.
+        # Without a Date header, our own clock counts.
         (["Sat, 28 Nov 2026 04:02:00 GMT"], "", 120),
         (["Sat, 28 Nov 2026 04:02:00 GMT"], "yesterday", 120),
         (["Sat, 28 Nov 2026 03:02:00 GMT"], "", 0),
@@ -126,7 +126,7 @@ SECRET = "sesame-open-0123456789"
 
 @pytest.fixture
 def keys(settings: Any) -> Any:
-    """To be set: the keys of the installation, newest first."""
+    """The settings. Tests set `WEBHOOK_KEYS`, the keys at rest, newest first."""
     settings.WEBHOOK_KEYS = ["first"]
     return settings
 
@@ -231,7 +231,7 @@ def test_the_hint_shows_little_of_the_key(webhook: WebhookConfig, key: str, hint
     assert (webhook.api_key, webhook.api_key_hint) == (key, hint)
 
 
-# --- What save() leaves alone ---
+# --- Columns that save() does not write ---
 
 
 @pytest.fixture
@@ -262,7 +262,7 @@ def test_save_of_a_stale_webhook_leaves_its_health_alone(webhook: WebhookConfig)
 def test_save_of_a_stale_webhook_keeps_what_others_set(
     webhook: WebhookConfig,
 ) -> None:
-    """Two that were read at once; each was changed in another field."""
+    """Two copies of a webhook change different fields."""
     first, second = WebhookConfig.objects.get(), WebhookConfig.objects.get()
     first.name, first.url = "hers", "https://receiver.example/new"
     first.events.remove("deleted")
@@ -344,7 +344,7 @@ def test_another_url_of_a_disabled_webhook_does_not_enable_it(make_webhook: Make
     assert (row.disabled_at, row.disabled_note) == (now, "moved")
 
 
-# --- What the database refuses ---
+# --- Database constraints ---
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_a_webhook_keeps_to(
 
 
 def deferred_until_now() -> None:
-    """Foreign keys are looked at when a transaction ends; a test's never does."""
+    """Checks deferred foreign keys now, because the test's transaction never commits."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 

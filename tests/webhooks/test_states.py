@@ -1,4 +1,4 @@
-"""The two forms of each definition, Django's and SQL, agree; and so does all that shows them."""
+"""The Django and the SQL form of each definition agree, and so do all pages and reports."""
 
 import itertools
 from datetime import timedelta
@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def every_delivery(account: Account, make_webhook: MakeWebhook) -> list[Delivery]:
-    """Each state, kind and lease, for a webhook in each of its conditions."""
+    """Deliveries of every state, kind and lease, for webhooks in every condition."""
     now = timezone.now()
     standard = Account.objects.create(name="Small", plan=Plan.STANDARD)
     conditions: list[dict[str, Any]] = [
@@ -57,11 +57,11 @@ def by_django(condition: Any) -> set[int]:
 @pytest.mark.parametrize(
     ("form", "other", "count"),
     [
-        # Of 4 webhooks, each with 36: 6 states, 3 kinds, 2 leases.
+        # Each webhook has 36 deliveries: 6 states, 3 kinds, 2 leases.
         (active_webhooks.EXISTS_SQL, active_webhooks.exists("webhook__"), 3 * 36),
         (active_webhooks.ACTIVE_SQL, active_webhooks.active("webhook__"), 36),
         (states.STILL_TO_DO_SQL, states.still_to_do(), 4 * 18),
-        # Of 2, pending and retrying ones, and those whose lease ran out; not tests.
+        # For 2 webhooks: pending, retrying, and sending with an expired lease; no test pushes.
         (states.HELD_SQL, states.held(), 2 * 2 * (2 + 2 + 1)),
     ],
 )

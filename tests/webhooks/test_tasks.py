@@ -1,4 +1,4 @@
-"""The tasks themselves: thin, and in turns."""
+"""The Celery tasks: wake-ups, turns, pruning and removal."""
 
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from webhooks.sending import push
 
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The webhooks for which a task was queued."""
+    """The IDs of the webhooks for which a task was queued."""
     webhooks: list[int] = []
     monkeypatch.setattr(wake, "now", webhooks.extend)
     return webhooks
@@ -32,7 +32,7 @@ def test_the_sweep_wakes_what_nobody_woke(
 ) -> None:
     add_events(account, 1)
     tasks.sweep()
-    assert woken == [], "its own wake-up may still be on the way"
+    assert woken == [], "its own wake-up may still be on its way"
 
     Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=tasks.UNWOKEN_S + 1))
     tasks.sweep()

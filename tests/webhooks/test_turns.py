@@ -13,7 +13,7 @@ def test_two_webhooks_do_not_wait_for_each_other() -> None:
 
 
 def test_one_waits_and_the_others_leave() -> None:
-    """Given one who has the turn, when three come, one of them gets the next turn."""
+    """While one task has the turn, three more arrive: only one of them waits and gets the next."""
     begun, go_on = threading.Event(), threading.Event()
     got: list[bool] = []
 
@@ -44,7 +44,7 @@ def test_one_waits_and_the_others_leave() -> None:
 
 
 def test_who_has_begun_hides_nobody() -> None:
-    """Whose turn has begun may not see what came since: the next one waits, and looks again."""
+    """A task that has begun may miss newer events, so the next task waits and looks again."""
     with turns.take(1):
         waits = threading.Thread(target=_take_and_leave)
         waits.start()

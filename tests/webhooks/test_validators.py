@@ -1,4 +1,4 @@
-"""What may be entered as a callback URL and as an API key."""
+"""Which callback URLs, API keys and signing secrets the product accepts."""
 
 import socket
 from base64 import b64encode
@@ -20,7 +20,7 @@ SECRET = "hunter2"
 
 @pytest.fixture(autouse=True)
 def production(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is exempt, and a look-up is an error: only workers talk to the outside."""
+    """Exempts no network. A DNS lookup fails the test, because only workers may make one."""
     settings.WEBHOOK_REQUIRE_HTTPS = True
     settings.WEBHOOK_ALLOWED_NETWORKS = []
     settings.WEBHOOK_ALLOWED_PORTS = None
@@ -157,7 +157,7 @@ def test_plain_http_is_accepted_where_the_operator_allows_it(settings: Any) -> N
         "https://localhost:22/",
         "https://localhost./",
         "https://[::ffff:127.0.0.1]/",
-        # The worker will look at the address that the name has.
+        # The worker checks the address of the name later.
         "https://receiver:9000/",
     ],
 )

@@ -1,4 +1,4 @@
-"""Wake-ups: one queued task per webhook, few alarms, and a broker that is away holds nobody."""
+"""Wake-ups: one queued task per webhook, few alarms, and no wait for a broker that is down."""
 
 import logging
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from webhooks import wake
 
 
 class Sent(list[tuple[int, float | None]]):
-    """What was published: the webhook's ID and the countdown."""
+    """The published messages: webhook ID, and countdown in seconds or None."""
 
     def send_task(
         self,
@@ -51,7 +51,7 @@ def test_retries_that_fall_due_together_have_one_alarm(sent: Sent) -> None:
     for _ in range(100):
         wake.later(7, [60.0])
 
-    assert 1 <= len(sent) <= 2, "a second one where the seconds changed meanwhile"
+    assert 1 <= len(sent) <= 2, "two alarms only if the second changed meanwhile"
     webhook_id, countdown_s = sent[0]
     assert webhook_id == 7
     assert countdown_s is not None
@@ -113,7 +113,7 @@ def test_flags_that_are_away_stop_no_other_broker(
     wake.clear(7)
 
     assert sent == [(7, None), (7, None), (8, None)]
-    assert len(caplog.messages) == 1, "they are asked for once"
+    assert len(caplog.messages) == 1, "Redis was asked for flags more than once"
 
 
 def test_rabbitmq_keeps_whole_seconds(sent: Sent, settings: object) -> None:
