@@ -212,7 +212,7 @@ def test_a_deploy_loses_nothing_and_repeats_nothing(
     check_nothing_lost(receiver, devices, repeats=0)
 
 
-def test_one_hanging_account_is_not_felt_by_another(
+def test_a_hanging_account_does_not_delay_another(
     workers: Workers,
     account: Account,
     other_account: Account,
@@ -237,7 +237,7 @@ def test_one_hanging_account_is_not_felt_by_another(
     )
 
 
-def test_receivers_that_refuse_are_not_felt_by_another(
+def test_receivers_that_refuse_do_not_delay_another(
     workers: Workers,
     account: Account,
     other_account: Account,

@@ -71,7 +71,7 @@ def test_a_devices_events_arrive_in_the_order_of_its_changes(
         assert pushes == [push_id for _, push_id in changes]
 
 
-def test_10_000_that_wait_go_out_in_about_100_requests(
+def test_10_000_waiting_events_need_about_100_requests(
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver
 ) -> None:
     receiver = make_receiver()
@@ -91,7 +91,7 @@ def test_10_000_that_wait_go_out_in_about_100_requests(
     assert len(alone.events) == 1
 
 
-def test_webhook_check_repairs_what_was_deleted_while_workers_died(
+def test_webhook_check_repairs_deliveries_deleted_while_workers_died(
     workers: Workers,
     account: Account,
     make_webhook: MakeWebhook,

@@ -122,7 +122,7 @@ ENDLESS = b"HTTP/1.1 200 OK\r\n\r\nok"
 
 
 @pytest.mark.slow
-def test_a_2xx_is_delivered_once_whatever_becomes_of_its_body(
+def test_a_2xx_is_delivered_once_whatever_its_body_does(
     workers: Workers, account: Account, make_webhook: MakeWebhook, capsys: Any
 ) -> None:
     events = 5
@@ -249,7 +249,7 @@ def test_a_slow_receiver_does_not_hold_its_other_events(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["compliant", "non_compliant"])
-def test_what_waited_goes_out_together_where_the_webhook_allows_it(
+def test_waiting_events_are_pushed_together_if_the_webhook_allows_it(
     workers: Workers,
     account: Account,
     make_webhook: MakeWebhook,

@@ -135,7 +135,7 @@ def test_without_a_worker_a_probe_enables_nothing(
 
 
 @pytest.mark.slow
-def test_failed_events_are_sent_again_once(
+def test_failed_events_are_replayed_once(
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver,
     capsys: Any,
 ) -> None:  # fmt: skip
@@ -173,7 +173,7 @@ def test_failed_events_are_sent_again_once(
 
 
 @pytest.mark.slow
-def test_all_that_ended_can_be_sent_again(
+def test_delivered_events_can_be_replayed(
     workers: Workers, account: Account, make_webhook: MakeWebhook, make_receiver: MakeReceiver
 ) -> None:
     receiver = make_receiver()

@@ -105,7 +105,7 @@ def test_retention_renews_what_is_left_of_a_held_push(
     assert push.push_id != old.pushes[0].push_id
 
 
-def test_what_each_devices_latest_leaves_of_a_push_is_a_new_push(
+def test_keeping_each_devices_latest_event_renews_its_push(
     device: Device, make_webhook: MakeWebhook
 ) -> None:
     webhook = make_webhook(events_per_push=2)
@@ -159,7 +159,7 @@ def test_a_push_whose_worker_reports_at_this_moment_is_not_discarded(
 # --- Rows with an expired lease are held ---
 
 
-def test_what_a_dead_worker_left_of_a_disabled_webhook_is_held_and_discarded(
+def test_pushes_of_a_dead_worker_are_held_and_discarded_for_a_disabled_webhook(
     account: Account, webhook: WebhookConfig
 ) -> None:
     add_events(account, 2)
@@ -176,7 +176,7 @@ def test_what_a_dead_worker_left_of_a_disabled_webhook_is_held_and_discarded(
     assert claims.claim(webhook.pk) is None
 
 
-def test_what_a_dead_worker_left_is_discarded_after_its_days(
+def test_pushes_of_a_dead_worker_are_discarded_after_retention(
     account: Account, webhook: WebhookConfig
 ) -> None:
     add_events(account, 1)
@@ -351,7 +351,7 @@ def test_pushes_of_a_dead_worker_that_share_a_device_go_one_after_the_other(
     ]
 
 
-def test_what_a_dead_worker_left_and_another_gave_back_still_goes_before_newer_events(
+def test_pushes_of_a_dead_worker_that_are_given_back_go_before_newer_events(
     device: Device, webhook: WebhookConfig
 ) -> None:
     change((device.device_id, "compliant"))
@@ -402,7 +402,7 @@ def test_two_replays_of_the_same_time_at_once_queue_it_once(
     assert Delivery.objects.filter(kind=Kind.REPLAY).count() == 3
 
 
-def test_one_webhook_that_is_locked_keeps_no_other_disabled(
+def test_a_locked_webhook_does_not_keep_others_disabled(
     make_webhook: MakeWebhook, other: Session
 ) -> None:
     first, locked = (make_webhook(**disabled()) for _ in range(2))

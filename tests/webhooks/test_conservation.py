@@ -74,7 +74,7 @@ def test_held_events_are_told_apart(devices: list[Device], capsys: Any) -> None:
     assert (told["held"], told["in_progress"]) == (6, 0)
 
 
-def test_what_was_taken_away_is_found_and_mended(devices: list[Device], capsys: Any) -> None:
+def test_a_missing_delivery_is_found_and_repaired(devices: list[Device], capsys: Any) -> None:
     change(devices, "compliant")
     Delivery.objects.update(state=State.DELIVERED)
     lost = Delivery.objects.filter(webhook__name="one")[2]
@@ -108,13 +108,13 @@ def test_a_delivery_without_its_status_change_is_unexplained(
     assert (told["unexplained"], told["missing"]) == (1, 0)
 
 
-def test_what_nobody_takes_is_stuck(devices: list[Device], capsys: Any) -> None:
+def test_a_due_delivery_that_no_worker_claims_is_stuck(devices: list[Device], capsys: Any) -> None:
     Delivery.objects.update(due_at=Now() - timedelta(minutes=10))
 
     assert run(capsys)["stuck"] == 6
 
 
-def test_what_is_held_is_not_stuck(devices: list[Device], capsys: Any) -> None:
+def test_a_held_delivery_is_not_stuck(devices: list[Device], capsys: Any) -> None:
     Delivery.objects.update(due_at=Now() - timedelta(minutes=10))
     WebhookConfig.objects.update(**disabled(Now()))
 
@@ -139,7 +139,7 @@ def test_a_subscription_is_expected_from_its_beginning(
     assert run(capsys)["missing"] == 0
 
 
-def test_tests_and_repeats_are_no_part_of_it(devices: list[Device], capsys: Any) -> None:
+def test_tests_and_replays_do_not_count(devices: list[Device], capsys: Any) -> None:
     webhook = WebhookConfig.objects.all()[0]
     for kind in (Kind.TEST, Kind.REPLAY):
         Delivery.objects.create(
@@ -194,7 +194,7 @@ LONG_AGO = ("--since", "2020-01-01")
 
 
 @pytest.mark.parametrize("removed_first", [Delivery, DeviceLog])
-def test_what_retention_is_removing_is_neither_missed_nor_queued_again(
+def test_rows_that_retention_is_removing_are_neither_missing_nor_repaired(
     devices: list[Device], capsys: Any, settings: Any, removed_first: type[Any]
 ) -> None:
     age_all(settings.EVENT_LOG_DAYS)
@@ -206,7 +206,7 @@ def test_what_retention_is_removing_is_neither_missed_nor_queued_again(
     assert Delivery.objects.filter(created_at__gt=Now() - AGO).count() == 0
 
 
-def test_what_is_not_yet_past_retention_is_missed(
+def test_a_delivery_within_retention_is_missing(
     devices: list[Device], capsys: Any, settings: Any
 ) -> None:
     age_all(settings.EVENT_LOG_DAYS - 1)
@@ -244,7 +244,7 @@ def test_a_log_that_was_pruned_sooner_leaves_nothing_unexplained(
     assert (told["unexplained"], told["missing"]) == (0, 0)
 
 
-def test_what_was_repaired_is_as_old_as_its_event_and_stays_explained(
+def test_a_repaired_delivery_is_as_old_as_its_event_and_stays_explained(
     devices: list[Device], capsys: Any
 ) -> None:
     age_all(2)
@@ -311,7 +311,7 @@ def test_a_window_that_ends_before_it_begins_is_refused(db: None) -> None:
         call_command("webhook_check", "--until", "2020-01-01", "--since", "2021-01-01")
 
 
-def test_the_check_walks_no_history(devices: list[Device]) -> None:
+def test_the_check_has_indexes_on_time(devices: list[Device]) -> None:
     """The cost of a check depends on its window: indexes on time skip older rows."""
     with connection.cursor() as cursor:
         cursor.execute(

@@ -122,7 +122,7 @@ def test_nothing_of_it_is_pushed_held_or_counted(
     assert 'metaaccess_webhooks{state="active"} 0.0' in figures
 
 
-def test_what_it_leaves_adds_up(account: Account, webhook: WebhookConfig) -> None:
+def test_webhook_check_adds_up_after_a_deletion(account: Account, webhook: WebhookConfig) -> None:
     add_events(account, 2)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE webhooks_webhookconfig SET subscribed_at = now() - interval '1 day'")

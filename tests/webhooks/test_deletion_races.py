@@ -213,7 +213,7 @@ ACTS: dict[str, tuple[Callable[[WebhookConfig, Device], Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", ACTS)
-def test_who_waited_for_the_mark_finds_it_gone(
+def test_an_act_that_waited_for_the_mark_finds_the_webhook_gone(
     webhook: WebhookConfig, device: Device, other: Session, name: str
 ) -> None:
     act, answer = ACTS[name]
@@ -232,7 +232,7 @@ def test_who_waited_for_the_mark_finds_it_gone(
 
 
 @pytest.mark.parametrize(("method", "body"), [("DELETE", None), ("PATCH", {"name": "other"})])
-def test_the_api_answers_404_to_who_came_second(
+def test_the_api_answers_404_to_the_second_request(
     webhook: WebhookConfig, administrator: User, other: Session, method: str, body: Any
 ) -> None:
     _, token = ApiToken.objects.create(administrator, name="program", scope=Scope.ADMIN)

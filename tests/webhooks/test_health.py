@@ -96,9 +96,7 @@ def test_evaluate_agrees_with_a_naive_model(story: list[str], limit: int) -> Non
 
 
 @given(STORIES, st.integers(1, 6), st.integers(1, 5))
-def test_how_a_story_is_cut_into_batches_makes_no_difference(
-    story: list[str], limit: int, size: int
-) -> None:
+def test_the_size_of_batches_makes_no_difference(story: list[str], limit: int, size: int) -> None:
     pushes = ended(*story)
     verdict = Verdict(0, None)
     for start in range(0, len(pushes), size):
@@ -158,7 +156,7 @@ def test_what_it_says_when_it_disables(webhook: WebhookConfig) -> None:
     assert (row.detail, words.in_utc(words.detail(row))) == ("", said)
 
 
-def test_a_success_between_restarts_the_count(webhook: WebhookConfig) -> None:
+def test_a_success_in_between_resets_the_count(webhook: WebhookConfig) -> None:
     streak.count(webhook, ended(*[F] * 99))
     streak.count(webhook, [Ended(at(200), OK)])
     assert counted(webhook) == (0, None, True)
@@ -169,7 +167,7 @@ def test_a_success_between_restarts_the_count(webhook: WebhookConfig) -> None:
     assert disabled_rows() == []
 
 
-def test_a_success_within_a_batch_restarts_the_count(webhook: WebhookConfig) -> None:
+def test_a_success_within_a_batch_resets_the_count(webhook: WebhookConfig) -> None:
     streak.count(webhook, ended(*[F] * 99, OK, *[F] * 99))
 
     assert counted(webhook) == (99, at(100), True)
@@ -195,7 +193,7 @@ def test_another_epoch_counts_nothing(make_webhook: MakeWebhook, outcome: str) -
     assert disabled_rows() == []
 
 
-def test_no_push_that_ended_changes_nothing(make_webhook: MakeWebhook) -> None:
+def test_an_empty_batch_changes_nothing(make_webhook: MakeWebhook) -> None:
     webhook = make_webhook(consecutive_failures=99, failing_since=EARLIER)
 
     assert streak.count(webhook, []) is None

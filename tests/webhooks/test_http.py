@@ -249,7 +249,7 @@ INVALID: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("behaviour", INVALID.values(), ids=INVALID.keys())
-def test_what_has_no_complete_head_of_http_is_a_failure(post: Post, behaviour: Behaviour) -> None:
+def test_a_response_without_complete_headers_is_a_failure(post: Post, behaviour: Behaviour) -> None:
     with Receiver(behaviour) as receiver:
         result = post(receiver.url)
 
@@ -378,7 +378,7 @@ def test_hanging_up_without_an_answer_is_a_failure(post: Post) -> None:
     )  # fmt: skip
 
 
-def test_an_early_answer_to_a_body_that_is_not_read_is_heard(client: Client) -> None:
+def test_an_early_answer_counts_although_the_body_was_not_read(client: Client) -> None:
     answer = b"HTTP/1.1 413 Payload Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
     def behave(peer: Peer) -> None:

@@ -101,7 +101,7 @@ CUT_BODIES: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("behaviour", CUT_BODIES.values(), ids=CUT_BODIES.keys())
-def test_a_2xx_is_delivered_whatever_becomes_of_its_body(
+def test_a_2xx_is_delivered_whatever_its_body_does(
     post: Post, client: Client, behaviour: Behaviour
 ) -> None:
     with Receiver(behaviour) as receiver:
@@ -115,7 +115,7 @@ def test_a_2xx_is_delivered_whatever_becomes_of_its_body(
 
 
 @pytest.mark.parametrize("behaviour", ["an endless body", "a body that never closes"])
-def test_a_refusal_stands_whatever_becomes_of_its_body(post: Post, behaviour: str) -> None:
+def test_a_refusal_stands_whatever_its_body_does(post: Post, behaviour: str) -> None:
     def refuse(peer: Peer) -> None:
         send = peer.send
         peer.send = lambda data: send(data.replace(b" 200 X", b" 500 X"))  # type: ignore[method-assign]
@@ -273,7 +273,9 @@ def test_a_body_is_shown_as_the_text_that_it_is(
         (bytes(64), ["Content-Type: application/octet-stream"]),
     ],
 )
-def test_what_is_no_text_is_counted(post: Post, body: bytes, lines: list[str]) -> None:
+def test_binary_bodies_are_described_by_their_size(
+    post: Post, body: bytes, lines: list[str]
+) -> None:
     with Receiver(answering(whole(body, *lines))) as receiver:
         result = post(receiver)
 

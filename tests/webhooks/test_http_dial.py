@@ -155,7 +155,7 @@ def test_a_remembered_address_is_judged_each_time(
     assert receiver.connections == 1
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_remembered_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial, "REMEMBERED_HOSTS", 2)
     endpoint = (socket.AF_INET, ("127.0.0.1", 80))
 

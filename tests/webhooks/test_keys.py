@@ -50,7 +50,7 @@ def opened(webhook: WebhookConfig) -> list[str]:
     return [row.api_key, *row.signing_secrets(row.created_at)]
 
 
-def test_all_secrets_come_under_the_newest_key_and_stay_what_they_were(
+def test_rotation_encrypts_all_secrets_with_the_newest_key(
     keys: Any, signed: WebhookConfig, make_webhook: MakeWebhook
 ) -> None:
     plain = make_webhook()
@@ -93,7 +93,7 @@ def test_a_dry_run_only_counts(keys: Any, signed: WebhookConfig) -> None:
     assert key_names(signed) == names
 
 
-def test_more_webhooks_than_are_locked_at_a_time(keys: Any, make_webhook: MakeWebhook) -> None:
+def test_rotation_of_more_webhooks_than_one_batch(keys: Any, make_webhook: MakeWebhook) -> None:
     for _ in range(201):
         make_webhook()
     keys.WEBHOOK_KEYS = [NEW, OLD]
@@ -101,7 +101,7 @@ def test_more_webhooks_than_are_locked_at_a_time(keys: Any, make_webhook: MakeWe
     assert run("webhook_rotate_keys").startswith("Encrypted anew: 201.")
 
 
-def test_what_does_not_open_is_named_and_left_and_holds_up_nothing_else(
+def test_a_secret_that_does_not_decrypt_is_named_and_delays_no_other(
     keys: Any, signed: WebhookConfig, make_webhook: MakeWebhook
 ) -> None:
     lost_key = sealing.key_names()[0]

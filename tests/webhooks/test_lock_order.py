@@ -79,7 +79,7 @@ def test_a_deletion_of_devices_and_a_bulk_in_another_order(
 
 
 @pytest.mark.faults
-def test_a_plan_that_ends_beside_a_change(
+def test_a_plan_that_ends_during_a_status_change(
     account: Account, devices: list[Device], make_webhook: MakeWebhook, other: Session
 ) -> None:
     """Neither the change of plan nor the status change waits for the other."""

@@ -48,7 +48,7 @@ def few_live(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "LIVE_ROWS", 3)
 
 
-def test_as_many_as_may_be_counted_live_are(
+def test_up_to_the_limit_rows_are_counted_live(
     client: Client, webhook: WebhookConfig, few_live: None
 ) -> None:
     add(webhook, 3)
@@ -57,7 +57,7 @@ def test_as_many_as_may_be_counted_live_are(
     assert figures(client)["metaaccess_events_age_seconds"] == 0
 
 
-def test_more_are_shown_as_they_were_last_counted_with_the_age_of_that(
+def test_beyond_the_limit_the_last_count_is_shown_with_its_age(
     client: Client, webhook: WebhookConfig, few_live: None
 ) -> None:
     recovery.disable([webhook.pk], "for a test")
@@ -75,7 +75,7 @@ def test_more_are_shown_as_they_were_last_counted_with_the_age_of_that(
     assert 7200 <= found['metaaccess_oldest_event_seconds{state="held"}'] < 7300
 
 
-def test_before_they_were_ever_counted_nothing_is_claimed(
+def test_without_any_count_no_number_is_shown(
     client: Client, webhook: WebhookConfig, few_live: None
 ) -> None:
     add(webhook, 4)

@@ -57,7 +57,7 @@ def test_at_50_at_80_and_when_it_is_disabled_once_each(webhook: WebhookConfig) -
     ("batch", "kinds"),
     [(49, []), (79, [Kind.FAILING]), (99, [Kind.NEARLY_DISABLED]), (120, [Kind.DISABLED])],
 )
-def test_what_comes_at_once_is_one_notice(
+def test_several_levels_in_one_batch_are_one_notice(
     webhook: WebhookConfig, batch: int, kinds: list[str]
 ) -> None:
     streak.count(webhook, [Ended(NOON, F)] * batch)
@@ -170,7 +170,7 @@ def test_it_goes_to_the_accounts_administrators_alone(
     assert (notice.due_at, notice.sent_at is None) == (None, False)
 
 
-def test_what_is_of_no_account_goes_to_operators(administrator: User, operator: User) -> None:
+def test_notices_without_an_account_go_to_operators(administrator: User, operator: User) -> None:
     since = "2026-03-01T12:00:00+00:00"
     notices.to_operators(Kind.OUTAGE, receivers=12, accounts=11, answered=1, silent_since=since)
 
@@ -196,7 +196,7 @@ def test_names_of_customers_cannot_write_headers_or_html(
     assert "<b>" not in str(sent.alternatives[0][0])
 
 
-def test_the_urls_query_stays_here(make_webhook: MakeWebhook, administrator: User) -> None:
+def test_the_query_of_the_url_is_not_mailed(make_webhook: MakeWebhook, administrator: User) -> None:
     write(make_webhook(url="https://receiver.example/hook?token=s3cret"))
 
     tasks.send_notices()
@@ -323,7 +323,7 @@ def test_a_notice_that_fails_keeps_no_other_from_being_sent(
 
 
 @pytest.mark.parametrize("facts", [{}, {"failures": "x", "failing_since": "y"}, []])
-def test_facts_that_its_words_are_not_made_for_fail_that_notice_alone(
+def test_unexpected_facts_fail_their_notice_alone(
     make_webhook: MakeWebhook, administrator: User, facts: Any
 ) -> None:
     bad, *_ = write_many(make_webhook, 2)
@@ -366,7 +366,7 @@ def test_one_that_always_fails_is_given_up_after_a_bounded_number_of_attempts(
     assert caplog.text.count("was given up") == 1
 
 
-def test_one_that_ends_its_worker_takes_no_other_with_it_and_is_given_up(
+def test_a_notice_that_kills_its_worker_is_given_up_and_affects_no_other(
     make_webhook: MakeWebhook, administrator: User, settings: Any
 ) -> None:
     bad, *_ = write_many(make_webhook, 3)
@@ -435,7 +435,7 @@ def test_an_address_that_no_mail_can_go_to_does_not_silence_the_others(
     assert [sent.to for sent in django_mail.outbox] == [[administrator.email]]
 
 
-def test_a_certificate_that_raises_keeps_no_other_from_being_told_of(
+def test_an_error_at_one_certificate_does_not_stop_notices_of_others(
     make_webhook: MakeWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = timezone.now()

@@ -128,7 +128,7 @@ def test_ten_receivers_of_ten_accounts_are_an_outage(silent: Silence) -> None:
     assert row.silent_since == first.unreachable_since
 
 
-def test_receivers_of_few_accounts_are_theirs(silent: Silence) -> None:
+def test_receivers_of_few_accounts_are_no_outage(silent: Silence) -> None:
     silent(30, accounts=9)
 
     assert not stands()
@@ -154,7 +154,7 @@ def test_a_clock_that_was_set_back_is_no_evidence(silent: Silence) -> None:
         (3, "blocked_address", True), (3, "invalid_request", True),
     ],
 )  # fmt: skip
-def test_others_that_answer_meanwhile_speak_for_us(
+def test_receivers_that_answer_meanwhile_are_evidence_against_an_outage(
     silent: Silence, make_webhook: MakeWebhook, answered: int, error: str, is_ours: bool
 ) -> None:
     silent(10)
@@ -181,7 +181,7 @@ def test_a_url_that_is_no_longer_accepted_does_not_stop_the_watch(silent: Silenc
     assert stands()
 
 
-def test_0_receivers_is_never(silent: Silence, settings: Any) -> None:
+def test_0_receivers_switches_the_watch_off(silent: Silence, settings: Any) -> None:
     settings.WEBHOOK_OUTAGE_RECEIVERS = 0
     silent(30)
 
@@ -191,7 +191,7 @@ def test_0_receivers_is_never(silent: Silence, settings: Any) -> None:
 # --- During an outage ---
 
 
-def test_what_does_not_answer_waits_and_what_answers_goes_on(
+def test_silent_receivers_wait_and_answering_ones_go_on(
     silent: Silence, account: Account, webhook: WebhookConfig
 ) -> None:
     Device.objects.create(account=account)
@@ -388,7 +388,7 @@ def test_it_ends_when_too_few_are_left_to_tell(silent: Silence, gone: str) -> No
     assert why() == "few_silent"
 
 
-def test_where_nothing_was_to_push_the_next_failures_are_evidence_again(silent: Silence) -> None:
+def test_with_nothing_left_to_push_the_next_failures_are_evidence_again(silent: Silence) -> None:
     webhooks = silent(10)
     assert stands()
     Delivery.objects.all().delete()
@@ -437,7 +437,7 @@ def test_after_it_ended_a_spared_push_fails_and_counts(silent: Silence) -> None:
     assert lost(webhook).state == State.FAILED
 
 
-def test_switched_off_while_it_stands_it_ends(silent: Silence, settings: Any) -> None:
+def test_switching_the_watch_off_ends_the_outage(silent: Silence, settings: Any) -> None:
     silent(10)
     assert stands()
 

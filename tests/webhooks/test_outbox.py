@@ -169,7 +169,7 @@ def test_in_order_has_one_push_at_a_time_even_while_it_retries(
     assert claim(webhook).pushes[0].push_id != first.pushes[0].push_id
 
 
-def test_what_one_webhook_may_have_under_way_is_bounded(
+def test_the_pushes_in_progress_of_one_webhook_are_bounded(
     account: Account, webhook: WebhookConfig
 ) -> None:
     add_events(account, claims.MAX_PUSHES + 1)
@@ -178,7 +178,7 @@ def test_what_one_webhook_may_have_under_way_is_bounded(
     assert claims.claim(webhook.pk) is None
 
 
-def test_a_failing_webhook_may_have_less_under_way(
+def test_a_failing_webhook_may_have_fewer_pushes_in_progress(
     account: Account, webhook: WebhookConfig
 ) -> None:
     WebhookConfig.objects.update(consecutive_failures=1, failing_since=timezone.now())
@@ -296,9 +296,7 @@ def test_first_attempts_stay_in_order_when_a_worker_died(
     assert [push.rows[0].status for push in lane] == ["installed", *statuses]
 
 
-def test_what_one_webhook_takes_of_the_workers_is_bounded(
-    account: Account, webhook: WebhookConfig
-) -> None:
+def test_the_claims_of_one_webhook_are_bounded(account: Account, webhook: WebhookConfig) -> None:
     for _ in range(claims.MAX_CLAIMS):
         add_events(account, 1)
         assert len(claim(webhook).pushes) == 1
@@ -339,7 +337,7 @@ def test_a_push_of_which_rows_are_gone_is_not_counted(
     assert settle(chunk, State.FAILED) == 0
 
 
-def test_what_was_not_begun_is_given_back_in_its_place(
+def test_pushes_that_were_not_begun_are_given_back_in_their_place(
     account: Account, webhook: WebhookConfig
 ) -> None:
     devices = add_events(account, 3)
@@ -371,7 +369,9 @@ def test_a_push_that_was_sent_before_is_given_back_with_its_id(
 # --- Sweep and retention ---
 
 
-def test_the_sweep_finds_what_nobody_woke_for(account: Account, webhook: WebhookConfig) -> None:
+def test_the_sweep_finds_deliveries_without_a_wake_up(
+    account: Account, webhook: WebhookConfig
+) -> None:
     add_events(account, 1)
 
     assert due.due_webhooks(unwoken_s=60, outage=False) == [], "its wake-up may still be on its way"

@@ -530,7 +530,7 @@ def end_leases() -> None:
         )
 
 
-def test_a_fault_of_ours_is_no_attempt_and_the_push_waits(
+def test_a_local_fault_is_no_attempt_and_the_push_waits(
     event: Delivery, webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch,
     alarms: list[tuple[int, float]],
 ) -> None:  # fmt: skip
@@ -558,7 +558,7 @@ def test_a_fault_of_ours_is_no_attempt_and_the_push_waits(
     assert WebhookLog.objects.get().push_id == push_id
 
 
-def test_a_fault_of_ours_is_not_tried_again_at_once(
+def test_a_local_fault_is_not_retried_at_once(
     event: Delivery, webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = []
@@ -578,7 +578,7 @@ def test_a_fault_of_ours_is_not_tried_again_at_once(
     )
 
 
-def test_a_fault_of_ours_holds_up_its_device_and_no_other(
+def test_a_local_fault_delays_its_device_and_no_other(
     event: Delivery, webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Device.objects.create(account=webhook.account)
@@ -654,7 +654,7 @@ def test_a_test_push_is_not_tallied(
 # --- Tallies ---
 
 
-def test_what_attempts_came_to_is_tallied(
+def test_outcomes_of_attempts_are_tallied(
     event: Delivery,
     webhook: WebhookConfig,
     receiver: responses.RequestsMock,
@@ -795,7 +795,7 @@ def signed_with(receiver: responses.RequestsMock) -> list[list[str]]:
     return found
 
 
-def test_a_replaced_secret_signs_beside_the_new_one_for_a_day(
+def test_a_replaced_secret_signs_along_with_the_new_one_for_a_day(
     webhook: WebhookConfig, receiver: responses.RequestsMock
 ) -> None:
     webhook.signing_secret = SIGNING_SECRET
@@ -1270,7 +1270,7 @@ def local(settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("local")
-def test_what_was_claimed_is_in_flight(account: Account, make_webhook: MakeWebhook) -> None:
+def test_all_claimed_pushes_are_in_flight(account: Account, make_webhook: MakeWebhook) -> None:
     most = claims.MAX_PUSHES
     with LocalReceiver(0, Together(most)) as receiver:
         webhook = make_webhook(url=receiver.url)
@@ -1293,7 +1293,7 @@ class FirstWaits(Behaviour):
 
 
 @pytest.mark.usefixtures("local")
-def test_room_that_is_made_is_filled_before_the_slowest_answer(
+def test_free_slots_are_filled_before_the_slowest_answer(
     account: Account, make_webhook: MakeWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woken = threading.Event()

@@ -132,7 +132,7 @@ def keys(settings: Any) -> Any:
 
 
 @pytest.mark.parametrize("secret", [SECRET, "", "é🔑", "x" * 5000])
-def test_what_was_sealed_opens(keys: Any, secret: str) -> None:
+def test_a_sealed_value_opens(keys: Any, secret: str) -> None:
     assert unseal(seal(secret, "row 1"), "row 1") == secret
 
 
@@ -178,7 +178,7 @@ def swap_last(sealed: str) -> str:
     ids=["another row's", "no row's", "altered", "cut by 1", "cut by 4", "cut short",
          "the name only", "no name", "nothing"],
 )  # fmt: skip
-def test_what_does_not_open_raises_without_a_part_of_the_secret(
+def test_an_error_of_opening_shows_no_part_of_the_secret(
     keys: Any, damage: Any, context: str
 ) -> None:
     sealed = seal(SECRET, "row 1")
@@ -278,7 +278,7 @@ def test_save_of_a_stale_webhook_keeps_what_others_set(
     assert row.epoch == 2
 
 
-def test_save_does_not_disable_again_what_was_enabled_meanwhile(
+def test_save_does_not_disable_a_webhook_that_was_enabled_meanwhile(
     make_webhook: MakeWebhook,
 ) -> None:
     stale = make_webhook(**disabled())
@@ -380,7 +380,7 @@ def test_another_url_of_a_disabled_webhook_does_not_enable_it(make_webhook: Make
         ("a_deleted_webhook_has_no_secrets", {"deleted_at": timezone.now()}),
     ],
 )
-def test_a_webhook_keeps_to(
+def test_a_webhook_keeps_the_constraint(
     webhook: WebhookConfig, constraint: str, values: dict[str, object]
 ) -> None:
     before = list(WebhookConfig.objects.values())
@@ -442,7 +442,7 @@ def test_an_email_address_is_in_lower_case(administrator: User) -> None:
 def test_every_constraint_of_the_webhooks_is_violated_above() -> None:
     violated = {
         constraint
-        for mark in test_a_webhook_keeps_to.pytestmark  # type: ignore[attr-defined]
+        for mark in test_a_webhook_keeps_the_constraint.pytestmark  # type: ignore[attr-defined]
         for constraint, _ in mark.args[1]
     }
     declared = {c.name for model in (WebhookConfig, Delivery) for c in model._meta.constraints}

@@ -80,7 +80,7 @@ def test_the_words_agree(every_delivery: list[Delivery]) -> None:
     assert by_word["held"] == by_django(states.held())
 
 
-def test_a_webhook_that_was_read_says_the_same(every_delivery: list[Delivery]) -> None:
+def test_a_loaded_webhook_agrees(every_delivery: list[Delivery]) -> None:
     webhooks = WebhookConfig._base_manager.select_related("account")
     active = set(webhooks.filter(active_webhooks.active()).values_list("pk", flat=True))
 

@@ -27,7 +27,7 @@ def add_events(account: Account, count: int) -> None:
     Device.objects.bulk_create(Device(account=account) for _ in range(count))
 
 
-def test_the_sweep_wakes_what_nobody_woke(
+def test_the_sweep_wakes_webhooks_without_a_wake_up(
     account: Account, webhook: WebhookConfig, woken: list[int]
 ) -> None:
     add_events(account, 1)
@@ -55,7 +55,7 @@ def test_a_task_whose_turn_is_over_queues_itself_behind_the_others(
     assert (sent, woken) == ([3], [webhook.pk])
 
 
-def test_pruning_keeps_what_is_still_to_do(account: Account, webhook: WebhookConfig) -> None:
+def test_pruning_keeps_open_deliveries(account: Account, webhook: WebhookConfig) -> None:
     add_events(account, 2)
     ended = Delivery.objects.all()[0]
     Delivery.objects.filter(pk=ended.pk).update(state=State.DELIVERED)
@@ -80,7 +80,7 @@ def test_a_step_of_pruning_that_raises_keeps_no_other_from_its_turn(
     assert not Notice.objects.exists()
 
 
-def test_the_rows_of_what_was_deleted_are_removed_right_after_the_commit(
+def test_rows_of_deleted_webhooks_are_removed_right_after_the_commit(
     account: Account,
     webhook: WebhookConfig,
     monkeypatch: pytest.MonkeyPatch,
@@ -99,7 +99,7 @@ def test_the_rows_of_what_was_deleted_are_removed_right_after_the_commit(
     assert not Delivery.objects.exists()
 
 
-def test_beat_looks_for_what_a_lost_message_would_have_removed() -> None:
+def test_beat_schedules_the_removal_of_deleted_rows() -> None:
     scheduled = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
 
     assert tasks.remove_deleted.name in scheduled

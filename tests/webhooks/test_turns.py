@@ -43,7 +43,7 @@ def test_one_waits_and_the_others_leave() -> None:
     assert turns._turns == {}
 
 
-def test_who_has_begun_hides_nobody() -> None:
+def test_a_turn_that_has_begun_does_not_replace_the_next_one() -> None:
     """A task that has begun may miss newer events, so the next task waits and looks again."""
     with turns.take(1):
         waits = threading.Thread(target=_take_and_leave)

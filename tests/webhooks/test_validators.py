@@ -140,7 +140,7 @@ def test_a_host_that_is_not_on_the_public_internet_is_refused(host: str) -> None
         ("https://example.com/" + "a" * 2029, "too_long"),
     ],
 )
-def test_what_is_wrong_with_a_url_is_named(url: str, code: str) -> None:
+def test_the_error_names_the_fault_of_a_url(url: str, code: str) -> None:
     assert code_of(url) == code
 
 
@@ -181,7 +181,7 @@ def test_a_list_of_allowed_ports_is_the_whole_rule(settings: Any) -> None:
     assert code_of("https://example.com:8443/") == "port_not_allowed"
 
 
-def test_what_was_checked_is_what_is_connected_to() -> None:
+def test_validation_and_connection_use_the_same_host() -> None:
     target = parse_target("https://BÜCHER.example.com:8443/a/../b c?d=é".replace(" ", "%20"))
 
     assert (target.scheme, target.host, target.port, target.request_target, target.ip) == (
@@ -210,7 +210,7 @@ def test_an_api_key_that_can_be_sent_is_accepted(key: str) -> None:
         (f"{SECRET}\u200b", "characters"),
     ],
 )
-def test_what_is_wrong_with_an_api_key_is_named_without_repeating_it(key: str, code: str) -> None:
+def test_the_error_names_the_fault_of_an_api_key_without_repeating_it(key: str, code: str) -> None:
     with pytest.raises(ValidationError) as caught:
         validate_api_key(key)
 
