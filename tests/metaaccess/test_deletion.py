@@ -18,6 +18,7 @@ from eventlog.models import AdminLog, DeviceLog, Ending, Tally, WebhookLog
 from metaaccess import idempotency, portions
 from metaaccess.accounts import deletion
 from metaaccess.devices.change import NewStatus
+from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Plan, Scope, User
 from tests.api.conftest import Program
 from tests.eventlog.attempts import make_attempt
@@ -403,3 +404,19 @@ def test_changing_the_plan_updates_only_the_account(
     assert {query["sql"].split('"')[1] for query in asked if "UPDATE" in query["sql"]} == {
         "metaaccess_account"
     }
+
+
+def test_a_device_id_used_again_continues_the_timestamps_of_the_removed_account(
+    full: Account, device: Device, operator: User
+) -> None:
+    """The device reported 50 s ahead of the clock, and its account was removed at once."""
+    ahead = milliseconds(timezone.now()) + 50_000
+    Device.objects.change([NewStatus(device.device_id, "non_compliant", ahead)])
+    full.delete()
+    assert removal.run()
+
+    other = Account.objects.create(name="Other", plan=Plan.ENTERPRISE)
+    again = Device.objects.create(account=other, device_id=device.device_id)
+
+    again.refresh_from_db()
+    assert milliseconds(again.status_changed_at) == ahead + 1
