@@ -5,7 +5,7 @@ READY := .venv/.ready
 
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run demo test test-faults test-browser screenshots bench lint audit fuzz format requirements clean help
+.PHONY: run demo test test-faults test-browser screenshots bench coverage lint audit fuzz format requirements clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -48,14 +48,21 @@ screenshots: $(READY)  ## docs/screenshots, from the product with an account tha
 bench: $(READY)  ## the benchmarks (SCENARIO=drain, slow, ingest, event_log or deletion): tables, and bench/results.json
 	@$(BIN)/python -m devstack exec $(BIN)/python -m bench $(if $(SCENARIO),--scenario $(SCENARIO))
 
-lint: $(READY)  ## ruff, mypy, import contracts, migrations, system checks, pins
+coverage: $(READY) $(EXPRESS)  ## the lines and branches that no fast test reaches
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not faults and not browser" \
+		--cov --cov-report=term:skip-covered tests
+
+lint: $(READY)  ## code, types, import contracts, migrations, system checks, pins, words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	DJANGO_SETTINGS_MODULE=settings.test $(BIN)/python -W ignore -m django makemigrations --check --dry-run
 	DJANGO_SETTINGS_MODULE=settings.test $(BIN)/python -m django check
+	DJANGO_SETTINGS_MODULE=settings.test $(BIN)/python -m lint.migrations
 	$(BIN)/python -m pip check
+	$(BIN)/codespell
+	$(BIN)/python -m lint.prose
 
 # The packages that a release installs; those of the development group serve nobody.
 audit: $(READY)  ## known weaknesses of the pinned packages; needs the internet
