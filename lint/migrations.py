@@ -31,7 +31,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
 ROOT = Path(__file__).resolve().parent.parent
-SQUAWK = Path(sys.executable).with_name("squawk")
+SQUAWK = str(Path(sys.executable).with_name("squawk"))
 POSTGRESQL_VERSION = 180000
 
 
@@ -69,9 +69,9 @@ def sql_of(migration: Migration, before: ProjectState) -> str:
 
 
 def findings(sql: str) -> list[Finding]:
-    """What squawk reports about the SQL."""
+    """The findings of squawk in the SQL."""
     command = [SQUAWK, "--stdin-filepath", "migration.sql", "--reporter", "json"]
-    command += ["--config", ROOT / "lint/squawk.toml"]
+    command += ["--config", str(ROOT / "lint/squawk.toml")]
     checked = subprocess.run(command, input=sql, capture_output=True, text=True, check=False)
     if not checked.stdout:
         raise RuntimeError(f"squawk failed: {checked.stderr}")

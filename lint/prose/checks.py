@@ -76,7 +76,7 @@ _CONFIG = _configured()
 
 
 def lint(blocks: list[Block]) -> list[Finding]:
-    """What the checks find in the blocks of a file."""
+    """The findings of all checks in the blocks of a file, by line."""
     if not blocks:
         return []
     lines: list[int] = []

@@ -1,6 +1,7 @@
 """A COMMIT whose answer is lost: what it wrote is not written a second time."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -21,7 +22,7 @@ from webhooks.sending.push import Attempt
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
 
-def execute(statement: str, *values: object) -> object:
+def execute(statement: str, *values: Any) -> object:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return cursor.fetchone() if cursor.description else None
