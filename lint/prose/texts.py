@@ -193,8 +193,10 @@ def commented(source: str) -> Iterator[Block]:
     """The comments of a file whose comments begin with `#`."""
     rows = []
     for number, line in enumerate(source.splitlines(), 1):
-        found = re.search(r"(?:^|\s)#+\s(.*)$", line)
-        rows.append((number, _plain(found.group(1)) if found else ""))
+        before, mark, text = re.sub(r"(?:^|\s)#+\s", _BREAK, line, count=1).partition(_BREAK)
+        if before.strip():
+            rows.append((number, ""))  # a comment after code is a block by itself
+        rows.append((number, _plain(text) if mark else ""))
     yield from _paragraphs(rows)
 
 
