@@ -11,15 +11,10 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from metaaccess.actions import Action
-from metaaccess.devices.removed import REMEMBER_REMOVED_SQL
-from metaaccess.portions import Rows
 from metaaccess.signals import accounts_deleted, announce
 
 M = TypeVar("M", bound=models.Model)
 M_co = TypeVar("M_co", bound=models.Model, covariant=True)
-
-# A device ID may be used again; its timestamps then continue from its last one.
-DEVICES = Rows("metaaccess_device", "account_id", also=REMEMBER_REMOVED_SQL)
 
 
 def deleted_accounts() -> models.QuerySet[Any]:

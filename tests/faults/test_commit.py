@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -29,7 +30,7 @@ SELECT EXISTS (SELECT 1 FROM pg_stat_activity
 """
 
 
-def execute(statement: str, *values: object) -> object:
+def execute(statement: str, *values: Any) -> object:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return cursor.fetchone() if cursor.description else None

@@ -440,11 +440,12 @@ def machine() -> Iterator[type[OutboxMachine]]:
         patch.setattr(wake, "_tell", lambda *_: None)
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '50ms'")
-        ready = type("Ready", (OutboxMachine,), {"sessions": (Session(50), Session(50))})
+        sessions = Session(50), Session(50)
+        ready = type("Ready", (OutboxMachine,), {"sessions": sessions})
         try:
             yield ready
         finally:
-            for each in ready.sessions:
+            for each in sessions:
                 each.close()
             with connection.cursor() as cursor:
                 cursor.execute("RESET lock_timeout")

@@ -21,6 +21,7 @@ from webhooks.models import Delivery, Notice, WebhookConfig
 from webhooks.operating import recovery, removal
 from webhooks.operating.recovery import Only
 from webhooks.queue import claims
+from webhooks.queue.chunk import Push
 from webhooks.sending import http_client, push
 from webhooks.sending.http_client import ErrorKind
 
@@ -54,7 +55,7 @@ def rows() -> tuple[int, int]:
     return WebhookConfig._base_manager.count(), Delivery.objects.count()
 
 
-def failed(chunk: Any) -> list[push.Attempt | push.Push]:
+def failed(chunk: Any) -> list[push.Attempt | Push]:
     """What a worker reports whose receiver refused everything."""
     now = timezone.now()
     result = http_client.AttemptResult(503, ErrorKind.HTTP_STATUS, "HTTP 503", "", 5)
