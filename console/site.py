@@ -36,10 +36,8 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if request.method == "GET" and self.has_permission(request):
-            answer: HttpResponse = super().login(
-                request, extra_context
-            )  # redirects to the dashboard
-            return answer
+            to_dashboard: HttpResponse = super().login(request, extra_context)
+            return to_dashboard
         return never_cache(sign_in.password_page)(request)
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:

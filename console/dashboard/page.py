@@ -65,6 +65,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "tiles": tiles(figures, *_waiting(request)),
         "figures": figures,
         "points": points,
+        "endings": Ending,
         "outcomes": charts.outcomes(points),
         "unwell": [_unwell(webhook) for webhook in unwell[:UNWELL]],
         "more_unwell": len(unwell) > UNWELL,

@@ -9,7 +9,7 @@ from console.base import AccountAdmin
 from console.webhooks import health_data
 from console.webhooks.frame import frame
 from eventlog import tally
-from eventlog.models import Tally
+from eventlog.models import Ending, Tally
 from webhooks.models import WebhookConfig
 
 
@@ -33,6 +33,7 @@ def page(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
         "period": period,
         "periods": charts.PERIODS,
         "points": points,
+        "endings": Ending,
         "figures": figures,
         "success_rate": health_data.percent(figures.success_rate),
         "outcomes": charts.outcomes(points),
