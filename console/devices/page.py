@@ -128,13 +128,16 @@ def _waits(webhook: WebhookConfig, places: dict[str, int]) -> Iterator[str]:
 
 
 def _queued(webhook: WebhookConfig, places: dict[str, int]) -> str:
-    events = display.plural(sum(places.values()), "event")
-    one = sum(places.values()) == 1
-    if retrying := places.get(State.RETRYING.label, 0):
-        part = "" if retrying == sum(places.values()) else f", {retrying:,} of them after a failure"
-        again = " again, after a failed attempt" if not part else ""
-        return f"{events} {'is' if one else 'are'} waiting to be pushed to {webhook}{again}{part}."
-    return f"{events} {'is' if one else 'are'} about to be pushed to {webhook}."
+    total, retrying = sum(places.values()), places.get(State.RETRYING.label, 0)
+    events, are = display.plural(total, "event"), "is" if total == 1 else "are"
+    if not retrying:
+        return f"{events} {are} about to be pushed to {webhook}."
+    if retrying == total:
+        return f"{events} {are} waiting for a retry of the push to {webhook}."
+    return (
+        f"{events} {are} waiting to be pushed to {webhook}, {retrying:,} of them after a failed "
+        "attempt."
+    )
 
 
 def who_is_told(device: Device, status: str) -> str:

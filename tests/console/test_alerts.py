@@ -1,4 +1,4 @@
-"""What stands on top of each page, and for whom."""
+"""The alerts at the top of each page, and who sees them."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -58,7 +58,7 @@ def test_half_way_to_being_disabled(
 ) -> None:
     WebhookConfig.objects.update(consecutive_failures=failures, failing_since=timezone.now())
 
-    assert (f"is failing: {failures} pushes in a row" in shown(administrator)) is is_told
+    assert (f"is failing: {failures} failed pushes in a row" in shown(administrator)) is is_told
 
 
 @pytest.mark.parametrize(
@@ -120,5 +120,5 @@ def test_the_page_of_the_trouble_does_not_say_it_twice(
 
     health = reverse("admin:webhooks_webhookconfig_health", args=[webhook.pk])
 
-    assert "See the webhook" in shown(administrator)
-    assert "See the webhook" not in client.get(health).content.decode()
+    assert "View webhook" in shown(administrator)
+    assert "View webhook" not in client.get(health).content.decode()

@@ -1,4 +1,4 @@
-"""The dashboard, and the first steps that it begins with."""
+"""The dashboard and its first steps."""
 
 from datetime import timedelta
 from ipaddress import ip_network
@@ -61,16 +61,16 @@ def test_without_pushes_no_figure_is_made_up(ada: Client) -> None:
     answer = ada.get(HOME)
 
     assert tiles(answer) == {
-        "Pushes": ("0", "ended in the last 24 hours"),
-        "Success rate": ("–", "no push ended"),
-        "Response time (p95)": ("–", "nothing was sent"),
-        "Events waiting now": ("0", "none is held"),
+        "Pushes": ("0", "completed in the last 24 hours"),
+        "Success rate": ("–", "no completed pushes"),
+        "Response time (p95)": ("–", "no attempts"),
+        "Events waiting now": ("0", "no events held"),
     }
     shown = answer.content.decode()
     assert "No pushes in the last 24 hours." in shown
     assert "<canvas" not in shown
-    assert "Nothing failed in the last 24 hours." in shown
-    assert "There are no devices yet." in shown
+    assert "No failures in the last 24 hours." in shown
+    assert "No devices yet." in shown
 
 
 def test_the_figures_are_those_of_the_last_24_hours(ada: Client, webhook: WebhookConfig) -> None:
@@ -83,7 +83,7 @@ def test_the_figures_are_those_of_the_last_24_hours(ada: Client, webhook: Webhoo
     assert shown["Pushes"][0] == "2,000"
     assert shown["Success rate"] == (
         "99.9\N{NO-BREAK SPACE}%",
-        "1,999 delivered, 1 failed for good",
+        "1,999 delivered, 1 failed",
     )
     assert shown["Response time (p95)"][0] == "128 ms"
     points = answer.context["points"]
@@ -102,9 +102,9 @@ def test_what_waits_and_what_is_held_are_two_figures(
     lease = timezone.now() + timedelta(seconds=30)
     Delivery.objects.filter(state=State.SENDING).update(due_at=lease)
 
-    # What a worker has of the disabled one is on its way all the same.
+    # A worker has claimed one event of the disabled webhook, so that one is not held.
     assert tiles(ada.get(HOME))["Events waiting now"] == (
-        "4", "and 2 held until a webhook is active again",
+        "4", "and 2 held for inactive webhooks",
     )  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def test_webhooks_that_need_somebody_come_first_and_say_why(
     assert list(found) == ["off", "ill"]
     assert (found["off"].why, found["off"].held) == (["Reason: moved."], 1)
     assert found["off"].state.text == "Disabled by ada@acme.example"
-    assert str(found["ill"].why[-1]).endswith("After 100 failures in a row it is disabled.")
+    assert str(found["ill"].why[-1]).endswith("It will be disabled after 100 failures in a row.")
     assert "1 × timeout" in found["ill"].why[0]
     assert reverse("admin:webhooks_webhookconfig_health", args=[off.pk]) in answer.content.decode()
 
@@ -202,7 +202,7 @@ def test_the_dashboard_takes_less_than_20_queries(
         client.force_login(operator) if client is not ada else None
         with CaptureQueriesContext(connection) as queries:
             answer = client.get(HOME)
-        assert "See all webhooks" in answer.content.decode()
+        assert "View all webhooks" in answer.content.decode()
         assert len(queries) < 20
 
 
@@ -252,7 +252,7 @@ def test_the_form_is_filled_in_where_a_receiver_on_this_machine_is_allowed(
     assert "webhook_receiver --port 9000 --api-key choose-a-key" in answer.content.decode()
     form = ada.get(url).context["adminform"].form
     assert form["url"].value() == ("http://127.0.0.1:9000/" if local else None)
-    assert ("public https:// addresses only" in answer.content.decode()) is not local
+    assert ("only to public https:// addresses" in answer.content.decode()) is not local
 
 
 def test_who_may_only_read_learns_who_can_do_the_steps(

@@ -1,4 +1,4 @@
-"""Inventory > Devices: the list, a device's page, and what its buttons do."""
+"""Inventory > Devices: the list, the page of a device, and its buttons."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -144,7 +144,7 @@ def test_the_page_shows_the_last_twenty_of_each(ada: Client, device: Device) -> 
     ("state", "fields", "words", "soon"),
     [
         (State.PENDING, {}, "1 event is about to be pushed to SIEM.", True),
-        (State.RETRYING, {}, "1 event waits to be pushed to SIEM again, after a failed attempt.",
+        (State.RETRYING, {}, "1 event is waiting for a retry of the push to SIEM.",
          True),
         (State.PENDING, disabled(NOW),
          "1 event is held: SIEM is disabled.", False),
@@ -164,7 +164,7 @@ def test_the_page_says_what_waits(
     assert device_page.waiting(device) == ([words], soon)
 
 
-# --- What the buttons do ---
+# --- The buttons ---
 
 
 def test_a_button_for_a_device_that_is_deleted_meanwhile(
@@ -198,7 +198,8 @@ def test_a_button_changes_the_status_and_says_who_is_told(
 
     assert (answer.status_code, answer.headers["Location"]) == (302, page(device))
     assert told(answer) == [
-        "laptop is now non-compliant. It is pushed to SIEM. Off is disabled: the event is held."
+        "laptop is now non-compliant. The event is pushed to SIEM. Off is disabled, so the event "
+        "is held."
     ]
     device.refresh_from_db()
     assert (device.status, device.name) == ("non_compliant", "laptop")
@@ -210,10 +211,10 @@ def test_a_button_changes_the_status_and_says_who_is_told(
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        ("installed", "laptop was installed already: nothing is pushed."),
-        ("deleted", "'deleted' is not a status to set. Choose one of: Compliant, Non-compliant, "
+        ("installed", "laptop was already installed. Nothing is pushed."),
+        ("deleted", "'deleted' cannot be set. Choose one of: Compliant, Non-compliant, "
                     "Installed."),
-        ("", "'' is not a status to set. Choose one of: Compliant, Non-compliant, Installed."),
+        ("", "'' cannot be set. Choose one of: Compliant, Non-compliant, Installed."),
     ],
 )  # fmt: skip
 def test_a_button_that_changes_nothing_says_so(
@@ -259,7 +260,7 @@ def test_on_the_standard_plan_nobody_is_told(device: Device) -> None:
 
     words = device_page.who_is_told(device, "compliant")
 
-    assert words == "Nothing is pushed: webhooks exist only on the Enterprise plan."
+    assert words == "Nothing is pushed: webhooks require the Enterprise plan."
 
 
 def test_deleting_tells_the_webhooks(ada: Client, device: Device, webhook: WebhookConfig) -> None:

@@ -1,4 +1,4 @@
-"""Event Log: what its pages show of whom, page by page, live, as CSV; and Send again."""
+"""Event Log: the lists, filters, paging, live refresh, export, entries, and Send again."""
 
 import csv
 from datetime import timedelta
@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.html import escape
 
-from console.event_log import words
+from console.event_log import labels
 from eventlog.models import AdminLog, DeviceLog, WebhookLog
 from eventlog.reading.pages import Cursor
 from metaaccess.models import Account, Device, Plan, User
@@ -79,7 +79,7 @@ def test_an_attempt_is_a_line_with_links(
 
     assert answer.context["rows"] == [row]
     (line,) = answer.context["lines"]
-    assert line.webhook == words.Link("SIEM", webhook_page(webhook))
+    assert line.webhook == labels.Link("SIEM", webhook_page(webhook))
     assert [device.text for device in line.devices] == [DEVICE_ID, "A" * 16]
     assert line.devices[0].href == reverse("admin:metaaccess_device_change", args=[device.pk])
     assert line.devices[1].href == f"{WEBHOOK_LOG}?q={'A' * 16}"
@@ -170,7 +170,7 @@ def test_an_account_is_offered_its_own_webhooks(
         (DEVICE_LOG, "No device events yet"),
         (f"{ADMIN_LOG}?q=nothing", "No admin events match this filter"),
         (f"{WEBHOOK_LOG}?status=418", "No attempts match this filter"),
-        (f"{WEBHOOK_LOG}?before=1-1", "Nothing is older"),
+        (f"{WEBHOOK_LOG}?before=1-1", "No older entries"),
     ],
 )
 def test_an_empty_log_says_what_to_do(ada: Client, url: str, words_of_it: str) -> None:
@@ -341,7 +341,7 @@ def test_a_log_is_only_read(ada: Client, url: str) -> None:
     assert ada.post(url, {"action": "delete_selected"}).status_code == 405
 
 
-# --- A row's page ---
+# --- The page of an entry ---
 
 
 def test_an_attempts_page_shows_both_sides_and_the_other_attempts(
@@ -389,7 +389,7 @@ def test_device_and_admin_events_have_pages(ada: Client, account: Account) -> No
 
     of_device, of_admin = text(ada.get(page_of(device_event))), text(ada.get(page_of(admin_event)))
 
-    assert "Changed its status" in of_device
+    assert "Status changed" in of_device
     assert f"{WEBHOOK_LOG}?q={DEVICE_ID}" in of_device
     assert "too &lt;slow&gt;" in of_admin
 
@@ -397,14 +397,14 @@ def test_device_and_admin_events_have_pages(ada: Client, account: Account) -> No
 def test_every_kind_of_error_has_words() -> None:
     with_code = {ErrorKind.HTTP_STATUS, ErrorKind.REDIRECT}
 
-    assert set(words.ERRORS) == set(ErrorKind) - with_code - {ErrorKind.OURS}, "never logged"
+    assert set(labels.ERRORS) == set(ErrorKind) - with_code - {ErrorKind.OURS}, "never logged"
 
 
 @pytest.mark.parametrize(
     ("body", "cut", "words_"),
     [
-        ("x" * 4096, True, "Only the beginning of the body is kept."),
-        ("", True, "200 OK. The body did not arrive."),
+        ("x" * 4096, True, "Only the start of the body is stored."),
+        ("", True, "200 OK. The body was not received."),
         ("", False, "200 OK, with an empty body."),
     ],
 )
@@ -447,7 +447,7 @@ def test_send_again_queues_a_new_push(
     assert replays() == [(webhook.pk, DEVICE_ID, "compliant", 1)]
     delivery = Delivery.objects.get()
     assert answer.redirect_chain == [(f"{WEBHOOK_LOG}?webhook={webhook.pk}", 302)]
-    assert told(answer) == [f"Push {delivery.push_id} is on its way to {webhook}."]
+    assert told(answer) == [f"Push {delivery.push_id} to {webhook} is queued."]
     assert AdminLog.objects.filter(action="push sent again").count() == 1
 
 
@@ -455,7 +455,7 @@ def test_send_again_to_a_disabled_webhook_is_held(
     ada: Client, failed: WebhookLog, webhook: WebhookConfig
 ) -> None:
     WebhookConfig.objects.filter(pk=webhook.pk).update(**disabled(NOON))
-    assert "held until you enable it again" in text(ada.get(page_of(failed)))
+    assert "held until you enable it." in text(ada.get(page_of(failed)))
 
     answer = ada.post(send_again_of(failed), follow=True)
 
@@ -467,7 +467,7 @@ def test_send_again_to_a_disabled_webhook_is_held(
 @pytest.mark.parametrize(
     ("model", "values", "reason"),
     [
-        (WebhookLog, {"kind": "test"}, "A test push is not sent again"),
+        (WebhookLog, {"kind": "test"}, "A test push cannot be sent again"),
         (WebhookLog, {"webhook_id": 0}, "The webhook was deleted"),
         (Account, {"plan": Plan.STANDARD}, "Acme is not on the Enterprise plan"),
     ],

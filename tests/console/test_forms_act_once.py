@@ -1,4 +1,4 @@
-"""A form that is sent twice acts once: every form of every page, found by walking the console."""
+"""A form that is posted twice acts once. Every form is found by walking the console."""
 
 import threading
 import time
@@ -40,7 +40,7 @@ Rows = dict[type[models.Model], models.Model]
 def rows(
     account: Account, colleague: User, administrator: User, device: Device, webhook: WebhookConfig
 ) -> Rows:
-    """A row of everything that has a page."""
+    """A row of each model that has pages."""
     ApiToken.objects.create(administrator, name="export")
     recovery.send_test(webhook)
     log = WebhookLog.objects.create(
@@ -64,14 +64,14 @@ def olga(operator: User) -> Client:
 
 
 def everything() -> dict[str, Any]:
-    """What there is, but for what is remembered of forms."""
+    """All rows except idempotency keys."""
     tables = [model for model in apps.get_models() if model._meta.app_label in OURS]
     tables.remove(IdempotencyKey)
     return {model.__name__: list(model._base_manager.order_by("pk").values()) for model in tables}
 
 
 def ways_to_send(form: Form) -> Iterator[dict[str, Any]]:
-    """With each button, and each action of a list; what a person has to enter is entered."""
+    """The data to post, for each button and each action of a list. Required fields are filled."""
     entered = {name: [entry(form, name)] for name in form.kinds if needs_entry(form, name)}
     for button, value in dict.fromkeys(form.buttons or [("", "")]):
         sent = form.edited(**entered) | ({button: value} if button else {})
@@ -149,7 +149,7 @@ def test_each_rendered_form_has_a_value_of_its_own(olga: Client, webhook: Webhoo
     assert len(values) == len(set(values)) > 4
 
 
-# --- What the second sender sees ---
+# --- The second response ---
 
 
 def test_a_token_is_made_once_and_shown_to_both_clicks(olga: Client, operator: User) -> None:
@@ -228,8 +228,8 @@ def test_signing_out_is_done(olga: Client) -> None:
 
 @pytest.fixture
 def first_one() -> Iterator[Callable[[bool], None]]:
-    """Whoever is first to write to the Admin log waits until another waits for it; then it goes on,
-    or fails."""
+    """Holds the first transaction that writes to the Admin log until another one waits for it. Then
+    the first one continues, or fails."""
     handlers = []
 
     def install(fails: bool) -> None:
@@ -299,7 +299,7 @@ def test_of_two_who_take_a_name_at_once_one_is_told(
 def test_of_two_sessions_one_sends_the_events_again(
     at_once: AtOnce, operator: User, webhook: WebhookConfig, device: Device
 ) -> None:
-    """Two pages, so two values: the second finds what the first queued."""
+    """Two pages have two values. The second POST finds what the first one queued."""
     Delivery.objects.update(state=State.FAILED, push_id=UUID(int=1))
     page = reverse("admin:webhooks_webhookconfig_replay", args=[webhook.pk])
     acts = []
@@ -315,4 +315,4 @@ def test_of_two_sessions_one_sends_the_events_again(
     assert Delivery.objects.filter(kind=Kind.REPLAY).count() == 1
     told = Client()
     told.force_login(operator)
-    assert f"{operator} last sent events again" in told.get(f"{page}?sent=0").content.decode()
+    assert f"Last replay by {operator} at" in told.get(f"{page}?sent=0").content.decode()

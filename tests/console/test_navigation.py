@@ -1,4 +1,4 @@
-"""What is on every page: where things are, whose they are, in which time zone, by which policy."""
+"""What every page has: navigation, account, time zone, Content-Security-Policy."""
 
 import re
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ HOME = reverse("admin:index")
 
 
 def sidebar(page: str) -> list[str]:
-    """The words of the sidebar, in order: headings, links and badges, without icons."""
+    """The texts of the sidebar in order: headings, links and badges, without icons."""
     begin = page.index('id="nav-sidebar-apps"')
     part = page[page.index(">", begin) + 1 : page.rindex("</ol>", 0, page.index('id="main"'))]
     part = re.sub(r'<span class="material-symbols[^>]*>[^<]*</span>', "", part)

@@ -1,4 +1,4 @@
-"""Signing in to the console: who guesses is locked out, sessions end, and pages are not forged."""
+"""Signing in: lockout of guessers, the end of sessions, and cross-site request forgery."""
 
 from datetime import timedelta
 from typing import Any
@@ -38,7 +38,7 @@ def fail(times: int, email: str, place: str = HERE) -> list[int]:
 
 
 def fail_before(times: int, email: str, place: str) -> None:
-    """What failed before, without the time that each costs."""
+    """Records earlier failures without spending the time that each one takes."""
     fail(1, email, place)
     AccessAttempt.objects.filter(ip_address=place).update(failures_since_start=times)
 
@@ -81,7 +81,7 @@ def test_the_lockout_ends_a_quarter_of_an_hour_after_the_last_failure(ada: User)
         fail(5, ada.email)
     with time_machine.travel(now + timedelta(minutes=14, seconds=59), tick=False):
         assert attempt(ada.email, "pw").status_code == 429
-    # A try while it lasts does not make it longer.
+    # An attempt during the lockout does not extend it.
     with time_machine.travel(now + timedelta(minutes=15, seconds=1), tick=False):
         assert attempt(ada.email, "pw").status_code == 302
 
@@ -130,7 +130,7 @@ def test_an_unknown_address_is_answered_like_a_known_one(ada: User) -> None:
     unknown = [attempt("nobody@acme.example") for _ in range(6)]
 
     def shown(answer: Any) -> tuple[int, str]:
-        """Without the token of the form, and what was typed."""
+        """The response without the form's token and the typed address."""
         text = answer.content.decode().replace("nobody@acme.example", ada.email)
         return answer.status_code, "".join(
             line for line in text.splitlines() if "csrfmiddlewaretoken" not in line
@@ -294,7 +294,7 @@ def test_the_sessions_cookie_is_for_the_server_alone(ada: User) -> None:
     assert (cookie["httponly"], cookie["samesite"], cookie["max-age"]) == (True, "Lax", 43_200)
 
 
-# --- Forged pages ---
+# --- Forged requests ---
 
 
 @pytest.mark.slow

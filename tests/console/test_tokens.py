@@ -1,4 +1,4 @@
-"""Settings > Integrations > API tokens: shown once, revoked for good, and when last used."""
+"""Settings > Integrations > API tokens: shown once, revoked, and last used."""
 
 from datetime import timedelta
 from typing import Any
@@ -74,8 +74,8 @@ def test_a_page_that_is_sent_again_makes_no_second_token(ada: Client) -> None:
     again = ada.post(ADD, form)
 
     assert again.context["adminform"].form.errors["name"] == [
-        "ada@acme.example has a token named “SIEM export” already. Choose another name, or revoke "
-        "that one first."
+        "ada@acme.example already has a token named “SIEM export”. Choose another name, or revoke "
+        "that token first."
     ]
     assert ApiToken.objects.count() == 1
 
@@ -117,7 +117,7 @@ def test_looking_makes_no_token(ada: Client) -> None:
     assert not ApiToken.objects.exists()
 
 
-# --- See and revoke ---
+# --- List and revoke ---
 
 
 def test_the_list_knows_a_token_by_its_beginning_and_its_use(
@@ -184,7 +184,7 @@ class WhoAmI(APIView):
 
 
 def call(token: str) -> tuple[int, Any]:
-    """A request to an API, with the token."""
+    """Calls an API with the token: the status, and the data if it is 200."""
     request = APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"Token {token}")
     answer = WhoAmI.as_view()(request)
     return answer.status_code, answer.data if answer.status_code == 200 else None
@@ -216,7 +216,7 @@ def test_a_token_that_is_refused_is_not_used(administrator: User) -> None:
 
 @pytest.fixture
 def connection_writes() -> Any:
-    """How many updates of tokens a call made."""
+    """Counts the UPDATE statements of a call."""
 
     def count(token: str) -> int:
         with CaptureQueriesContext(connection) as queries:

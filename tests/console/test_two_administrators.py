@@ -1,7 +1,6 @@
-"""Two people have the same page open. Nobody's change is lost, and nobody is blamed for another's.
+"""Two users have the same page open. No change is lost, and the log names the right user.
 
-Each change form is found by walking the console's registry; a new one is tried the day it is
-written.
+Each change form is found in the console's registry, so a new one is tested as soon as it exists.
 """
 
 from datetime import timedelta
@@ -30,7 +29,7 @@ CHANGEABLE = [
     for model, model_admin in admin.site._registry.items()
     if not isinstance(model_admin, LogAdmin)
 ]
-CHANGED = "changed since you opened"
+CHANGED = "Somebody changed this after you opened the page"
 Rows = dict[type[models.Model], models.Model]
 
 
@@ -68,7 +67,7 @@ def page_of(row: models.Model, page: str = "change") -> str:
 
 
 def fields_of(form: Form) -> list[str]:
-    """What can be edited by anybody: secrets are tried on their own."""
+    """The editable fields without secrets, which have tests of their own."""
     return [name for name, kind in form.kinds.items() if kind != "password"]
 
 
@@ -175,7 +174,7 @@ def test_what_was_changed_since_the_question_is_not_deleted(
 def test_settings_that_were_left_alone_are_not_written(
     olga: Client, boris: Client, webhook: WebhookConfig
 ) -> None:
-    """Three fields of hers, one of his, as in the report of a customer."""
+    """She changes three fields and he changes one, as a customer reported."""
     page = page_of(webhook)
     olgas, bobs = settings_form(olga.get(page)), settings_form(boris.get(page))
     hers = {"name": ["SIEM"], "url": ["https://receiver.example/new"], "events": ["deleted"]}
@@ -244,7 +243,7 @@ def test_who_disables_by_an_old_form_is_told(boris: Client, webhook: WebhookConf
 def test_enabled_and_disabled_again_meanwhile(
     olga: Client, boris: Client, webhook: WebhookConfig, page: str
 ) -> None:
-    """The page showed another state than the one there is."""
+    """The page showed an old state."""
     if page == "enable":
         recovery.disable([webhook.pk], "for the test")
     (bobs,) = (form for form in forms_of(boris.get(page_of(webhook, page))) if not form.action)
@@ -257,7 +256,7 @@ def test_enabled_and_disabled_again_meanwhile(
     answer = boris.post(page_of(webhook, page), bobs.edited(), follow=True)
 
     words = answer.content.decode()
-    assert "Nothing was done" in words
+    assert "Nothing was changed: " in words
     assert "by system at" in words
     assert list(AdminLog.objects.values()) == before
     webhook.refresh_from_db()
@@ -291,7 +290,7 @@ def test_a_status_that_was_not_shown_is_not_changed(
 
     device.refresh_from_db()
     assert (device.status, Delivery.objects.count()) == ("non_compliant", before)
-    assert "became non-compliant meanwhile, by system at" in answer.content.decode()
+    assert "was set to non-compliant by system at" in answer.content.decode()
 
 
 # --- Passwords ---
@@ -334,12 +333,12 @@ def test_a_second_factor_that_was_set_up_anew_is_not_taken_off(
 
     assert two_factor.is_on(colleague)
     words = answer.content.decode()
-    assert "Nothing was done: meanwhile, two-factor sign-in turned on by system at" in words
+    assert "After you opened the page: two-factor sign-in turned on by system at" in words
 
 
 @pytest.mark.slow
 def test_a_form_of_another_row_says_nothing(boris: Client, make_webhook: MakeWebhook) -> None:
-    """A signed value does not vouch for a row that it is not about."""
+    """A signed value is valid only for its own row."""
     one, other = make_webhook(), make_webhook(name="other")
     foreign = settings_form(boris.get(page_of(other))).values["showed"]
     form = settings_form(boris.get(page_of(one)))

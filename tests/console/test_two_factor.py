@@ -1,4 +1,4 @@
-"""Two-factor sign-in: turned on with an app, asked for at the sign-in, and the ways back in."""
+"""Two-factor sign-in: turning it on, signing in with it, and recovering access."""
 
 import re
 from datetime import timedelta
@@ -31,7 +31,7 @@ def ada(administrator: User) -> User:
 
 @pytest.fixture
 def recovery_codes(ada: User) -> list[str]:
-    """Ada has turned it on, a while ago."""
+    """The recovery codes of Ada, who turned on two-factor sign-in an hour ago."""
     with time_machine.travel(timezone.now() - timedelta(hours=1), tick=False):
         device = two_factor.begin(ada)
         codes = two_factor.confirm(ada, code_of(device))
@@ -41,7 +41,7 @@ def recovery_codes(ada: User) -> list[str]:
 
 
 def code_of(device: TOTPDevice) -> str:
-    """What the person's app shows now."""
+    """The code that the authenticator app shows now."""
     totp = TOTP(device.bin_key, device.step, device.t0, device.digits)
     totp.time = timezone.now().timestamp()
     return f"{totp.token():06}"
@@ -114,7 +114,7 @@ def test_a_wrong_code_does_not_turn_it_on(ada: User) -> None:
 
     answer = client.post(OWN, {"do": "confirm", "code": "000000"})
 
-    assert "That is not the code" in answer.content.decode()
+    assert "The code is wrong" in answer.content.decode()
     assert not two_factor.is_on(ada)
 
 
@@ -224,7 +224,7 @@ def test_a_wrong_code_is_a_failed_sign_in(ada: User, recovery_codes: list[str]) 
 
     answer = client.post(CODE, {"code": "000000"})
 
-    assert "That is not the code" in answer.content.decode()
+    assert "The code is wrong" in answer.content.decode()
     assert not is_in(client)
     assert log() == [("system", "failed authentication", ada.email, "wrong code, from 127.0.0.1")]
 
@@ -302,7 +302,7 @@ def test_the_session_has_another_key_after_each_step(ada: User, recovery_codes: 
     assert Session.objects.count() == 1
 
 
-# --- Ways back in ---
+# --- Recovery ---
 
 
 def help_page(user: User) -> str:
@@ -312,10 +312,12 @@ def help_page(user: User) -> str:
 def test_an_administrator_takes_it_off_a_colleague(
     ada: User, colleague: User, recovery_codes: list[str]
 ) -> None:
-    """Ada's own is left alone."""
+    """Ada's own two-factor sign-in stays on."""
     two_factor.confirm(colleague, code_of(two_factor.begin(colleague)))
     client = signed_in(ada)
-    assert "Two-factor sign-in is on since" in client.get(help_page(colleague)).content.decode()
+    assert (
+        "Two-factor sign-in has been on since" in client.get(help_page(colleague)).content.decode()
+    )
 
     client.post(help_page(colleague), {"do": "two-factor-off"})
 
@@ -350,7 +352,7 @@ def test_an_administrator_lifts_a_lockout(ada: User, colleague: User) -> None:
     client = signed_in(ada)
     assert "Locked until" in client.get(help_page(colleague)).content.decode()
     user_page = client.get(f"/console/metaaccess/user/{colleague.pk}/change/").content.decode()
-    assert "Locked after too many failed sign-ins" in user_page
+    assert "after too many failed sign-ins" in user_page
 
     client.post(help_page(colleague), {"do": "lift"})
 

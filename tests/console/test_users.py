@@ -1,4 +1,4 @@
-"""Settings > Users and Accounts: who may be changed, and who may not be taken away."""
+"""Settings > Users and Accounts: which users can be changed and deleted, and which cannot."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def page(user: User, name: str = "change") -> str:
 
 
 def change(client: Client, user: User, **values: Any) -> Any:
-    """What the form refused; nothing: it was saved."""
+    """The form's errors by field. Empty if it was saved."""
     data = {"email": user.email, "account": user.account_id or "", "role": user.role}
     data |= {"is_active": "on"} if user.is_active else {}
     data |= values
@@ -51,10 +51,7 @@ def as_before(user: User) -> bool:
     )  # fmt: skip
 
 
-LAST = (
-    "{} is the last administrator of Acme who may sign in. "
-    "Make another user an administrator first."
-)
+LAST = "{} is the last active administrator of Acme. Make another user an administrator first."
 
 
 def test_a_colleague_is_raised_locked_out_and_renamed(ada: Client, colleague: User) -> None:
@@ -75,9 +72,9 @@ def test_a_colleague_is_raised_locked_out_and_renamed(ada: Client, colleague: Us
     ("values", "errors"),
     [
         ({"is_active": None},
-         {"is_active": "You cannot lock yourself out: ask another administrator."}),
+         {"is_active": "You cannot deactivate your own user. Ask another administrator."}),
         ({"role": "read_only"},
-         {"role": "You cannot give up your own role: ask another administrator."}),
+         {"role": "You cannot change your own role. Ask another administrator."}),
     ],
 )  # fmt: skip
 def test_nobody_shuts_themselves_out(
@@ -123,12 +120,12 @@ def test_an_administrator_who_is_not_the_last_can_be_taken_away(
 
 
 def test_the_last_operator_stays_one(client: Client, operator: User) -> None:
-    """Operators that are read-only cannot give the role back."""
+    """A read-only operator could not give the role back."""
     reader = User.objects.create_user("rita@operator.example", "pw", role=Role.READ_ONLY)
     client.force_login(operator)
 
     assert change(client, operator, role="read_only") == {
-        "role": "You cannot give up your own role: ask another administrator."
+        "role": "You cannot change your own role. Ask another administrator."
     }
     assert change(client, reader, role="administrator") == {}
 
@@ -144,7 +141,7 @@ def delete(client: Client, user: User) -> str:
 def test_nobody_deletes_themselves(ada: Client, administrator: User, second: User) -> None:
     shown = delete(ada, administrator)
 
-    assert "This is you. Ask another administrator to delete your user." in shown
+    assert "You cannot delete your own user. Ask another administrator." in shown
     assert User.objects.filter(pk=administrator.pk).exists()
     assert "Delete user" not in ada.get(page(administrator)).content.decode()
 
@@ -226,7 +223,7 @@ def test_the_list_says_who_was_never_there(ada: Client, colleague: User) -> None
 
     shown = ada.get(LIST).content.decode()
 
-    for word in (">Read-only<", ">May not sign in<", ">Never<", ">Administrator<", ">Active<"):
+    for word in (">Read-only<", ">Inactive<", ">Never<", ">Administrator<", ">Active<"):
         assert word in shown
 
 
@@ -251,6 +248,6 @@ def test_an_accounts_people_see_its_plan_and_what_it_means(ada: Client, account:
     answer = ada.get(reverse("admin:metaaccess_account_change", args=[account.pk]))
 
     shown = answer.content.decode()
-    assert "webhooks push each status change" in shown
+    assert "webhooks, which push each status change" in shown
     assert "1 user · 0 devices · 0 webhooks" in shown
     assert 'name="plan"' not in shown

@@ -1,4 +1,4 @@
-"""The webhook's settings: what is saved, what is kept, what is refused and why."""
+"""The form of a webhook's settings: what is saved, what is kept, and which errors it shows."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def page_of(webhook: WebhookConfig) -> str:
 
 
 def filled_in(webhook: WebhookConfig | None = None, **changed: object) -> dict[str, Any]:
-    """What the browser sends where nothing but `changed` was touched."""
+    """What the browser posts if the user edited only `changed`."""
     if webhook is None:
         values: dict[str, Any] = {"name": "SIEM", "url": "https://receiver.example/hook",
                                   "api_key": API_KEY, "enabled": "on"}  # fmt: skip
@@ -89,12 +89,12 @@ def test_an_operator_chooses_among_enterprise_accounts(
         (
             "url",
             "",
-            "Enter the URL that pushes go to, such as https://siem.example.com/metaaccess.",
+            "Enter the URL that pushes are sent to, for example https://siem.example.com/metaaccess.",
         ),
         ("url", "https://u:p@x.example/", "Leave out the user name and password before the @."),
         ("api_key", "", "Enter the API key that the receiver expects."),
         ("api_key", "k" * 1025, "The API key has 1025 characters. Use at most 1024."),
-        ("events", [], "Choose at least one event: without any, nothing is pushed."),
+        ("events", [], "Choose at least one event."),
         ("events_per_push", "501", "Enter a whole number from 1 to 500."),
         ("events_per_push", "many", "Enter a whole number from 1 to 500."),
         (

@@ -1,4 +1,4 @@
-"""Send again, and an operator's undo of an incident."""
+"""Replay, and Undo an incident."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,7 +46,7 @@ def test_counting_sends_nothing_and_sending_sends_once(
     form = {"since": an_hour_ago(), "only": "failed"}
 
     counted = client.post(replay(webhook), form).content.decode()
-    assert "3 events</strong> would be sent again" in counted
+    assert "3 events</strong> will be replayed" in counted
     assert not Delivery.objects.filter(kind=Kind.REPLAY).exists()
 
     for sent in (3, 0):
@@ -54,9 +54,9 @@ def test_counting_sends_nothing_and_sending_sends_once(
         assert answer["Location"] == f"{replay(webhook)}?sent={sent}"
     assert Delivery.objects.filter(kind=Kind.REPLAY).count() == 3
     shown = client.get(f"{replay(webhook)}?sent=3").content.decode()
-    assert "3 events still on the way" in shown
+    assert "3 events remaining" in shown
     Delivery.objects.update(state=State.DELIVERED)
-    assert "None is on the way any more" in client.get(f"{replay(webhook)}?sent=3").content.decode()
+    assert "None remaining" in client.get(f"{replay(webhook)}?sent=3").content.decode()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_counting_sends_nothing_and_sending_sends_once(
     [
         ({"only": "failed"}, "This field is required"),
         ({"since": "yesterday", "only": "failed"}, "Enter a valid date/time"),
-        ({"since": "2099-01-01T00:00", "only": "failed"}, "not before the end of the time"),
+        ({"since": "2099-01-01T00:00", "only": "failed"}, "The start must be before the end."),
         ({"since": FROM, "only": "some"}, "Select a valid choice"),
     ],
 )
@@ -81,12 +81,12 @@ def test_who_may_only_read_sends_nothing_again(webhook: WebhookConfig, colleague
     assert signed_in(colleague).get(replay(webhook)).status_code == 403
 
 
-# --- Undo of an incident ---
+# --- Undo an incident ---
 
 
 @pytest.fixture
 def disabled(make_webhook: MakeWebhook) -> list[WebhookConfig]:
-    """At 13, 15 and 17 o'clock."""
+    """Webhooks that were disabled at 13:00, 15:00 and 17:00 UTC."""
     webhooks = []
     for hour in (13, 15, 17):
         webhook = make_webhook(name=f"at {hour}")
@@ -110,7 +110,7 @@ def test_an_operator_sees_which_and_then_enables_them(
     }  # fmt: skip
 
     shown = client.post(reverse(INCIDENT), form).content.decode()
-    assert "1 webhook</strong> would be enabled" in shown
+    assert "1 webhook</strong> will be enabled" in shown
     assert "at 15" in shown
     assert enabled() == []
 
