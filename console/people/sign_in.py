@@ -78,7 +78,7 @@ def password_page(request: HttpRequest) -> HttpResponse:
 
 @sensitive_post_parameters()
 def code_page(request: HttpRequest) -> HttpResponse:
-    user = _who_waits(request)
+    user = _user_awaiting_code(request)
     if user is None:
         request.session.pop(WAITS_FOR_CODE, None)
         if request.method == "POST":
@@ -108,7 +108,7 @@ def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:
     return answer.render()
 
 
-def _who_waits(request: HttpRequest) -> User | None:
+def _user_awaiting_code(request: HttpRequest) -> User | None:
     """The user who entered the right password within the last VALID_S seconds, if it is still the
     password and the user is active, else None."""
     waits = request.session.get(WAITS_FOR_CODE)

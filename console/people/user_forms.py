@@ -16,7 +16,7 @@ ROLE_HELP = (
 )
 
 
-def why_not_remove(user: User, by: User) -> str:
+def why_not_delete(user: User, by: User) -> str:
     """Why `by` may not delete `user`. Empty if it is allowed."""
     if user.pk == by.pk:
         return "You cannot delete your own user. Ask another administrator."
@@ -62,10 +62,10 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not subscr
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
         if self.instance.pk and not self.errors:
-            self._keep_somebody(User.objects.get(pk=self.instance.pk), values)
+            self._refuse_lockout(User.objects.get(pk=self.instance.pk), values)
         return values
 
-    def _keep_somebody(self, before: User, values: dict[str, Any]) -> None:
+    def _refuse_lockout(self, before: User, values: dict[str, Any]) -> None:
         """Refuses changes that would lock out the user who makes them, or leave the account without
         an administrator."""
         weaker: dict[str, str] = {}

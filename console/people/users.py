@@ -17,7 +17,7 @@ from console import display
 from console.base import AccountAdmin, announce, hide_account
 from console.display import Label
 from console.forms import shown
-from console.people.user_forms import NewUserForm, UserForm, why_not_remove
+from console.people.user_forms import NewUserForm, UserForm, why_not_delete
 from eventlog import history, words
 from metaaccess.actions import Action
 from metaaccess.models import Role, User
@@ -200,5 +200,5 @@ class UsersAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Reports the reasons against the deletion as protected rows, which Django shows."""
         rows, counts, lacking, _ = super().get_deleted_objects(objs, request)
-        reasons = (why_not_remove(user, by=person(request)) for user in objs)
+        reasons = (why_not_delete(user, by=person(request)) for user in objs)
         return rows, counts, lacking, [reason for reason in reasons if reason]

@@ -20,7 +20,7 @@ LISTS = ["/console/", *(f"/console/{name}/" for name in MODELS)]
 OWN = ("/console/password_change/", "/console/sign-in/")
 EVENT_LOG = "/console/eventlog/webhooklog/"
 CHANGING = re.compile(
-    r"^(Save|Add|Create|Delete|Disable|Enable|Replace|Replay|Revoke|Run|Send|Unlock"
+    r"^(Save|Add|Create|Delete|Disable|Enable|Replace|Revoke|Run|Send|Unlock"
     r"|Change status)\b",
     re.IGNORECASE,
 )

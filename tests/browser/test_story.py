@@ -152,7 +152,7 @@ def enable_it_again(page: Page, receiver: LocalReceiver) -> None:
     assert len(receiver.received) == before
 
     receiver.behaviour.status = 200
-    page.get_by_role("link", name="Enable …").click()
+    page.get_by_role("link", name="Enable again").click()
     page.get_by_label("Deliver each device's latest only").check()
     page.get_by_role("button", name="Test and enable").click()
 

@@ -46,7 +46,7 @@ def test_counting_sends_nothing_and_sending_sends_once(
     form = {"since": an_hour_ago(), "only": "failed"}
 
     counted = client.post(replay(webhook), form).content.decode()
-    assert "3 events</strong> will be replayed" in counted
+    assert "3 events</strong> will be sent again" in counted
     assert not Delivery.objects.filter(kind=Kind.REPLAY).exists()
 
     for sent in (3, 0):
