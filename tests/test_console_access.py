@@ -149,7 +149,7 @@ def filled_in(route: Route, path: str, operator: User) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in (None, False)}
 
 
-def test_every_word_of_acmes_rows_is_the_canary(acme: Rows) -> None:
+def test_every_text_of_acmes_rows_is_the_canary(acme: Rows) -> None:
     plain = [
         f"{model.__name__}.{name}"
         for model, row in acme.items()
@@ -174,7 +174,7 @@ def test_the_walk_finds_the_pages() -> None:
 
 @EVERY_ROUTE
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_who_is_not_signed_in_is_sent_to_the_login(
+def test_an_anonymous_user_is_sent_to_the_login(
     route: Route, method: str, acme: Rows, client: Client
 ) -> None:
     before = everything()
@@ -192,7 +192,7 @@ def test_who_is_not_signed_in_is_sent_to_the_login(
     assert everything() == before
 
 
-def test_who_was_locked_out_is_sent_to_the_login(acme: Rows, administrator: User) -> None:
+def test_an_inactive_user_is_sent_to_the_login(acme: Rows, administrator: User) -> None:
     client = signed_in(administrator)
     User.objects.update(is_active=False)
 
@@ -329,7 +329,7 @@ def test_a_colleagues_action_changes_nothing(
     assert everything() == before
 
 
-def test_a_colleague_does_not_raise_themselves(colleague: User) -> None:
+def test_a_colleague_cannot_promote_themselves(colleague: User) -> None:
     page = reverse("admin:metaaccess_user_change", args=[colleague.pk])
     before = everything()
 
@@ -443,7 +443,7 @@ def test_an_administrator_moves_no_user(
     assert not User.objects.filter(account=None).exists()
 
 
-def test_an_administrator_does_not_raise_themselves(administrator: User) -> None:
+def test_an_administrator_cannot_become_an_operator(administrator: User) -> None:
     data = {"email": administrator.email, "account": administrator.account_id, "is_active": "on",
             "role": Role.ADMINISTRATOR, "is_operator": "on", "is_superuser": "on",
             "is_staff": "on", "account_id": ""}  # fmt: skip

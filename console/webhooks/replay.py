@@ -34,7 +34,10 @@ class TimeForm(forms.Form):
 
     since = forms.DateTimeField(label="From", widget=MomentInput())
     until = forms.DateTimeField(
-        label="Until", required=False, widget=MomentInput(), help_text="Leave empty for now."
+        label="Until",
+        required=False,
+        widget=MomentInput(),
+        help_text="Leave empty to use the current time.",
     )
 
     def clean(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def limit(settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("administrator", "device", "limit")
-def test_from_the_first_steps_to_a_mended_webhook(
+def test_from_the_first_steps_to_a_recovered_webhook(
     make_window: MakeWindow,
     workers: Workers,
     receiver: LocalReceiver,

@@ -52,7 +52,7 @@ def save(page: Page) -> None:
 
 
 @pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
-def test_the_second_is_told_who_changed_what_and_nothing_is_lost(
+def test_the_second_user_sees_who_changed_what_and_loses_nothing(
     model: type[models.Model], make_window: MakeWindow, rows: Rows, operator: User
 ) -> None:
     assert model in EDITS, "a new change form: add two edits of it"

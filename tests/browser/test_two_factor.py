@@ -21,7 +21,7 @@ def sign_in(page: Page, user: User) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
-def test_a_person_turns_it_on_and_signs_in_with_it(
+def test_a_user_turns_it_on_and_signs_in_with_it(
     make_window: MakeWindow, world: World, administrator: User
 ) -> None:
     page = make_window(administrator).open("/console/sign-in/")

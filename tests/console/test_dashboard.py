@@ -57,7 +57,7 @@ def tiles(answer: Any) -> dict[str, tuple[str, str]]:
     return {tile.title: (tile.figure, tile.note) for tile in answer.context["tiles"]}
 
 
-def test_without_pushes_no_figure_is_made_up(ada: Client) -> None:
+def test_without_pushes_the_tiles_are_empty(ada: Client) -> None:
     answer = ada.get(HOME)
 
     assert tiles(answer) == {
@@ -73,7 +73,7 @@ def test_without_pushes_no_figure_is_made_up(ada: Client) -> None:
     assert "No devices yet." in shown
 
 
-def test_the_figures_are_those_of_the_last_24_hours(ada: Client, webhook: WebhookConfig) -> None:
+def test_the_figures_cover_the_last_24_hours(ada: Client, webhook: WebhookConfig) -> None:
     ended(webhook, *[Ending.DELIVERED] * 1_999, Ending.RETRYING, Ending.FAILED)
     ended(webhook, *[Ending.FAILED] * 7, hours_ago=25)
 
@@ -90,9 +90,7 @@ def test_the_figures_are_those_of_the_last_24_hours(ada: Client, webhook: Webhoo
     assert [sum(point.figures.pushes for point in points), len(points)] == [2_000, 24]
 
 
-def test_what_waits_and_what_is_held_are_two_figures(
-    ada: Client, make_webhook: MakeWebhook
-) -> None:
+def test_waiting_and_held_events_are_counted_apart(ada: Client, make_webhook: MakeWebhook) -> None:
     active = make_webhook()
     off = make_webhook(**disabled(by="ada"))
     for state in (State.PENDING, State.SENDING, State.RETRYING, State.DELIVERED, State.FAILED):
@@ -108,7 +106,7 @@ def test_what_waits_and_what_is_held_are_two_figures(
     )  # fmt: skip
 
 
-def test_webhooks_that_need_somebody_come_first_and_say_why(
+def test_webhooks_that_need_attention_are_listed_with_the_reason(
     ada: Client, make_webhook: MakeWebhook, settings: Any
 ) -> None:
     settings.WEBHOOK_DISABLE_AFTER = 100
@@ -146,7 +144,7 @@ def test_devices_are_counted_by_status_with_a_link_to_them(
     assert list(ada.get(href).context["cl"].queryset) == [devices[0]]
 
 
-def test_the_latest_failures_are_the_accounts_own_without_tests(
+def test_the_latest_failures_are_of_the_account_without_tests(
     ada: Client, webhook: WebhookConfig, make_webhook: MakeWebhook, other_account: Account
 ) -> None:
     theirs = make_webhook(account=other_account)
@@ -217,7 +215,7 @@ def steps(client: Client) -> str:
     return " ".join((context.receiver, context.webhook, context.test, context.change))
 
 
-def test_the_first_steps_are_taken_one_after_the_other(
+def test_the_first_steps_follow_one_another(
     ada: Client, account: Account, make_webhook: MakeWebhook, device: Device
 ) -> None:
     assert steps(ada) == "now now later later"
@@ -240,7 +238,7 @@ def test_the_first_steps_are_taken_one_after_the_other(
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_the_form_is_filled_in_where_a_receiver_on_this_machine_is_allowed(
+def test_the_form_is_prefilled_if_local_receivers_are_allowed(
     ada: Client, settings: Any, local: bool
 ) -> None:
     settings.WEBHOOK_REQUIRE_HTTPS = not local
@@ -255,7 +253,7 @@ def test_the_form_is_filled_in_where_a_receiver_on_this_machine_is_allowed(
     assert ("only to public https:// addresses" in answer.content.decode()) is not local
 
 
-def test_who_may_only_read_learns_who_can_do_the_steps(
+def test_a_read_only_user_learns_who_can_do_the_steps(
     client: Client, colleague: User, administrator: User
 ) -> None:
     client.force_login(colleague)

@@ -95,14 +95,14 @@ def webhook_page(webhook: WebhookConfig) -> str:
     return reverse("admin:webhooks_webhookconfig_change", args=[webhook.pk])
 
 
-def test_a_webhook_that_is_gone_is_called_by_its_host(ada: Client, account: Account) -> None:
+def test_a_deleted_webhook_is_named_by_its_host(ada: Client, account: Account) -> None:
     make_attempt(account, webhook_id=99, url="https://old.example:8443/hook?x=1")
 
     assert ada.get(WEBHOOK_LOG).context["lines"][0].webhook.text == "old.example"
 
 
 @pytest.mark.parametrize("url", [WEBHOOK_LOG, DEVICE_LOG, ADMIN_LOG])
-def test_operators_see_whose_a_row_is(
+def test_operators_see_the_account_of_a_row(
     url: str, operator: User, account: Account, other_account: Account
 ) -> None:
     for owner in (account, other_account):
@@ -209,7 +209,7 @@ def test_a_custom_time_is_one_filter_in_the_readers_zone(ada: Client, account: A
     assert 'value="2026-11-23T13:00"' in text(answer)
 
 
-def test_a_wrong_filter_is_told_beside_its_field_and_nothing_is_lost(
+def test_an_invalid_filter_shows_an_error_and_keeps_the_input(
     ada: Client, account: Account
 ) -> None:
     make_attempt(account)
@@ -225,7 +225,7 @@ def test_a_wrong_filter_is_told_beside_its_field_and_nothing_is_lost(
     assert "log-poll" not in shown
 
 
-def test_a_filter_by_a_webhook_that_is_gone_stays_visible(ada: Client, account: Account) -> None:
+def test_a_filter_by_a_deleted_webhook_stays_visible(ada: Client, account: Account) -> None:
     row = make_attempt(account, webhook_id=99)
 
     answer = ada.get(WEBHOOK_LOG, {"webhook": "99"})
@@ -247,7 +247,7 @@ def test_with_many_webhooks_the_id_is_typed(ada: Client, make_webhook: MakeWebho
 # --- Pages ---
 
 
-def test_older_and_newer_lead_there_and_back(ada: Client, account: Account) -> None:
+def test_older_and_newer_page_back_and_forth(ada: Client, account: Account) -> None:
     rows = [make_attempt(account, time=NOON - timedelta(seconds=age)) for age in range(51)]
     make_attempt(account, outcome="failed")
 
@@ -268,9 +268,7 @@ def test_older_and_newer_lead_there_and_back(ada: Client, account: Account) -> N
 # --- Live refresh ---
 
 
-def test_a_refresh_brings_the_table_alone_and_only_if_it_changed(
-    ada: Client, account: Account
-) -> None:
+def test_a_refresh_returns_only_a_changed_table(ada: Client, account: Account) -> None:
     row = make_attempt(account)
     url = f"{WEBHOOK_LOG}?outcome=delivered"
     assert f'hx-get="{url}" hx-trigger="every 5s"' in text(ada.get(url))
@@ -297,7 +295,7 @@ def exported(answer: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(StringIO(content, newline="")))
 
 
-def test_export_is_what_the_filter_shows_and_all_of_it(
+def test_export_has_all_rows_of_the_filter(
     ada: Client, account: Account, other_account: Account
 ) -> None:
     for number in range(60):
@@ -326,7 +324,7 @@ def test_a_log_is_exported_for_excel(ada: Client, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", [WEBHOOK_LOG, DEVICE_LOG, ADMIN_LOG])
-def test_operators_export_whose_a_row_is(url: str, operator: User, account: Account) -> None:
+def test_operators_export_the_account_of_a_row(url: str, operator: User, account: Account) -> None:
     make_attempt(account)
     make_device_event(account)
     AdminLog.objects.create(account=account, actor="system", action="x", target="y")
@@ -337,14 +335,14 @@ def test_operators_export_whose_a_row_is(url: str, operator: User, account: Acco
 
 
 @pytest.mark.parametrize("url", [WEBHOOK_LOG, DEVICE_LOG, ADMIN_LOG])
-def test_a_log_is_only_read(ada: Client, url: str) -> None:
+def test_a_log_is_read_only(ada: Client, url: str) -> None:
     assert ada.post(url, {"action": "delete_selected"}).status_code == 405
 
 
 # --- The page of an entry ---
 
 
-def test_an_attempts_page_shows_both_sides_and_the_other_attempts(
+def test_an_attempts_page_shows_request_response_and_other_attempts(
     ada: Client, account: Account, webhook: WebhookConfig
 ) -> None:
     push_id = uuid4()
@@ -369,7 +367,7 @@ def test_an_attempts_page_shows_both_sides_and_the_other_attempts(
     assert escape('[\n  {\n    "device_id"') in other
 
 
-def test_an_attempts_page_leads_back_to_the_list_as_it_was(ada: Client, account: Account) -> None:
+def test_an_attempts_page_links_back_to_the_filtered_list(ada: Client, account: Account) -> None:
     row = make_attempt(account)
 
     page = text(ada.get(WEBHOOK_LOG, {"q": DEVICE_ID, "outcome": "delivered"}))
@@ -394,7 +392,7 @@ def test_device_and_admin_events_have_pages(ada: Client, account: Account) -> No
     assert "too &lt;slow&gt;" in of_admin
 
 
-def test_every_kind_of_error_has_words() -> None:
+def test_every_kind_of_error_has_a_label() -> None:
     with_code = {ErrorKind.HTTP_STATUS, ErrorKind.REDIRECT}
 
     assert set(labels.ERRORS) == set(ErrorKind) - with_code - {ErrorKind.OURS}, "never logged"
@@ -472,7 +470,7 @@ def test_send_again_to_a_disabled_webhook_is_held(
         (Account, {"plan": Plan.STANDARD}, "Acme is not on the Enterprise plan"),
     ],
 )
-def test_what_cannot_be_sent_again_says_why(
+def test_a_push_that_cannot_be_sent_again_shows_the_reason(
     ada: Client, failed: WebhookLog, model: Any, values: dict[str, Any], reason: str
 ) -> None:
     model.objects.update(**values)
@@ -488,7 +486,7 @@ def test_what_cannot_be_sent_again_says_why(
 
 @pytest.mark.parametrize(("who", "status"), [("colleague", 403), ("outsider", 404)])
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_who_may_not_send_again_does_not(
+def test_others_cannot_send_again(
     failed: WebhookLog, who: str, status: int, method: str, request: pytest.FixtureRequest
 ) -> None:
     client = signed_in(request.getfixturevalue(who))

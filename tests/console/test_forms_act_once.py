@@ -141,7 +141,7 @@ def test_each_form_acts_once(route: Route, rows: Rows, olga: Client) -> None:
     assert acted or route.page not in ACTING or isinstance(model_admin_of(route), LogAdmin)
 
 
-def test_each_rendered_form_has_a_value_of_its_own(olga: Client, webhook: WebhookConfig) -> None:
+def test_each_rendered_form_has_a_unique_value(olga: Client, webhook: WebhookConfig) -> None:
     page = reverse("admin:webhooks_webhookconfig_change", args=[webhook.pk])
 
     values = [form.values["once"][0] for _ in range(2) for form in forms_of(olga.get(page))]
@@ -152,7 +152,7 @@ def test_each_rendered_form_has_a_value_of_its_own(olga: Client, webhook: Webhoo
 # --- The second response ---
 
 
-def test_a_token_is_made_once_and_shown_to_both_clicks(olga: Client, operator: User) -> None:
+def test_two_clicks_create_one_token_and_both_show_it(olga: Client, operator: User) -> None:
     page = reverse("admin:metaaccess_apitoken_add")
     sent = form_with("name", olga.get(page)).edited(name=["export"])
 
@@ -164,7 +164,7 @@ def test_a_token_is_made_once_and_shown_to_both_clicks(olga: Client, operator: U
     assert token not in str(everything()) + str(list(IdempotencyKey.objects.values()))
 
 
-def test_the_second_sender_is_told_the_same(olga: Client, webhook: WebhookConfig) -> None:
+def test_the_second_post_shows_the_same_message(olga: Client, webhook: WebhookConfig) -> None:
     page = reverse("admin:webhooks_webhookconfig_disable", args=[webhook.pk])
     sent = form_with("reason", olga.get(page)).edited(reason=["moved"])
     olga.post(page, sent)
@@ -176,7 +176,7 @@ def test_the_second_sender_is_told_the_same(olga: Client, webhook: WebhookConfig
     assert AdminLog.objects.filter(action="webhook disabled").count() == 1
 
 
-def test_a_refused_form_is_no_act_and_may_be_sent_again(olga: Client, account: Account) -> None:
+def test_a_refused_form_can_be_posted_again(olga: Client, account: Account) -> None:
     form = form_with("url", olga.get(ADD))
     wrong = form.edited(account=[account.pk], url=["ftp://x"], api_key=[API_KEY])
     assert olga.post(ADD, wrong).status_code == 200
@@ -188,7 +188,7 @@ def test_a_refused_form_is_no_act_and_may_be_sent_again(olga: Client, account: A
     assert WebhookConfig.objects.count() == 1
 
 
-def test_nobody_gets_the_answer_to_anothers_form(
+def test_a_stored_response_is_only_for_its_user(
     olga: Client, client: Client, administrator: User, account: Account
 ) -> None:
     sent = form_with("url", olga.get(ADD)).edited(
@@ -202,9 +202,7 @@ def test_nobody_gets_the_answer_to_anothers_form(
     assert WebhookConfig.objects.count() == 2
 
 
-def test_what_is_remembered_of_forms_is_forgotten_after_a_day(
-    olga: Client, webhook: WebhookConfig
-) -> None:
+def test_stored_responses_expire_after_a_day(olga: Client, webhook: WebhookConfig) -> None:
     page = reverse("admin:webhooks_webhookconfig_disable", args=[webhook.pk])
     olga.post(page, form_with("reason", olga.get(page)).edited())
     assert idempotency.prune() == 0
@@ -214,7 +212,7 @@ def test_what_is_remembered_of_forms_is_forgotten_after_a_day(
     assert (idempotency.prune(), IdempotencyKey.objects.count()) == (1, 0)
 
 
-def test_signing_out_is_done(olga: Client) -> None:
+def test_sign_out_works(olga: Client) -> None:
     page = reverse("admin:index")
     (form,) = (form for form in forms_of(olga.get(page)) if form.action == LOGOUT)
 
@@ -278,7 +276,7 @@ def test_of_two_clicks_at_once_one_acts(
     assert AdminLog.objects.filter(action="webhook created").count() == 1
 
 
-def test_of_two_who_take_a_name_at_once_one_is_told(
+def test_of_two_users_who_take_a_name_at_once_one_gets_an_error(
     at_once: AtOnce, first_one: Callable[[bool], None], operator: User
 ) -> None:
     add, acts = reverse("admin:metaaccess_account_add"), []
@@ -296,7 +294,7 @@ def test_of_two_who_take_a_name_at_once_one_is_told(
     assert Account.objects.count() == 1
 
 
-def test_of_two_sessions_one_sends_the_events_again(
+def test_of_two_replays_at_once_one_queues_the_events(
     at_once: AtOnce, operator: User, webhook: WebhookConfig, device: Device
 ) -> None:
     """Two pages have two values. The second POST finds what the first one queued."""

@@ -95,7 +95,7 @@ def form_with(name: str, answer: Any) -> Form:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
-def test_a_save_on_top_of_anothers_is_refused_and_nothing_is_lost(
+def test_a_conflicting_save_is_refused_and_nothing_is_lost(
     model: type[models.Model], rows: Rows, olga: Client, boris: Client
 ) -> None:
     page = page_of(rows[model])
@@ -133,7 +133,7 @@ def test_a_save_on_top_of_anothers_is_refused_and_nothing_is_lost(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
-def test_who_alone_has_the_page_open_saves(
+def test_a_single_user_can_save_repeatedly(
     model: type[models.Model], rows: Rows, olga: Client
 ) -> None:
     page = page_of(rows[model])
@@ -148,7 +148,7 @@ def test_who_alone_has_the_page_open_saves(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
-def test_what_was_changed_since_the_question_is_not_deleted(
+def test_a_row_that_changed_after_the_question_is_not_deleted(
     model: type[models.Model], rows: Rows, olga: Client, boris: Client
 ) -> None:
     row = rows[model]
@@ -171,7 +171,7 @@ def test_what_was_changed_since_the_question_is_not_deleted(
 
 
 @pytest.mark.slow
-def test_settings_that_were_left_alone_are_not_written(
+def test_unchanged_fields_are_not_overwritten(
     olga: Client, boris: Client, webhook: WebhookConfig
 ) -> None:
     """She changes three fields and he changes one, as a customer reported."""
@@ -195,7 +195,7 @@ def test_settings_that_were_left_alone_are_not_written(
 
 
 @pytest.mark.slow
-def test_another_api_key_is_told_of_and_not_shown(
+def test_a_replaced_api_key_is_reported_but_not_shown(
     olga: Client, boris: Client, webhook: WebhookConfig
 ) -> None:
     page = page_of(webhook)
@@ -215,7 +215,7 @@ def test_another_api_key_is_told_of_and_not_shown(
 
 
 @pytest.mark.slow
-def test_a_disabling_meanwhile_is_kept_and_hinders_nobody(
+def test_a_webhook_disabled_in_between_stays_disabled_and_the_save_succeeds(
     boris: Client, webhook: WebhookConfig
 ) -> None:
     bobs = settings_form(boris.get(page_of(webhook)))
@@ -228,7 +228,7 @@ def test_a_disabling_meanwhile_is_kept_and_hinders_nobody(
 
 
 @pytest.mark.slow
-def test_who_disables_by_an_old_form_is_told(boris: Client, webhook: WebhookConfig) -> None:
+def test_disabling_with_an_old_form_is_a_conflict(boris: Client, webhook: WebhookConfig) -> None:
     bobs = settings_form(boris.get(page_of(webhook)))
     recovery.disable([webhook.pk], "for the test")
 
@@ -240,7 +240,7 @@ def test_who_disables_by_an_old_form_is_told(boris: Client, webhook: WebhookConf
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["enable", "disable"])
-def test_enabled_and_disabled_again_meanwhile(
+def test_an_action_on_an_outdated_state_is_refused(
     olga: Client, boris: Client, webhook: WebhookConfig, page: str
 ) -> None:
     """The page showed an old state."""
@@ -267,7 +267,7 @@ def test_enabled_and_disabled_again_meanwhile(
 
 
 @pytest.mark.slow
-def test_a_new_status_hinders_nobody_who_renames_the_device(boris: Client, device: Device) -> None:
+def test_a_new_status_does_not_prevent_renaming_the_device(boris: Client, device: Device) -> None:
     bobs = settings_form(boris.get(page_of(device)))
     Device.objects.change([NewStatus(device.device_id, "non_compliant")])
 
@@ -278,7 +278,7 @@ def test_a_new_status_hinders_nobody_who_renames_the_device(boris: Client, devic
 
 
 @pytest.mark.slow
-def test_a_status_that_was_not_shown_is_not_changed(
+def test_an_outdated_status_is_not_changed(
     boris: Client, device: Device, webhook: WebhookConfig
 ) -> None:
     shown = forms_of(boris.get(page_of(device)))
@@ -297,7 +297,7 @@ def test_a_status_that_was_not_shown_is_not_changed(
 
 
 @pytest.mark.slow
-def test_a_password_that_was_set_meanwhile_is_kept(
+def test_a_password_that_was_set_in_between_is_kept(
     olga: Client, boris: Client, colleague: User
 ) -> None:
     page = reverse("admin:auth_user_password_change", args=[colleague.pk])
@@ -316,9 +316,7 @@ def test_a_password_that_was_set_meanwhile_is_kept(
 
 
 @pytest.mark.slow
-def test_a_second_factor_that_was_set_up_anew_is_not_taken_off(
-    boris: Client, colleague: User
-) -> None:
+def test_a_renewed_second_factor_is_not_turned_off(boris: Client, colleague: User) -> None:
     def set_up() -> None:
         assert two_factor.confirm(colleague, code_of(two_factor.begin(colleague))) is not None
 
@@ -337,7 +335,7 @@ def test_a_second_factor_that_was_set_up_anew_is_not_taken_off(
 
 
 @pytest.mark.slow
-def test_a_form_of_another_row_says_nothing(boris: Client, make_webhook: MakeWebhook) -> None:
+def test_a_signed_value_of_another_row_is_ignored(boris: Client, make_webhook: MakeWebhook) -> None:
     """A signed value is valid only for its own row."""
     one, other = make_webhook(), make_webhook(name="other")
     foreign = settings_form(boris.get(page_of(other))).values["showed"]

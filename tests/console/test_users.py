@@ -54,7 +54,7 @@ def as_before(user: User) -> bool:
 LAST = "{} is the last active administrator of Acme. Make another user an administrator first."
 
 
-def test_a_colleague_is_raised_locked_out_and_renamed(ada: Client, colleague: User) -> None:
+def test_a_colleague_is_promoted_renamed_and_deactivated(ada: Client, colleague: User) -> None:
     assert change(ada, colleague, role="administrator", email="CARLA@acme.example") == {}
     assert change(ada, User.objects.get(pk=colleague.pk), is_active=None) == {}
 
@@ -77,7 +77,7 @@ def test_a_colleague_is_raised_locked_out_and_renamed(ada: Client, colleague: Us
          {"role": "You cannot change your own role. Ask another administrator."}),
     ],
 )  # fmt: skip
-def test_nobody_shuts_themselves_out(
+def test_users_cannot_lock_themselves_out(
     ada: Client, administrator: User, second: User, values: Any, errors: Any
 ) -> None:
     assert change(ada, administrator, **values) == errors
@@ -87,7 +87,7 @@ def test_nobody_shuts_themselves_out(
 @pytest.mark.parametrize(
     ("values", "field"), [({"is_active": None}, "is_active"), ({"role": "read_only"}, "role")]
 )
-def test_an_operator_takes_no_accounts_last_administrator(
+def test_an_operator_cannot_weaken_the_last_administrator(
     client: Client, operator: User, administrator: User, values: Any, field: str
 ) -> None:
     client.force_login(operator)
@@ -100,7 +100,7 @@ def test_an_operator_takes_no_accounts_last_administrator(
     assert as_before(administrator)
 
 
-def test_an_operator_moves_no_accounts_last_administrator(
+def test_an_operator_cannot_move_the_last_administrator(
     client: Client, operator: User, administrator: User, other_account: Account
 ) -> None:
     client.force_login(operator)
@@ -112,14 +112,12 @@ def test_an_operator_moves_no_accounts_last_administrator(
 
 
 @pytest.mark.parametrize("values", [{"is_active": None}, {"role": "read_only"}])
-def test_an_administrator_who_is_not_the_last_can_be_taken_away(
-    ada: Client, second: User, values: Any
-) -> None:
+def test_another_administrator_can_be_weakened(ada: Client, second: User, values: Any) -> None:
     assert change(ada, second, **values) == {}
     assert not as_before(second)
 
 
-def test_the_last_operator_stays_one(client: Client, operator: User) -> None:
+def test_the_last_operator_cannot_give_up_the_role(client: Client, operator: User) -> None:
     """A read-only operator could not give the role back."""
     reader = User.objects.create_user("rita@operator.example", "pw", role=Role.READ_ONLY)
     client.force_login(operator)
@@ -138,7 +136,7 @@ def delete(client: Client, user: User) -> str:
     return answer.content.decode()
 
 
-def test_nobody_deletes_themselves(ada: Client, administrator: User, second: User) -> None:
+def test_users_cannot_delete_themselves(ada: Client, administrator: User, second: User) -> None:
     shown = delete(ada, administrator)
 
     assert "You cannot delete your own user. Ask another administrator." in shown
@@ -146,7 +144,7 @@ def test_nobody_deletes_themselves(ada: Client, administrator: User, second: Use
     assert "Delete user" not in ada.get(page(administrator)).content.decode()
 
 
-def test_an_operator_deletes_no_accounts_last_administrator(
+def test_an_operator_cannot_delete_the_last_administrator(
     client: Client, operator: User, administrator: User
 ) -> None:
     client.force_login(operator)
@@ -163,9 +161,7 @@ def test_another_user_is_deleted(ada: Client, colleague: User, second: User) -> 
     assert AdminLog.objects.filter(action="user deleted").count() == 2
 
 
-def test_there_is_no_way_around_by_deleting_many(
-    ada: Client, administrator: User, colleague: User
-) -> None:
+def test_users_cannot_be_deleted_in_bulk(ada: Client, administrator: User, colleague: User) -> None:
     ada.post(LIST, {"action": "delete_selected", "_selected_action": [colleague.pk],
                     "post": "yes"}, follow=True)  # fmt: skip
 
@@ -175,7 +171,7 @@ def test_there_is_no_way_around_by_deleting_many(
 # --- Add, passwords, the list ---
 
 
-def test_a_user_is_added_who_can_sign_in(ada: Client, administrator: User) -> None:
+def test_an_added_user_can_sign_in(ada: Client, administrator: User) -> None:
     answer = ada.post(
         reverse("admin:metaaccess_user_add"),
         {"email": "New@acme.example", "account": administrator.account_id, "role": "read_only",
@@ -201,7 +197,7 @@ def test_a_weak_password_is_refused(ada: Client, administrator: User, password: 
 
 
 @pytest.mark.parametrize("who", ["administrator", "colleague", "operator"])
-def test_everybody_changes_their_own_password(
+def test_every_user_can_change_their_own_password(
     client: Client, who: str, request: pytest.FixtureRequest
 ) -> None:
     user = request.getfixturevalue(who)
@@ -218,7 +214,7 @@ def test_everybody_changes_their_own_password(
     assert client.get(LIST).status_code == 200  # still signed in
 
 
-def test_the_list_says_who_was_never_there(ada: Client, colleague: User) -> None:
+def test_the_list_shows_role_state_and_last_sign_in(ada: Client, colleague: User) -> None:
     User.objects.filter(pk=colleague.pk).update(is_active=False)
 
     shown = ada.get(LIST).content.decode()
@@ -244,7 +240,7 @@ def test_an_operator_moves_an_account_to_another_plan(
     assert account.plan == Plan.STANDARD
 
 
-def test_an_accounts_people_see_its_plan_and_what_it_means(ada: Client, account: Account) -> None:
+def test_users_see_the_plan_of_their_account(ada: Client, account: Account) -> None:
     answer = ada.get(reverse("admin:metaaccess_account_change", args=[account.pk]))
 
     shown = answer.content.decode()

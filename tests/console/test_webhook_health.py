@@ -65,7 +65,7 @@ def delivery(webhook: WebhookConfig, state: State, **fields: Any) -> None:
         (timedelta(hours=-1), "certificate expired at", True),
     ],
 )
-def test_the_certificate_is_told_of(
+def test_the_page_shows_when_the_certificate_expires(
     make_webhook: MakeWebhook, ada: Client, left: timedelta | None, words: str, warned: bool
 ) -> None:
     now = timezone.now()
@@ -84,7 +84,7 @@ def test_the_certificate_is_told_of(
 # --- The streak ---
 
 
-def test_the_streak_tells_what_its_pushes_failed_with(make_webhook: MakeWebhook) -> None:
+def test_the_streak_counts_causes(make_webhook: MakeWebhook) -> None:
     webhook = make_webhook(consecutive_failures=37, failing_since=NOW)
     second = timedelta(seconds=1)
     attempt(webhook, time=NOW - timedelta(minutes=5))  # before the streak
@@ -99,7 +99,7 @@ def test_the_streak_tells_what_its_pushes_failed_with(make_webhook: MakeWebhook)
     assert streak == (37, NOW, [(31, "HTTP 503"), (6, "timeout")])
 
 
-def test_a_streak_says_what_the_log_no_longer_knows(make_webhook: MakeWebhook) -> None:
+def test_a_streak_counts_failures_that_are_no_longer_logged(make_webhook: MakeWebhook) -> None:
     webhook = make_webhook(consecutive_failures=3, failing_since=NOW)
     attempt(webhook, status_code=None, error="dns")
 
@@ -109,7 +109,7 @@ def test_a_streak_says_what_the_log_no_longer_knows(make_webhook: MakeWebhook) -
     assert streak.causes == [(2, "no longer in the event log"), (1, "host name not found")]
 
 
-def test_what_failed_after_the_disabling_is_not_of_the_streak(make_webhook: MakeWebhook) -> None:
+def test_failures_after_disabling_do_not_belong_to_the_streak(make_webhook: MakeWebhook) -> None:
     webhook = make_webhook(
         consecutive_failures=1, failing_since=NOW, **disabled_by_failures(NOW, 1)
     )
@@ -126,7 +126,7 @@ def test_a_healthy_webhook_has_no_streak(webhook: WebhookConfig) -> None:
 # --- The backlog ---
 
 
-def test_what_waits_is_counted_by_where_it_is(webhook: WebhookConfig) -> None:
+def test_the_backlog_is_counted_by_place(webhook: WebhookConfig) -> None:
     for state, count in ((State.PENDING, 3), (State.SENDING, 2), (State.RETRYING, 2),
                          (State.DELIVERED, 1), (State.FAILED, 1)):  # fmt: skip
         for number in range(count):
@@ -140,7 +140,7 @@ def test_what_waits_is_counted_by_where_it_is(webhook: WebhookConfig) -> None:
 
 
 @pytest.mark.parametrize("why", ["disabled", "not on the plan"])
-def test_what_waits_for_an_inactive_webhook_is_held(webhook: WebhookConfig, why: str) -> None:
+def test_the_backlog_of_an_inactive_webhook_is_held(webhook: WebhookConfig, why: str) -> None:
     for state in (
         State.PENDING,
         State.RETRYING,
@@ -194,7 +194,7 @@ def test_the_page_takes_few_queries(
         assert ada.get(page(webhook, "health")).status_code == 200
 
 
-def test_the_charts_are_told_as_a_table_too(ada: Client, webhook: WebhookConfig) -> None:
+def test_the_charts_have_a_table(ada: Client, webhook: WebhookConfig) -> None:
     now = timezone.now()
     ended = [Ended(now, Ending.DELIVERED, 100)] * 3_000 + [Ended(now, Ending.FAILED, 100)] * 1_000
     tally.count(webhook.account_id, webhook.pk, ended)
@@ -213,7 +213,7 @@ def test_the_charts_are_told_as_a_table_too(ada: Client, webhook: WebhookConfig)
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York", "UTC"])
-def test_a_chart_ends_now_wherever_the_reader_is(webhook: WebhookConfig, zone: str) -> None:
+def test_a_chart_ends_now_in_every_time_zone(webhook: WebhookConfig, zone: str) -> None:
     now = timezone.now()
     tally.count(webhook.account_id, webhook.pk, [Ended(now, Ending.DELIVERED, 100)])
 
@@ -227,7 +227,7 @@ def test_a_chart_ends_now_wherever_the_reader_is(webhook: WebhookConfig, zone: s
                 assert timezone.localtime(points[0].begin).minute == 0
 
 
-def test_99_96_of_100_are_not_all() -> None:
+def test_percentages_are_rounded_down() -> None:
     assert health_data.percent(0.9996) == "99.9\u00a0%"
     assert health_data.percent(1.0) == "100\u00a0%"
     assert health_data.percent(None) == ""
@@ -285,7 +285,7 @@ def test_enable_asks_then_enables(ada: Client, webhook: WebhookConfig) -> None:
     ("latest", "Sending 2 held events. Discarded 1 event."),
     ("discard", "is enabled. Discarded 3 events."),
 ])  # fmt: skip
-def test_held_events_go_as_was_chosen(
+def test_held_events_are_treated_as_chosen(
     ada: Client, webhook: WebhookConfig, choice: str, words: str
 ) -> None:
     recovery.disable([webhook.pk], "a test")
@@ -301,7 +301,9 @@ def test_held_events_go_as_was_chosen(
 
 
 @pytest.mark.parametrize("outcome", ["delivered", "failed"])
-def test_a_test_push_decides(ada: Client, webhook: WebhookConfig, outcome: str) -> None:
+def test_a_test_push_decides_whether_the_webhook_is_enabled(
+    ada: Client, webhook: WebhookConfig, outcome: str
+) -> None:
     recovery.disable([webhook.pk], "a test")
 
     answer = ada.post(page(webhook, "enable"), {"held": "latest", "probe": "1"}, follow=True)
@@ -339,7 +341,7 @@ def test_another_webhooks_test_push_decides_nothing(
 
 
 @pytest.mark.parametrize("name", ["test", "enable", "disable"])
-def test_who_may_only_read_is_refused(
+def test_a_read_only_user_is_refused(
     client: Client, colleague: User, webhook: WebhookConfig, name: str
 ) -> None:
     client.force_login(colleague)
@@ -401,7 +403,7 @@ def test_a_test_push_is_followed_to_its_outcome(ada: Client, webhook: WebhookCon
     [(State.PENDING, "No worker took the test push within 15 seconds."),
      (State.SENDING, "A worker took the test push, but has not recorded an outcome")],
 )  # fmt: skip
-def test_a_test_push_that_nobody_sends_says_so(
+def test_a_stuck_test_push_is_reported(
     ada: Client, webhook: WebhookConfig, state: State, words: str
 ) -> None:
     _, push_id = queued_test(ada, webhook)
@@ -427,9 +429,7 @@ def test_a_test_push_works_without_javascript(ada: Client, webhook: WebhookConfi
 
 
 @pytest.mark.parametrize("push", ["no-uuid", "a485a8c8-0656-4311-a057-784f82b6fee6"])
-def test_a_push_that_is_not_known_is_not_found(
-    ada: Client, webhook: WebhookConfig, push: str
-) -> None:
+def test_an_unknown_push_is_not_found(ada: Client, webhook: WebhookConfig, push: str) -> None:
     assert ada.get(page(webhook, "test"), {"push": push}).status_code == 404
 
 

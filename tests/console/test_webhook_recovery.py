@@ -39,7 +39,7 @@ def replay(webhook: WebhookConfig) -> str:
     return reverse("admin:webhooks_webhookconfig_replay", args=[webhook.pk])
 
 
-def test_counting_sends_nothing_and_sending_sends_once(
+def test_count_sends_nothing_and_send_sends_once(
     webhook: WebhookConfig, failed: list[Delivery], administrator: User
 ) -> None:
     client = signed_in(administrator)
@@ -68,7 +68,7 @@ def test_counting_sends_nothing_and_sending_sends_once(
         ({"since": FROM, "only": "some"}, "Select a valid choice"),
     ],
 )
-def test_wrong_times_are_said(
+def test_an_invalid_time_range_is_refused(
     webhook: WebhookConfig, administrator: User, form: dict[str, str], problem: str
 ) -> None:
     answer = signed_in(administrator).post(replay(webhook), form | {"send": "1"})
@@ -77,7 +77,7 @@ def test_wrong_times_are_said(
     assert not Delivery.objects.exists()
 
 
-def test_who_may_only_read_sends_nothing_again(webhook: WebhookConfig, colleague: User) -> None:
+def test_a_read_only_user_cannot_replay(webhook: WebhookConfig, colleague: User) -> None:
     assert signed_in(colleague).get(replay(webhook)).status_code == 403
 
 
@@ -101,7 +101,7 @@ def enabled() -> list[str]:
     return list(WebhookConfig.objects.filter(disabled_at=None).values_list("name", flat=True))
 
 
-def test_an_operator_sees_which_and_then_enables_them(
+def test_an_operator_reviews_and_enables_the_webhooks(
     disabled: list[WebhookConfig], operator: User
 ) -> None:
     client = signed_in(operator)

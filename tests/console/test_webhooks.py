@@ -38,7 +38,7 @@ def pushed(webhook: WebhookConfig, ending: Ending, minutes_ago: int, kind: str =
     return at
 
 
-def test_each_webhook_tells_its_last_success_and_failure(make_webhook: MakeWebhook) -> None:
+def test_each_webhook_shows_its_last_success_and_failure(make_webhook: MakeWebhook) -> None:
     busy, idle = make_webhook(), make_webhook()
     pushed(busy, Ending.DELIVERED, 500)
     success = pushed(busy, Ending.DELIVERED, 400)
@@ -56,7 +56,7 @@ def test_each_webhook_tells_its_last_success_and_failure(make_webhook: MakeWebho
     assert [webhook.held_events for webhook in webhooks] == [0, 1]
 
 
-def test_the_sparkline_is_told_in_words(webhook: WebhookConfig) -> None:
+def test_the_sparkline_has_a_text_alternative(webhook: WebhookConfig) -> None:
     at = timezone.now()
     for ending, count in ((Ending.DELIVERED, 1204), (Ending.RETRYING, 1)):
         tally.count(webhook.account_id, webhook.pk, [Ended(at, ending, 5)] * count)
@@ -72,7 +72,7 @@ def test_the_sparkline_is_told_in_words(webhook: WebhookConfig) -> None:
     assert line.count('class="spark-success"') == line.count('class="spark-danger"') == 1
 
 
-def test_the_list_says_state_and_events_in_words(ada: Client, make_webhook: MakeWebhook) -> None:
+def test_the_list_shows_state_and_events(ada: Client, make_webhook: MakeWebhook) -> None:
     now = timezone.now()
     make_webhook(name="SIEM", events=["compliant", "deleted"])
     make_webhook(name="Failing", consecutive_failures=37, failing_since=now)
@@ -97,7 +97,7 @@ def test_the_list_takes_as_many_queries_for_many(
         assert len(ada.get(LIST).context["cl"].result_list) == 30
 
 
-def test_an_operator_sees_whose_webhook_it_is(
+def test_an_operator_sees_the_account_of_a_webhook(
     client: Client, operator: User, webhook: WebhookConfig
 ) -> None:
     client.force_login(operator)
@@ -119,7 +119,9 @@ def test_an_account_that_is_not_enterprise_sees_why(ada: Client) -> None:
     assert ada.get(f"{LIST}add/").status_code == 403
 
 
-def test_an_enterprise_account_without_webhooks_is_led_on(ada: Client, account: Account) -> None:
+def test_an_enterprise_account_without_webhooks_sees_first_steps(
+    ada: Client, account: Account
+) -> None:
     page = ada.get(LIST)
 
     assert "console/first_steps.html" in [template.name for template in page.templates]
