@@ -95,8 +95,8 @@ def _digest(request: HttpRequest, value: str) -> str:
 
 
 def _box(value: str) -> Fernet:
-    """Encrypts the stored response, which may contain a secret that is shown once. The key is
-    derived from the value in the posted form, which is stored nowhere."""
+    """The cipher for the stored response, which may contain a secret that is shown once. Its key
+    is derived from the value in the posted form, which is stored nowhere."""
     key = salted_hmac("console.forms.once.answer", value, algorithm="sha256").digest()
     return Fernet(urlsafe_b64encode(key))
 
