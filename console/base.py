@@ -1,4 +1,4 @@
-"""What every page of the console has in common: an account's people see their own, no more."""
+"""The base of all pages: users see only their own account, and changes go to the Admin log."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -19,34 +19,34 @@ from metaaccess.actions import Action
 from metaaccess.models import Account
 from metaaccess.people.request import person
 
-# What one transaction may take. The page that asks repeats each row in its form, and Django takes
-# 1,000 fields.
+# The limit of one transaction. The confirmation page has a form field per row, and Django accepts
+# at most 1,000 fields.
 MOST_AT_ONCE = 900
 
 
 class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
-    """A model whose rows belong to accounts. Operators see all rows, the others their account's.
+    """The admin of a model whose rows belong to accounts.
 
-    Rows of other accounts do not exist: they are in no list, count, choice or search, and their
-    pages answer as a missing row's do. A row that somebody changed since its page was opened is not
-    changed over that (console/forms/guarded.py).
+    Operators see all rows, all other users those of their account. Rows of other accounts appear in
+    no list, count, choice or search, and their pages answer like those of a missing row. A save is
+    refused if somebody else changed the row after the page was opened (console/forms/guarded.py).
     """
 
     account_path = "account"
-    # How the Admin log calls it.
+    # What the Admin log records.
     action_added: Action
     action_changed: Action
     action_deleted: Action
     list_per_page = 50
     delete_confirmation_template = "console/delete.html"
     change_form_before_template = "console/conflicts.html"
-    # The question, the consequence, and the button's word.
+    # `question`, `consequence` and `yes` (the button) of the confirmation page.
     delete_words: Mapping[str, str] = MappingProxyType({})
     show_full_result_count = False
 
     @admin.action(description="Delete selected %(verbose_name_plural)s", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
-        """Django's, for so many at a time as one transaction and one page may be of."""
+        """Django's action, limited to MOST_AT_ONCE rows."""
         if queryset.count() <= MOST_AT_ONCE:
             return delete_selected(self, request, queryset)
         plural = self.opts.verbose_name_plural
@@ -75,7 +75,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     # --- A row's forms ---
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
-        """A row as it is; where a form of it was sent, nobody changes it until that has ended."""
+        """The row, or None. In a POST it is locked first, until the transaction ends."""
         row = super().get_object(request, object_id, from_field)
         if row is None or request.method != "POST":
             return row
@@ -94,7 +94,8 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return super().get_form(request, obj, change=change, **kwargs)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Who takes a name that somebody else takes at the same time is told, as later on."""
+        """Runs the page again after an IntegrityError: somebody else took the same unique value at
+        the same moment, and validation now finds it."""
         page = super().changeform_view
         try:
             answer: HttpResponse = page(request, *args, **kwargs)
@@ -103,7 +104,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return answer
 
     def state_of(self, row: Any) -> shown.Values:
-        """What the row's pages show besides its settings, and buttons act on."""
+        """The values that the buttons of the row's pages act on, besides its settings."""
         return {}
 
     def render_change_form(
@@ -111,13 +112,13 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     ) -> HttpResponse:
         row = context["original"]
         if row is not None:
-            if context["errors"]:  # the form wrote into it what was refused
+            if context["errors"]:  # the form has written refused values into it
                 row = context["original"] = self.get_object(request, str(row.pk))
             form = context["adminform"].form
             context[shown.FIELD] = shown.seal(row, form.now | self.state_of(row))
             context["conflicts"] = form.conflicts
             if form.conflicts and len(form.errors.as_data()) == 1:
-                context["errors"] = []  # there is nothing to correct
+                context["errors"] = []  # nothing for the user to correct
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 
@@ -129,14 +130,15 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     # --- Delete ---
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What belongs to a row goes with it: it is not listed, and asks for no permission."""
+        """Lists only the rows themselves. What belongs to them is deleted with them and needs no
+        permission."""
         rows = list(objs)
         return [str(row) for row in rows], {self.opts.verbose_name_plural: len(rows)}, set(), []
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponse:
-        """Asks again where the row was changed since it was asked."""
+        """Asks for confirmation again if the row changed after the page was opened."""
         context: dict[str, Any] = dict(self.delete_words)
         row = self.get_object(request, unquote(object_id))
         if row is not None:
@@ -146,14 +148,14 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             before = shown.read(request.POST, row)
             if before is not None and (conflicts := form.conflicts_with(before)):
                 context["conflicts"] = conflicts
-                request.POST = QueryDict()  # then Django asks
+                request.POST = QueryDict()  # makes Django ask
         answer: HttpResponse = super().delete_view(request, object_id, context)
         return answer
 
     # --- The list ---
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        """The account is a column for operators alone: the others have one."""
+        """Shows the account column only to operators: all other users have one account."""
         columns = super().get_list_display(request)
         if person(request).is_operator:
             return columns
@@ -171,7 +173,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         announce(obj, self.action_added)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        if message:  # a form that was saved as it was changed nothing
+        if message:  # empty if the form was saved unchanged
             announce(obj, self.action_changed, changes=message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
@@ -180,7 +182,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
 
 class LogAdmin(AccountAdmin):
-    """Rows that nobody adds, changes or deletes by hand."""
+    """The admin of a model that the console only shows."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -193,14 +195,14 @@ class LogAdmin(AccountAdmin):
 
 
 def hide_account(form: Any, request: HttpRequest) -> None:
-    """Operators choose the account; the others' is their own: it is sent, and not asked for."""
+    """Hides the account field from users who are no operators: the form posts their own account."""
     field = form.base_fields.get("account")
     if field is not None and not person(request).is_operator:
         field.required, field.widget = True, HiddenInput()
 
 
 def announce(obj: Any, action: Action, **facts: Any) -> None:
-    # An account takes its logs with it, so what is done to accounts stands in the operators'.
+    # An account is deleted with its log, so actions on accounts go to the operators' log.
     account = None if isinstance(obj, Account) else obj.account
     target = f"{obj._meta.verbose_name} {obj.pk} ({obj})"
     signals.announce(obj, account, action, target, **facts)

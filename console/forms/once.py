@@ -1,13 +1,13 @@
-"""Each form of the console acts once, however often it is sent.
+"""Each form of the console acts once, even if it is posted more than once.
 
-1. `{% csrf_token %}` puts a value of its own into each rendered form.
-2. A POST takes that value, with what was sent, as its key, in the transaction of what it does.
-   Sent twice at once, the second waits for the first.
-3. The second gets the answer of the first, and does nothing.
-4. A first that failed was rolled back; its key is free, and the second acts.
+1. `{% csrf_token %}` puts a unique value into each rendered form.
+2. A POST takes that value and the posted data as its idempotency key, in the same transaction as
+   its changes. If a form is posted twice at once, the second POST waits for the first.
+3. The second POST returns the response of the first and changes nothing.
+4. If the first POST failed, it was rolled back and its key is free: the second one acts.
 
-An answer that is a redirect, or that the page marks by `done`, tells of something that was done.
-Any other is the form again: then nothing was done, which a rollback makes sure of.
+A redirect, or a response marked with `done`, means that the form acted. Any other response shows
+the form again; then the transaction is rolled back.
 """
 
 import json
@@ -40,13 +40,13 @@ def new_value() -> str:
 
 
 def done(answer: HttpResponse) -> HttpResponse:
-    """Marks a page as what an act came to: a form that is sent again gets it again."""
+    """Marks a response as the result of an action, to be repeated if the form is posted again."""
     answer.tells_of_an_act = True  # type: ignore[attr-defined]
     return answer
 
 
 def acts_once(view: View) -> View:
-    """For all pages of the console; see above."""
+    """Decorates every page of the console. See the module's docstring."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -91,12 +91,12 @@ def _digest(request: HttpRequest, value: str) -> str:
     return salted_hmac("console.forms.once", text, algorithm="sha256").hexdigest()
 
 
-# --- The answer, kept for whoever sent the form --------------------------------------------------
+# --- The stored response -------------------------------------------------------------------------
 
 
 def _box(value: str) -> Fernet:
-    """The answer may show a secret, once. What opens it is in the form that was sent, and is stored
-    nowhere."""
+    """The cipher for the stored response, which may contain a secret that is shown once. Its key
+    is derived from the value in the posted form, which is stored nowhere."""
     key = salted_hmac("console.forms.once.answer", value, algorithm="sha256").digest()
     return Fernet(urlsafe_b64encode(key))
 
@@ -110,7 +110,7 @@ def _sealed(request: HttpRequest, answer: HttpResponseBase, value: str, session:
         "messages": [
             (each.level, str(each.message), isinstance(each.message, SafeString)) for each in queued
         ],
-        # A new password begins a new session, to which the second answer has to lead, too.
+        # A new password starts a new session. The second response must use it too.
         "session": now if now != session else None,
     }
     return _box(value).encrypt(json.dumps(kept).encode()).decode()

@@ -1,4 +1,4 @@
-"""Incident undo: an operator enables all webhooks that were disabled in some time."""
+"""Undo an incident: an operator enables all webhooks that were disabled in a time range."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from webhooks.operating import recovery
 from webhooks.operating.recovery import Held
 from webhooks.queue.held import with_counts
 
-# More than these are counted, not listed.
+# The page lists this many webhooks and counts the rest.
 LISTED = 100
 
 
@@ -30,12 +30,12 @@ class IncidentForm(TimeForm):
     reason = forms.CharField(
         max_length=200,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Such as: our uplink was cut. It stands in the Admin log of each account.",
+        help_text="For example: “Our uplink was down”. Shown in the Admin log of each account.",
     )
 
 
 def page(admin: AccountAdmin, request: HttpRequest) -> HttpResponse:
-    """GET asks, POST shows which, and with `enable` enables them."""
+    """GET asks for the time range. POST lists the webhooks; with `enable` it enables them."""
     if not person(request).is_operator or not admin.has_change_permission(request):
         raise PermissionDenied
     form = IncidentForm(request.POST if request.method == "POST" else None)
@@ -52,7 +52,7 @@ def page(admin: AccountAdmin, request: HttpRequest) -> HttpResponse:
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
         "media": admin.media,
-        "title": "Webhooks that were disabled in some time",
+        "title": "Undo an incident",
         "form": form,
         "count": None if found is None else found.count(),
         "webhooks": [] if found is None else _listed(found),

@@ -1,4 +1,4 @@
-"""Which pages a person has, and what is wrong with an open one."""
+"""The pages that a user can open, and the checks of an open page."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def part_of(template: str) -> str:
 
 
 def shown_pages(part: str, rows: Rows, person: User) -> Iterator[str]:
-    """Which of the part's addresses answer this person with a page."""
+    """The paths of the part that return a page to this user."""
     client = Client()
     client.force_login(person)
     for route in ROUTES:
@@ -40,7 +40,7 @@ def use_theme(page: Page, theme: str) -> None:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe-core finds, an element a line."""
+    """The findings of axe-core, one line per element."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     found: list[Mapping[str, Any]] = page.evaluate(
@@ -56,7 +56,7 @@ def violations(page: Page) -> list[str]:
 
 
 def is_too_wide(page: Page) -> bool:
-    """Whether it stays so: charts take their new size a moment later."""
+    """Whether the page still scrolls sideways after charts have had time to resize."""
     try:
         page.wait_for_function(
             "document.documentElement.scrollWidth <= window.innerWidth", timeout=SETTLED_MS
@@ -67,7 +67,7 @@ def is_too_wide(page: Page) -> bool:
 
 
 def faults_of(page: Page) -> list[str]:
-    """Whatever is wrong with the open page."""
+    """The accessibility and layout faults of the open page, in both themes and both sizes."""
     faults = []
     for theme in ("light", "dark"):
         use_theme(page, theme)

@@ -25,7 +25,7 @@ from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from console.webhooks import health
+from console.webhooks import health_data
 from eventlog.models import DeviceLog
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, ApiToken, Device, Plan, Role, Scope, User
@@ -409,7 +409,7 @@ class OutboxMachine(RuleBasedStateMachine):
             assert held_events == 0
             return
         webhook = self.webhook()
-        assert health.waiting(webhook).held == held_events
+        assert health_data.waiting(webhook).held == held_events
         listed = with_counts(WebhookConfig.objects.all()).get(pk=self.pk)
         assert listed.held_events == held_events
         program = partial(Client().get, headers={"Authorization": f"Token {self.token}"})

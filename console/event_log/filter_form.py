@@ -1,4 +1,4 @@
-"""The filters above a log: Unfold's widgets on the form, and what is filtered by, in words."""
+"""The filter form above a log, with Unfold's widgets, and the chips of its active filters."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,21 +14,22 @@ from eventlog.reading.fields import MomentFormField
 from eventlog.reading.filters import LogFilter, Timeframe
 
 Choices = Sequence[tuple[int, str]]
-# With more to choose from, a list serves nobody: the ID is typed.
+# With more choices than this, the field takes an ID instead of offering a list.
 MOST_CHOICES = 100
 _DATES = ("timeframe", "since", "until")
 _ISO = "%Y-%m-%dT%H:%M"
 
 
 class Chip(NamedTuple):
-    """A filter that is active, and the query without it."""
+    """An active filter, and the query string without it."""
 
     text: str
     query: str
 
 
 def dress(log_filter: LogFilter, choices: dict[str, Choices], hints: dict[str, str]) -> None:
-    """`choices`: what a field that takes an ID offers; `hints`: what an empty field shows."""
+    """Sets widgets and labels. `choices` are offered by fields that take an ID; `hints` are the
+    placeholders. Both are by field name."""
     form = log_filter.form
     for name, field in form.fields.items():
         if name in choices and len(choices[name]) <= MOST_CHOICES:
@@ -53,7 +54,7 @@ def dress(log_filter: LogFilter, choices: dict[str, Choices], hints: dict[str, s
 
 
 def _with_asked(options: list[tuple[Any, str]], asked: str | None) -> list[tuple[Any, str]]:
-    """What is gone, or was never there, is still what is filtered by: it stays chosen."""
+    """Adds the ID that the user filters by if it is not an option, so that it stays chosen."""
     if not asked or asked in {str(value) for value, _ in options}:
         return options
     return [*options, (asked, f"{asked} (not in the list)")]
@@ -68,7 +69,7 @@ def _show_dates_as_inputs_take_them(form: forms.Form) -> None:
 
 
 def chips(log_filter: LogFilter, query: QueryDict) -> list[Chip]:
-    """The active filters: one for each field, one for the dates together."""
+    """The active filters: one chip per field, and one for all dates."""
     values = log_filter.form.cleaned_data
     texts = {
         name: f"{log_filter.form[name].label}: {_words(log_filter.form, name, value)}"

@@ -1,4 +1,4 @@
-"""How the logs' pages say what happened."""
+"""Labels of the event log: outcomes, statuses and responses as short text in a colour."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -16,23 +16,23 @@ _STATUSES = {
     Status.INSTALLED: "info",
     Status.DELETED: "neutral",
 }
-# By WebhookLog.error: short, for a column; its `detail` says more.
+# By WebhookLog.error. Short, for a column; `detail` has the whole reason.
 ERRORS = {
     "timeout": "Timed out",
     "dns": "Host not found",
     "refused": "Connection refused",
     "reset": "Connection closed early",
-    "tls": "No safe connection (TLS)",
+    "tls": "TLS error",
     "blocked_address": "Address not allowed",
-    "invalid_response": "Invalid answer",
-    "response_too_large": "Answer too large",
+    "invalid_response": "Invalid response",
+    "response_too_large": "Response too large",
     "invalid_request": "Could not be sent",
     "connection": "No connection",
 }
 
 
 class Link(NamedTuple):
-    """A text that leads somewhere; with no `href`, to nowhere any more. `note` stands beside it."""
+    """A link, or plain text if `href` is empty. `title` is a tooltip; `note` stands after it."""
 
     text: str
     href: str = ""
@@ -46,7 +46,7 @@ def outcome(row: WebhookLog) -> Label:
 
 
 def kind(row: WebhookLog) -> Label | None:
-    """Why there was a push, where it was not a status change."""
+    """What caused the push. None for a status change."""
     known = PushKind(row.kind)
     return Label(str(known.label), _KINDS[known]) if known in _KINDS else None
 
@@ -63,10 +63,10 @@ def statuses(values: Iterable[str]) -> list[Label]:
 
 
 def answer(row: WebhookLog) -> str:
-    """What came back, in a few words: 200 OK, 503 Service Unavailable, Timed out."""
+    """The response in a few words: 200 OK, 503 Service Unavailable, Timed out."""
     code = http_status(row.status_code)
     if row.error not in ERRORS:
-        return code or "No answer"
+        return code or "No response"
     return f"{code}: {ERRORS[row.error]}" if code else ERRORS[row.error]
 
 

@@ -1,4 +1,4 @@
-"""What the three logs' pages have in common: filters, pages, live refresh, export, a row's page."""
+"""What the three logs share: filters, paging, live refresh, export, and the page of an entry."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -20,20 +20,24 @@ from django.utils import timezone
 from django.utils.http import urlencode
 
 from console.base import LogAdmin
-from console.event_log.form import Choices, chips, dress
+from console.event_log.filter_form import Choices, chips, dress
 from eventlog.reading import export, keyset
 from eventlog.reading.filters import LogFilter
 from eventlog.reading.keyset import Cursor, Page
 from metaaccess.models import Account
 from metaaccess.people.request import person
 
-# What is in the address besides the filter.
+# Query parameters that are not filters.
 _NO_FILTERS = ("before", "after", "seen", "export", "_changelist_filters", "e")
 REFRESH_S = 5
 
 
 class EventLogAdmin(LogAdmin):
-    """The list in place of Django's: that one counts all rows and pages by offset."""
+    """Replaces Django's list, which counts all rows and pages by offset.
+
+    `what` is the plural of an entry; `empty`, `empty_page` and `empty_link` are the text, the URL
+    name and the link of an empty log.
+    """
 
     log_filter: type[LogFilter]
     title: str
@@ -46,11 +50,11 @@ class EventLogAdmin(LogAdmin):
     empty_link: str
 
     def lines(self, request: HttpRequest, rows: list[Any]) -> Sequence[Any]:
-        """What the table shows of each row."""
+        """What the table shows of the rows, in their order."""
         raise NotImplementedError
 
     def choices(self, request: HttpRequest) -> dict[str, Choices]:
-        """What the filters that take an ID offer: an account's people nothing of others."""
+        """The choices of filters that take an ID. Only operators can choose other accounts."""
         if not person(request).is_operator:
             return {}
         accounts = Account.objects.order_by("name").values_list("pk", "name")
@@ -83,7 +87,7 @@ class EventLogAdmin(LogAdmin):
         seen = str(Cursor.of(page.rows[0])) if page.rows else ""
         if request.headers.get("HX-Request"):
             if seen == request.GET.get("seen"):
-                return HttpResponse(status=204)  # nothing new: nothing on the page is touched
+                return HttpResponse(status=204)  # nothing new: htmx leaves the page as it is
             template = "console/event_log/results.html"
             return TemplateResponse(request, template, self._results(request, page, query, valid))
         dress(log_filter, self.choices(request), self.hints)
@@ -135,7 +139,7 @@ class EventLogAdmin(LogAdmin):
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
 
-    # --- A row's page ---
+    # --- The page of an entry ---
 
     def change_view(
         self,
@@ -157,7 +161,7 @@ class EventLogAdmin(LogAdmin):
             "title": self.entry_title(row),
             "log": self,
             "row": row,
-            "model_admin": self,  # so that the header shows the way here, and the title at its end
+            "model_admin": self,  # makes the header show the breadcrumbs and the title
             "back": self.back(request),
             "operator": person(request).is_operator,
             **self.entry(request, row),
@@ -168,11 +172,11 @@ class EventLogAdmin(LogAdmin):
         raise NotImplementedError
 
     def entry(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """What a row's page shows besides the row."""
+        """The context of an entry's page, besides `row`."""
         raise NotImplementedError
 
     def back(self, request: HttpRequest) -> str:
-        """The list as it was left."""
+        """The URL of the list with the filters that the user left it with."""
         filtered = request.GET.get("_changelist_filters", "")
         return f"{self.list_url()}?{filtered}" if filtered else self.list_url()
 
@@ -182,7 +186,7 @@ class EventLogAdmin(LogAdmin):
 
 
 def _filter_of(request: HttpRequest) -> QueryDict:
-    """The part of the address that filters; fields that were left empty are not in it."""
+    """The filters of the URL, without empty ones."""
     query = request.GET.copy()
     for name in list(query):
         if name in _NO_FILTERS or not query[name]:

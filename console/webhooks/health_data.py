@@ -1,4 +1,4 @@
-"""How a webhook does: its streak, what waits for it, and what the last attempts came to."""
+"""The health of a webhook: its failure streak, its backlog, its certificate, its last attempts."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
+from console.display import Tile
 from eventlog.models import Outcome, PushKind, WebhookLog
 from eventlog.words import Sentence
 from webhooks.health import certificates, reasons
@@ -19,7 +20,7 @@ from webhooks.queue.states import HELD, State
 from webhooks.sending.http_client import ErrorKind
 
 LAST_ATTEMPTS = 10
-# Those that had an answer are named by its status.
+# Failures that had a response are named by its status code.
 CAUSES = {
     ErrorKind.TIMEOUT: "timeout",
     ErrorKind.DNS: "host name not found",
@@ -29,13 +30,13 @@ CAUSES = {
     ErrorKind.BLOCKED_ADDRESS: "address not allowed",
     ErrorKind.INVALID_RESPONSE: "invalid response",
     ErrorKind.RESPONSE_TOO_LARGE: "response too large",
-    ErrorKind.INVALID_REQUEST: "request that cannot be sent",
+    ErrorKind.INVALID_REQUEST: "request could not be sent",
     ErrorKind.CONNECTION: "no connection",
 }
 
 
 class Streak(NamedTuple):
-    """Failed pushes in a row. `causes`: what they failed with and how often, most often first."""
+    """Failed pushes in a row. `causes` are pairs of count and cause, the most frequent first."""
 
     failures: int
     since: datetime
@@ -43,11 +44,11 @@ class Streak(NamedTuple):
 
 
 def streak(webhook: WebhookConfig) -> Streak | None:
-    """The failures that the webhook counts, with their causes from the log; None: it has none."""
+    """The webhook's current streak, with causes from the event log. None if there is no streak."""
     failures, since = webhook.consecutive_failures, webhook.failing_since
     if not failures or since is None:
         return None
-    # The count goes by when an attempt ended, the log by when it began.
+    # `failing_since` is when an attempt ended; the log has when it began.
     earliest = since - timedelta(seconds=settings.WEBHOOK_TIMEOUT_S + 5)
     last_attempts = WebhookLog.objects.filter(
         webhook_id=webhook.pk,
@@ -65,16 +66,17 @@ def streak(webhook: WebhookConfig) -> Streak | None:
 
 
 def why_disabled(webhook: WebhookConfig, failing: Streak | None) -> Sentence:
-    """The reason, without what the page says beside it: who did it, and the streak."""
+    """The reason, without the facts that the page shows next to it: who disabled it, the streak.
+    Empty if there is nothing else to say."""
     if webhook.disabled_because == DisabledBecause.ADMINISTRATOR:
         return [f"Reason: {webhook.disabled_note}."] if webhook.disabled_note else []
     if failing and webhook.disabled_last_failure:
-        return [f"The last failure: {webhook.disabled_last_failure}."]
+        return [f"Last failure: {webhook.disabled_last_failure}."]
     return [*reasons.why_disabled(webhook), "."]
 
 
 def cause(status_code: int | None, error: str) -> str:
-    """Why an attempt failed, in a few words."""
+    """Why an attempt failed, in a few words. `error` is an ErrorKind, or is returned as it is."""
     if error in (ErrorKind.HTTP_STATUS, ErrorKind.REDIRECT):
         return f"HTTP {status_code}"
     return CAUSES.get(ErrorKind(error), error) if error in set(ErrorKind) else error
@@ -82,7 +84,10 @@ def cause(status_code: int | None, error: str) -> str:
 
 @dataclass(frozen=True)
 class Waiting:
-    """How many events are where. `held`: they wait for a webhook that is not active."""
+    """The backlog: numbers of events by place. `held` events wait for the webhook to be active.
+
+    `oldest_at` is when the oldest held event was created, or if none is held, the oldest pending
+    one. None if there is no such event."""
 
     pending: int = 0
     sending: int = 0
@@ -93,7 +98,7 @@ class Waiting:
 
 
 def waiting(webhook: WebhookConfig) -> Waiting:
-    """One query of what is still to do; tests are no events, and are left out."""
+    """The webhook's backlog without test pushes, in one query."""
     still_to_do = Delivery.objects.events().filter(states.still_to_do(), webhook=webhook).order_by()
     found = {
         place: (count, due_at, created_at)
@@ -114,33 +119,24 @@ def waiting(webhook: WebhookConfig) -> Waiting:
     )
 
 
-class Tile(NamedTuple):
-    """A number with what it means; the note may end in a time."""
-
-    title: str
-    figure: str
-    note: str
-    moment: datetime | None = None
-
-
 def tiles(events: Waiting) -> list[Tile]:
-    """What waits, as the page shows it."""
-    since = "the oldest since" if events.oldest_at else "until it is enabled again"
-    held = (since, events.oldest_at) if events.held else ("nothing is held", None)
-    pending = (since, events.oldest_at) if events.pending else ("nothing waits for a worker", None)
-    retry = ("next attempt at", events.next_attempt_at) if events.retrying else ("no retry is due",)
-    sent = "a worker has them" if events.sending else "nothing is under way"
+    """The backlog, as the page shows it."""
+    since = "oldest from" if events.oldest_at else "until the webhook is enabled"
+    held = (since, events.oldest_at) if events.held else ("no events held", None)
+    pending = (since, events.oldest_at) if events.pending else ("no events waiting", None)
+    retry = ("next attempt at", events.next_attempt_at) if events.retrying else ("no retries due",)
+    sent = "claimed by a worker" if events.sending else "no request in flight"
     return [
         Tile("Pending", f"{events.pending:,}", *pending),
-        Tile("Being sent", f"{events.sending:,}", sent),
+        Tile("Sending", f"{events.sending:,}", sent),
         Tile("Retrying", f"{events.retrying:,}", *retry),
         Tile("Held", f"{events.held:,}", *held),
     ]
 
 
 class Certificate(NamedTuple):
-    """The callback's, as it was last seen; `days` are full ones, below 0 once it has ended.
-    `ends_soon`: people were warned of it."""
+    """The callback's TLS certificate as last seen. `days` is the number of full days left, below 0
+    after it has expired. `ends_soon` is true once administrators are warned."""
 
     until: datetime
     days: int
@@ -148,7 +144,7 @@ class Certificate(NamedTuple):
 
 
 def certificate(webhook: WebhookConfig) -> Certificate | None:
-    """None: no TLS connection was made to this URL yet."""
+    """None if no TLS connection has been made to this URL yet."""
     seen = certificates.validity(webhook)
     if seen is None:
         return None
@@ -157,12 +153,12 @@ def certificate(webhook: WebhookConfig) -> Certificate | None:
 
 
 def percent(part: float | None) -> str:
-    """Rounded down: what is not all is never 100 %."""
+    """A share from 0 to 1 as a percentage, rounded down: 100 % means all. Empty for None."""
     return "" if part is None else f"{floor(part * 1_000) / 10:g}\u00a0%"
 
 
 def last_attempts(webhook: WebhookConfig) -> QuerySet[WebhookLog]:
-    """Without their bodies, which may be long."""
+    """The newest attempts, without the bodies, which can be long."""
     return (
         WebhookLog.objects.filter(webhook_id=webhook.pk, account=webhook.account_id)
         .defer("request_body", "response_body")
