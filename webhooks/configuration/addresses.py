@@ -54,7 +54,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class UrlError(ValueError):
-    """A URL that no push can go to. `code` is short and never changes; the message is for people."""
+    """A URL that no push can go to. `code` is short and never changes; people read the message."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -149,9 +149,7 @@ def _check_characters(url: str) -> None:
         raise UrlError("too_long", f"Shorten the URL to {MAX_URL_LENGTH:,} characters.")
     # Parsers disagree about these, or they are invisible: separators, controls, surrogates.
     if "\\" in url or any(unicodedata.category(character)[0] in "ZC" for character in url):
-        raise UrlError(
-            "characters", "Percent-encode spaces, backslashes and invisible characters."
-        )
+        raise UrlError("characters", "Percent-encode spaces, backslashes and invisible characters.")
 
 
 def _split(url: str) -> Url:

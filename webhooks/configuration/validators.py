@@ -70,8 +70,8 @@ def validate_api_key(key: str) -> None:
 
 
 def validate_key_is_for(url: str, saved_url: str) -> None:
-    """Raises ValidationError if a URL has a different origin than the URL that the saved API key
-    was entered for. A key belongs to one receiver and is never sent to another."""
+    """Raises ValidationError if a URL has another origin than the URL of the saved API key.
+    A key belongs to one receiver and is never sent to another."""
     if origin(url) != origin(saved_url):
         raise ValidationError(
             "The URL now points to %(new)s. Enter the API key of that receiver: the saved one is for "
@@ -82,7 +82,7 @@ def validate_key_is_for(url: str, saved_url: str) -> None:
 
 
 def validate_signing_secret(secret: str) -> None:
-    """Raises ValidationError unless the secret has the form that Standard Webhooks specifies:
+    """Raises ValidationError unless the secret has the form of Standard Webhooks:
     `whsec_` followed by 24 to 64 bytes in base64. Never repeats the secret."""
     words = (
         "The signing secret must be whsec_ followed by 24 to 64 bytes in base64. "

@@ -8,7 +8,7 @@ from webhooks.queue.replay import Event
 
 
 def build(events: Iterable[Event]) -> bytes:
-    """The body. `timestamp` is in Unix milliseconds: when the status changed, not when it is sent."""
+    """The body. `timestamp`: when the status changed, in Unix milliseconds."""
     return json.dumps(
         [
             {"device_id": event.device_id, "status": event.status, "timestamp": event.timestamp}

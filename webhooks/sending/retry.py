@@ -12,8 +12,8 @@ _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 def countdown_s(attempt: int, countdowns_s: Sequence[float]) -> float | None:
-    """Seconds from the failure of `attempt` (1 for the first) to the next attempt. None: there is no
-    next attempt."""
+    """Seconds from the failure of `attempt` (1 for the first) to the next attempt. None: no attempt
+    follows."""
     return countdowns_s[attempt - 1] if attempt <= len(countdowns_s) else None
 
 

@@ -37,7 +37,7 @@ class CheckedConnection(HTTPConnection):
         self._handle: socket.socket | None = None
 
     def begin(self, deadline: Attempt) -> None:
-        """Begins an attempt on the connection, which may have been used before."""
+        """Begins an attempt on the connection, which may be new or idle."""
         self.deadline = deadline
         self.timeout = deadline.remaining_s()
         if self._handle is not None:
@@ -47,13 +47,13 @@ class CheckedConnection(HTTPConnection):
         assert self.deadline is not None
         self.sock = _open(self.target, self.deadline)
         self._handle = self.sock.dup()
-        self._handle.setblocking(False)  # like every socket that has a timeout
+        self._handle.setblocking(False)  # sockets with a timeout are, too
         self.opened_at = time.monotonic()
         self.deadline.guard(self)
         self.sock.settimeout(self.deadline.remaining_s())
 
     def is_alive(self) -> bool:
-        """Whether an idle connection is open and silent. Data that arrived meanwhile is no response."""
+        """Whether an idle connection is open and silent. Data that arrived is not a response."""
         if self.sock is None or self._handle is None:
             return False
         try:
@@ -94,7 +94,7 @@ class CheckedTlsConnection(CheckedConnection):
 
     def connect(self) -> None:
         super().connect()
-        # `host` is from the URL, without a final dot. SNI and the certificate check both use it.
+        # SNI and the certificate check both use `host`, which has no final dot.
         self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
         self.is_verified = True
         assert self.deadline is not None
@@ -121,7 +121,7 @@ def _open(target: Target, deadline: Attempt) -> socket.socket:
 
 
 def _check(target: Target, endpoints: list[Endpoint]) -> None:
-    """Refuses a host if any of its addresses is not allowed: the next attempt could get that one."""
+    """Refuses a host if any of its addresses is not allowed: the next attempt could get it."""
     networks = settings.WEBHOOK_ALLOWED_NETWORKS
     port_allowed = is_port_allowed(target.port, settings.WEBHOOK_ALLOWED_PORTS)
     for _, address in endpoints:

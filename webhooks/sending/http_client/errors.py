@@ -21,8 +21,8 @@ from webhooks.sending.http_client.result import AttemptError, ErrorKind
 
 logger = logging.getLogger(__name__)
 
-# Errors that the network can cause. All other error numbers are local: no descriptor, memory or port is
-# left, or a local firewall forbids the connection.
+# Errors that the network can cause. All other error numbers are local: no descriptor, memory or
+# port is left, or a local firewall forbids the connection.
 _OF_THE_NETWORK = {
     errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENONET, errno.ENETRESET,
     errno.EPROTO, errno.ENOPROTOOPT, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOTCONN,

@@ -33,7 +33,7 @@ _Request: TypeAlias = tuple[str, str, bytes, Mapping[str, str]]
 
 
 class IdleConnections:
-    """The idle connections of all receivers, oldest first. Above the limit, the oldest is closed."""
+    """The idle connections of all receivers, oldest first. Above the limit, closes the oldest."""
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit = _default_limit() if limit is None else limit

@@ -74,7 +74,7 @@ class BoundedResponse(http.client.HTTPResponse):
         except (ConnectionError, ssl.SSLError) as problem:
             if not self._bounded.began:
                 raise
-            # Not the error of a connection that was closed while idle: such a request is sent again.
+            # Not the error of a connection closed while idle: such a request is sent again.
             raise AttemptError(ErrorKind.RESET, CLOSED_EARLY) from problem
         # http.client takes the end of the connection for the end of the headers.
         if self._bounded.ended:

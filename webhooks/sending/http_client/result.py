@@ -34,7 +34,7 @@ UNREACHABLE = {
 
 
 class RetryAfter(NamedTuple):
-    """The Retry-After headers of a 429 or 503, and its Date header ('': it has none), as received."""
+    """The Retry-After headers of a 429 or 503, and its Date header ('': none), as received."""
 
     values: tuple[str, ...]
     date: str
@@ -73,7 +73,7 @@ class AttemptResult:
 
     @property
     def ours(self) -> bool:
-        """Whether a local fault prevented the attempt, which must not count against the receiver."""
+        """Whether a local fault prevented the attempt. It must not count against the receiver."""
         return self.error == ErrorKind.OURS
 
 

@@ -14,7 +14,7 @@ _MAX_CODINGS = 2
 _PACKED = {
     "gzip": (zlib.MAX_WBITS | 16,),
     "x-gzip": (zlib.MAX_WBITS | 16,),
-    "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS),  # the standard form, then the one that many servers send
+    "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS),  # the standard's form, and that of many servers
 }
 # Only character sets: Python also has codecs such as idna and unicode_escape.
 _CHARSETS = re.compile(
