@@ -89,7 +89,7 @@ def test_a_machine_without_ipv6_is_no_fault(
 
     result = post(client, "http://six.example:9999/")
 
-    assert (result.error, result.detail) == (ErrorKind.CONNECTION, "The server cannot be reached")
+    assert (result.error, result.detail) == (ErrorKind.CONNECTION, "The server is unreachable")
 
 
 def test_one_address_that_we_could_not_try_is_a_fault(

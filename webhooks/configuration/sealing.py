@@ -52,7 +52,7 @@ def unseal(sealed: str, context: str) -> str:
         if known == name:
             break
     else:
-        raise SecretError(f"the key {name!r} of {context} is not in WEBHOOK_KEYS")
+        raise SecretError(f"key {name!r} is missing from WEBHOOK_KEYS: it is needed for {context}")
     try:
         data = urlsafe_b64decode(value)
         return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], context.encode()).decode()

@@ -70,12 +70,12 @@ def validate_api_key(key: str) -> None:
 
 
 def validate_key_is_for(url: str, saved_url: str) -> None:
-    """Raises ValidationError if a URL has another origin than the URL of the saved API key.
+    """Raises ValidationError if a URL has another origin than the saved API key's URL.
     A key belongs to one receiver and is never sent to another."""
     if origin(url) != origin(saved_url):
         raise ValidationError(
-            "The URL now points to %(new)s. Enter the API key of that receiver: the saved one is for "
-            "%(old)s.",
+            "The URL now points to %(new)s. Enter the API key of that receiver: the saved one is "
+            "for %(old)s.",
             code="other_host",
             params={"new": origin(url), "old": origin(saved_url)},
         )

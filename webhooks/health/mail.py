@@ -56,7 +56,7 @@ def _name(webhook: WebhookConfig) -> str:
 
 
 def _about(webhook: WebhookConfig, *facts: tuple[str, str]) -> list[tuple[str, str]]:
-    """The facts in each mail about a webhook. Leaves out the URL's query, which may be a secret."""
+    """The facts in each mail about a webhook. The URL's query is left out: it may be a secret."""
     url = urlsplit(webhook.url)._replace(query="").geturl()
     return [("Account", webhook.account.name), ("Webhook", _name(webhook)), ("URL", url), *facts]
 
@@ -86,8 +86,8 @@ def _failing(webhook: WebhookConfig, facts: dict[str, Any]) -> Words:
         f"After {limit:,} consecutive failed pushes, the webhook is disabled.",
         _about(webhook, *_streak(facts)),
         [
-            "Check the receiver's responses: Event Log > Webhook shows each attempt with its status "
-            "and response.",
+            "Check the receiver's responses: Event Log > Webhook shows each attempt with its "
+            "status and response.",
             "Once the receiver is fixed, send a test push from the webhook's page. The next event "
             "that is delivered resets the count to 0.",
             "You can replay the events of failed pushes from the webhook's page.",

@@ -21,8 +21,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--api-key",
             required=True,
-            help="sent as the Authorization header; - reads the key from standard input, so that it does "
-            "not appear in process lists or shell history",
+            help="sent as the Authorization header; - reads the key from standard input, which "
+            "keeps it out of process lists and shell history",
         )
         parser.add_argument(
             "--events",

@@ -25,7 +25,7 @@ class Command(ListingCommand):
             "--disabled-between",
             nargs=2,
             metavar=("FROM", "TO"),
-            help="enable all webhooks disabled from FROM to TO, such as 2026-03-01T14:00 (UTC)",
+            help="enable webhooks disabled from FROM to TO, such as 2026-03-01T14:00 (UTC)",
         )
         which.add_argument(
             "--all-disabled", action="store_true", help="enable all disabled webhooks"
@@ -34,8 +34,8 @@ class Command(ListingCommand):
             "--held",
             choices=Held.values,
             default=Held.DELIVER,
-            help="what happens to held events: deliver all, deliver only the latest of each device, "
-            "or discard all (deliver)",
+            help="what happens to held events: deliver all, deliver only the latest of each "
+            "device, or discard all (deliver)",
         )
         parser.add_argument(
             "--probe",

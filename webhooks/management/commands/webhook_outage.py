@@ -18,9 +18,9 @@ _FIELDS = (
 
 class Command(ListingCommand):
     help = (
-        "Shows the current platform outage, or the last one: since when, and on what evidence. "
+        "Shows the current platform outage, or the last one, with its times and its evidence. "
         "In a platform outage, many unrelated receivers became unreachable at once. Their pushes "
-        "wait, and failures do not count."
+        "wait, and their failures do not count."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,8 +28,8 @@ class Command(ListingCommand):
         parser.add_argument(
             "--end",
             action="store_true",
-            help="end it: waiting pushes are sent, and failures count again; the same evidence does "
-            "not begin another outage",
+            help="end it: waiting pushes are sent, and failures count again; the same evidence "
+            "does not begin another outage",
         )
 
     def handle(self, *, end: bool, json: bool, **options: Any) -> None:
@@ -57,8 +57,8 @@ def told(last: Outage | None) -> list[str]:
     if last is None:
         return ["There is no platform outage, and none is on record."]
     evidence = (
-        f"Evidence: from {_time(last.silent_since)} on, {last.receivers:,} hosts of {last.accounts:,} accounts became "
-        f"unreachable; {last.answered:,} other hosts answered."
+        f"Evidence: from {_time(last.silent_since)} on, {last.receivers:,} hosts of "
+        f"{last.accounts:,} accounts became unreachable; {last.answered:,} other hosts answered."
     )
     if last.ended_at is None:
         return [f"A platform outage began at {_time(last.began_at)} and has not ended.", evidence]
