@@ -184,7 +184,7 @@ def test_no_thread_for_a_look_up(
 
     monkeypatch.setattr(threading.Thread, "start", fail)
 
-    is_ours(post(client, "http://hook.example/"), caplog, "no thread for a look-up")
+    is_ours(post(client, "http://hook.example/"), caplog, "no thread for a DNS lookup")
 
 
 def test_no_thread_for_the_deadlines_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

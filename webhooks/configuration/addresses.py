@@ -1,4 +1,4 @@
-"""Where a push may go: rules for URLs, ports and IP addresses. Pure: no settings, no look-up.
+"""Where a push may go: rules for URLs, ports and IP addresses. Pure: no settings, no lookup.
 
 `parse_target` is the only function that parses a callback URL. The validator checks its result, and
 the worker connects to the same result, so that no second parser can disagree.

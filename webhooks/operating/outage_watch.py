@@ -102,7 +102,7 @@ def _host(url: str) -> str:
         return url
 
 
-# One index look-up per webhook, however long the log is.
+# One index lookup per webhook, however long the log is.
 _ANSWERED = """
 SELECT w.url FROM webhooks_webhookconfig w CROSS JOIN LATERAL (
     SELECT 1 FROM eventlog_webhooklog l

@@ -148,7 +148,7 @@ class _Entry(NamedTuple):
 
 
 class _Answered:
-    """Remembers which address of a host answered. Used only while a look-up still returns it."""
+    """Remembers which address of a host answered. Used only while a lookup still returns it."""
 
     def __init__(self) -> None:
         self.start_anew()

@@ -1,11 +1,11 @@
 """Looks up the addresses of host names, within a time limit.
 
 `getaddrinfo` cannot be interrupted and can take half a minute, so it runs in a thread of its own
-while the attempt waits until its deadline. Attempts that need the same name share one look-up: a
+while the attempt waits until its deadline. Attempts that need the same name share one lookup: a
 customer's unresponsive name server costs one thread for each of its names, and nobody else waits
 for it.
 
-In a gevent worker, look-ups run in the hub's thread pool instead. It must have room for hundreds,
+In a gevent worker, lookups run in the hub's thread pool instead. It must have room for hundreds,
 because otherwise ten names that do not resolve block all others.
 """
 
@@ -27,7 +27,7 @@ _LOCAL = {
     socket.EAI_SYSTEM, socket.EAI_MEMORY, socket.EAI_BADFLAGS, socket.EAI_FAMILY,
     socket.EAI_SERVICE, socket.EAI_SOCKTYPE,
 }  # fmt: skip
-# At least as many descriptors as a look-up opens.
+# At least as many descriptors as a lookup opens.
 _DESCRIPTORS = 8
 
 
@@ -40,7 +40,7 @@ class _Lookup:
 
 
 class _Lookups:
-    """The look-ups that are under way, by host and port."""
+    """The lookups that are under way, by host and port."""
 
     def __init__(self) -> None:
         self.start_anew()
@@ -67,7 +67,7 @@ class _Lookups:
         try:
             thread.start()
         except RuntimeError as problem:
-            raise LocalError("no thread for a look-up") from problem
+            raise LocalError("no thread for a DNS lookup") from problem
 
     def _run(self, key: tuple[str, int], lookup: _Lookup) -> None:
         try:
@@ -106,7 +106,7 @@ def resolve(target: Target, timeout_s: float) -> list[Endpoint]:
 
 
 def _fault_of_ours(problem: Exception) -> str:
-    """The local fault that made a look-up fail, in words. '': there is none.
+    """The local fault that made a lookup fail, in words. '': there is none.
 
     The C library reports missing descriptors and missing resolver settings as if the name did not
     exist, so both are checked here.
@@ -114,13 +114,13 @@ def _fault_of_ours(problem: Exception) -> str:
     if isinstance(problem, UnicodeError):
         return ""  # no name server can be asked for such a name
     if not isinstance(problem, socket.gaierror) or problem.errno in _LOCAL:
-        return f"a look-up failed: {describe(problem)}"
+        return f"a DNS lookup failed: {describe(problem)}"
     try:
         with ExitStack() as open_:
             for _ in range(_DESCRIPTORS):
                 open_.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     except OSError as lack:
-        return f"no descriptors for a look-up: {lack.strerror}"
+        return f"no descriptors for a DNS lookup: {lack.strerror}"
     if problem.errno == socket.EAI_AGAIN and not _has_name_server():
         return f"{RESOLVER_SETTINGS} names no name server"
     return ""

@@ -47,7 +47,7 @@ class AttemptResult:
     `status_code` is None unless a response with a valid status line and valid headers arrived.
     `error` is '' on success, else an ErrorKind. `detail` describes the error to an administrator,
     without secrets. `body` is the beginning of the response body as text; `body_cut` says whether
-    the rest is missing. `duration_ms` is the time from the look-up of the host to the last byte
+    the rest is missing. `duration_ms` is the time from the lookup of the host to the last byte
     read. `certificate` is the one that a new TLS connection showed; None: there was no new one.
     `retry_after` is None for responses other than 429 and 503.
     """
