@@ -153,7 +153,7 @@ def enable_it_again(page: Page, receiver: LocalReceiver) -> None:
 
     receiver.behaviour.status = 200
     page.get_by_role("link", name="Enable again").click()
-    page.get_by_label("Deliver each device's latest only").check()
+    page.get_by_label("Deliver only the latest of each device").check()
     page.get_by_role("button", name="Test and enable").click()
 
     expect(page.get_by_text("SIEM is enabled.")).to_be_visible()

@@ -91,7 +91,7 @@ def test_an_operator_chooses_among_enterprise_accounts(
             "",
             "Enter the URL that pushes are sent to, for example https://siem.example.com/metaaccess.",
         ),
-        ("url", "https://u:p@x.example/", "Leave out the user name and password before the @."),
+        ("url", "https://u:p@x.example/", "Remove the user name and password before the @."),
         ("api_key", "", "Enter the API key that the receiver expects."),
         ("api_key", "k" * 1025, "The API key has 1025 characters. Use at most 1024."),
         ("events", [], "Choose at least one event."),
@@ -101,7 +101,7 @@ def test_an_operator_chooses_among_enterprise_accounts(
             "signing_secret",
             "whsec_short",
             "The signing secret must be whsec_ followed by 24 to 64 bytes in base64. "
-            "Use Generate to have one made.",
+            "Use Generate to create one.",
         ),
     ],
 )
@@ -134,7 +134,7 @@ def test_the_key_does_not_follow_the_url_to_another_host(
     refused = ada.post(page_of(webhook), filled_in(webhook, url=url))
 
     (message,) = errors(refused)["api_key"]
-    assert message.startswith(f"The URL now leads to {url.removesuffix('/hook').rstrip('/')}.")
+    assert message.startswith(f"The URL now points to {url.removesuffix('/hook').rstrip('/')}.")
     assert "for https://receiver.example." in message
     assert refused.context["webhook"].url == "https://receiver.example/hook"
     assert WebhookConfig.objects.get().url == "https://receiver.example/hook"

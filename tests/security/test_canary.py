@@ -319,7 +319,7 @@ def lose_the_key(product: Product, told: Told, token: str, receiver: Receiver) -
         program.send("POST", f"/api/v1/webhooks/{webhook.pk}/enable", {})
         program.send("POST", f"/api/v1/webhooks/{webhook.pk}/test", {})
         program.send("PATCH", f"/api/v1/webhooks/{webhook.pk}", {"in_order": True})
-    words = b"no key of WEBHOOK_KEYS is the one named"
+    words = b"is missing from WEBHOOK_KEYS: it is needed for"
     until("the worker says so", lambda: product.output.read_bytes().count(words) >= 3)
     assert (len(receiver.requests), WebhookLog.objects.count()) == (requests_before, attempts)
     for name in list(product.workers.processes):

@@ -180,7 +180,7 @@ def test_what_is_of_no_account_goes_to_operators(administrator: User, operator: 
     (sent,) = django_mail.outbox
     assert sent.to == [operator.email]
     assert sent.subject.startswith("Platform outage")
-    for line in ("12 hosts", "11 accounts", "2026-03-01 12:00 UTC", "Hosts that answered since: 1"):
+    for line in ("12 hosts", "11 accounts", "2026-03-01 12:00 UTC", "Other hosts that answered: 1"):
         assert line in sent.body
 
 
@@ -489,7 +489,7 @@ def test_preview_of_a_webhook_sent_to_somebody(
     ("options", "problem"),
     [
         (["disabled", "--webhook", "77"], "no webhook has the ID 77"),
-        (["disabled", "--send-to", "nobody"], "--send-to 'nobody' is not an e-mail address"),
+        (["disabled", "--send-to", "nobody"], "--send-to 'nobody' is not an email address"),
         (["lost"], "invalid choice: 'lost'"),
     ],
 )

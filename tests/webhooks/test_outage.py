@@ -531,8 +531,8 @@ def standing(silent: Silence) -> Outage:
 
 
 def test_the_command_without_an_outage(db: None, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys) == "No platform outage stands, and none is known.\n"
-    assert run(capsys, "--end") == "No platform outage stands, and none is known.\n"
+    assert run(capsys) == "There is no platform outage, and none is on record.\n"
+    assert run(capsys, "--end") == "There is no platform outage, and none is on record.\n"
     assert json.loads(run(capsys, "--json"))["stands"] is False
     assert AdminLog.objects.count() == 0
 
@@ -541,8 +541,8 @@ def test_the_command_says_since_when_and_on_what_evidence(
     standing: Outage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(capsys).splitlines() == [
-        "A platform outage stands since 2026-03-01 12:00:30 UTC.",
-        "Evidence: 10 hosts of 10 accounts became unreachable from 2026-03-01 12:00:00 UTC on; "
+        "A platform outage began at 2026-03-01 12:00:30 UTC and has not ended.",
+        "Evidence: from 2026-03-01 12:00:00 UTC on, 10 hosts of 10 accounts became unreachable; "
         "0 other hosts answered.",
     ]
     assert json.loads(run(capsys, "--json")) == {
