@@ -1,11 +1,12 @@
-"""How gunicorn runs the product. It reads this file by itself from the folder it starts in."""
+"""gunicorn's settings. gunicorn reads this file from the folder in which it is started."""
 
 import os
 
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
-# A wrong setting stops gunicorn here, with its line. In a worker it would end one after the other.
+# Reads the settings here, so that a wrong one stops gunicorn with one line. Otherwise it would stop
+# one worker after another.
 settings.DEBUG  # noqa: B018
 
 worker_class = "settings.processes.web_worker.Worker"

@@ -1,17 +1,21 @@
 #!/usr/bin/env python
-"""Django's command line, on a private PostgreSQL and Redis where no URL is given."""
+"""Django's command line. In a checkout it uses a private PostgreSQL and Redis if no URL is set."""
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-
-from devstack.running.environment import prepare
 
 
 def main() -> None:
+    """Runs the command that `sys.argv` names."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
-    prepare(sys.argv, Path(__file__).resolve().parent)
-    # Not at the top: Django reads the environment.
+    if find_spec("devstack"):
+        # Absent from the image, which contains no development code.
+        from devstack.running.environment import prepare  # noqa: PLC0415
+
+        prepare(sys.argv, Path(__file__).resolve().parent)
+    # Imported late, because Django reads the environment.
     from django.core.management import execute_from_command_line  # noqa: PLC0415
 
     execute_from_command_line(sys.argv)

@@ -1,1 +1,1 @@
-"""The REST API at `/api/v1/`: what the console can do, for programs."""
+"""The REST API at `/api/v1/`: the console's functions, for programs."""

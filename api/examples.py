@@ -1,4 +1,4 @@
-"""Bodies that work as printed, by operation; `/api/docs/` shows them."""
+"""Example bodies by operation, shown at `/api/docs/`. A test sends each of them."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ EXAMPLES: dict[str, Any] = {
     "webhook_create": {
         "name": "SIEM",
         "url": "https://siem.example.com/metaaccess",
-        "api_key": "the-key-that-the-receiver-expects",
+        "api_key": "the-key-your-receiver-expects",
         "events": ["non_compliant", "deleted"],
     },
     "webhook_partial_update": {"name": "SIEM", "events": ["non_compliant"]},
-    "webhook_enable": {"held": "latest", "reason": "The receiver is mended."},
+    "webhook_enable": {"held": "latest", "reason": "The receiver is fixed."},
     "webhook_replay": {"since": "2026-11-23T14:00:00Z", "only": "failed"},
-    "webhook_disable": {"reason": "The receiver is being moved."},
+    "webhook_disable": {"reason": "The receiver is moving to another host."},
     "get_logs": {"event_category": "webhook", "limit": 20, "filter": {"outcome": "failed"}},
 }

@@ -1,4 +1,4 @@
-"""What the OpenAPI schema says beside what is read from the views."""
+"""Completes the OpenAPI schema that drf-spectacular derives from the views."""
 
 from typing import Any
 
@@ -19,13 +19,13 @@ PROBLEM = {
     "description": "What went wrong (RFC 9457).",
     "required": ["type", "title", "status", "detail"],
     "properties": {
-        "type": {"type": "string", "description": "Which kind of problem, for programs."},
+        "type": {"type": "string", "description": "The kind of problem, for programs."},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What to do, for people."},
+        "detail": {"type": "string", "description": "What is wrong or what to do, for people."},
         "errors": {
             "type": "object",
-            "description": "By field; of an item of a list, such as `0.status`.",
+            "description": "Messages by field name; for an item of a list, such as `0.status`.",
             "additionalProperties": {"type": "array", "items": {"type": "string"}},
         },
     },
@@ -38,13 +38,13 @@ _RETRY_AFTER = {
         "description": "Seconds to wait.",
     }
 }
-_ETAG = {"schema": {"type": "string"}, "description": "For `If-Match`."}
-# What describes the base class, and says nothing of a body.
+_ETAG = {"schema": {"type": "string"}, "description": "Send it in `If-Match` with a change."}
+# drf-spectacular would show the docstrings of these base classes as descriptions.
 _NO_DESCRIPTION = {StrictSerializer.__doc__, StrictModelSerializer.__doc__}
 
 
 class Schema(AutoSchema):
-    """Operations are named after what they do: `device_list`, `webhook_enable`."""
+    """Names operations after the resource and the action: `device_list`, `webhook_enable`."""
 
     def get_operation_id(self) -> str:
         if not isinstance(self.view, ViewSetMixin):
@@ -62,8 +62,8 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Token` and an API token, made under Settings > Integrations > API "
-            "tokens.",
+            "description": "`Token`, a space, and an API token. Create tokens under Settings > "
+            "Integrations > API tokens.",
         }
 
 
@@ -76,16 +76,19 @@ class JSONTextInSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-unty
 
 
 def only_v1(endpoints: list[Any]) -> list[Any]:
+    """Drops the endpoints that are not part of version 1."""
     return [endpoint for endpoint in endpoints if endpoint[0].startswith("/api/v1/")]
 
 
 def complete(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Problems of every call, the header of throttled ones, ETags, and CSV; and of all bodies,
-    that ours are whole, and that others' take no unknown fields."""
+    """Adds problems, headers and CSV to all operations, and makes the schemas of bodies strict.
+
+    All fields of a response are required; a request accepts no unknown field.
+    """
     schemas = result["components"]["schemas"]
     for name, schema in schemas.items():
         _complete_body(name, schema)
-    schemas["PatchedWebhookRequest"]["properties"].pop("account_id")  # it stays with its account
+    schemas["PatchedWebhookRequest"]["properties"].pop("account_id")  # it cannot change
     schemas["Problem"] = PROBLEM
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
@@ -109,7 +112,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         for code in {"200", "201"} & set(answers):
             schema = answers[code].get("content", {}).get("application/json", {}).get("schema", {})
             if schema.get("$ref", "").endswith("/Webhook"):
-                # The answer to a POST that was sent again has none.
+                # The replayed answer to a repeated POST has no ETag.
                 answers[code]["headers"] = {"ETag": _ETAG | {"required": code == "200"}}
     if path.startswith("/api/v1/event-log/") and "{" not in path:
         answers["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
@@ -130,24 +133,24 @@ def _complete_body(name: str, schema: dict[str, Any]) -> None:
 
 def _problems(path: str, method: str, takes_body: bool, can_repeat: bool) -> dict[str, str]:
     codes = {
-        "400": "Something in the request is wrong; `errors` says what.",
-        "401": "There is no API token, or it is not valid.",
-        "403": "The role or the token's scope does not allow it.",
+        "400": "The request is not valid; `errors` says why.",
+        "401": "The API token is missing or not valid.",
+        "403": "Your role or the token's scope does not allow this.",
         "429": "Too many requests.",
-        "503": "The database does not answer; nothing was saved.",
+        "503": "The database is unavailable; nothing was saved.",
     }
     if "{" in path:
-        codes["404"] = "It does not exist, or it is not your account's."
+        codes["404"] = "Not found in your account."
     if takes_body:
-        codes |= {"413": "The body is too large.", "415": "Send JSON."}
+        codes |= {"413": "The body is too large.", "415": "The body is not JSON."}
     if path.endswith("/logs"):
         codes["406"] = "The limit is out of range."
     if path.endswith(("/redeliver", "/replay")):
-        codes["409"] = "It cannot be sent again; `detail` says why."
+        codes["409"] = "The events cannot be sent again; `detail` says why."
     if path.startswith("/api/v1/webhooks") and (
         method in ("patch", "delete") or path.endswith(("/enable", "/disable"))
     ):
-        codes["412"] = "It was changed since it was read."
+        codes["412"] = "The webhook was changed after you read it."
     if can_repeat:
-        codes["422"] = "The Idempotency-Key belongs to another request."
+        codes["422"] = "The Idempotency-Key was used for a different request."
     return codes

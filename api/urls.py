@@ -1,10 +1,10 @@
-"""`/api/…`: version 1, its schema, and the page that shows it."""
+"""The URLs below `/api/`: version 1, its OpenAPI schema, and the page that shows the schema."""
 
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
-from api.conventions.views import Nothing
+from api.conventions.views import UnknownURL
 from api.resources.deliveries import DeliveryViewSet
 from api.resources.devices import DeviceViewSet
 from api.resources.event_log import LOGS
@@ -27,5 +27,5 @@ urlpatterns = [
         SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="api/docs.html"),
         name="docs",
     ),
-    re_path("", Nothing.as_view()),
+    re_path("", UnknownURL.as_view()),
 ]

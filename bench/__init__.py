@@ -1,4 +1,4 @@
-"""The benchmarks. Run by `devstack exec`, which gives the servers (PostgreSQL with fsync)."""
+"""The benchmarks. `devstack exec` runs them and starts their servers (PostgreSQL with fsync)."""
 
 import django
 

@@ -1,4 +1,4 @@
-"""`make bench`: runs the scenarios, prints tables, writes bench/results.json."""
+"""`make bench`: runs the scenarios, prints their tables, and writes bench/results.json."""
 
 import argparse
 import json
@@ -18,11 +18,14 @@ SCENARIOS = ["drain", "slow", "ingest", "event_log", "deletion"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--scenario", choices=SCENARIOS, help="all by default")
+    parser.add_argument(
+        "--scenario", choices=SCENARIOS, help="the scenario to run (default: all of them)"
+    )
     parser.add_argument(
         "--pools",
         default="gevent",
-        help="worker pools to compare in `slow` (gevent,threads,prefork)",
+        help="worker pools to compare in `slow`, comma-separated: gevent, threads, prefork "
+        "(default: gevent)",
     )
     arguments = parser.parse_args()
     wanted = [arguments.scenario] if arguments.scenario else SCENARIOS
@@ -34,19 +37,19 @@ def main() -> None:
     if "slow" in wanted:
         results["slow"] = slow.run(tuple(arguments.pools.split(",")))
         for pool, figures in results["slow"].items():
-            show(f"slow: 200 receivers that take 250 ms, {pool} workers", figures)
+            show(f"slow: 200 receivers that answer after 250 ms, {pool} workers", figures)
     if "ingest" in wanted:
         results["ingest"] = ingest.run()
         show("ingest: status changes through the API", results["ingest"])
     if "event_log" in wanted:
         results["event_log"] = event_log.run()
         for who, figures in results["event_log"].items():
-            show(f"event_log: 5,000,000 attempts, as {who}", figures)
+            show(f"event_log: 5,000,000 attempts, viewed by an {who}", figures)
     if "deletion" in wanted:
         results["deletion"] = deletion.run()
-        show("deletion: a webhook with 2,000,000 deliveries", results["deletion"])
+        show("deletion: deleting a webhook with 2,000,000 deliveries", results["deletion"])
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    Console().print(f"written: {RESULTS.relative_to(Path.cwd())}")
+    Console().print(f"Results written to {RESULTS.relative_to(Path.cwd())}")
 
 
 def show(title: str, figures: dict[str, Any]) -> None:

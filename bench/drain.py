@@ -1,7 +1,7 @@
-"""drain: 10,000 waiting deliveries of 20 webhooks, to a receiver that costs little.
+"""drain: pushes 10,000 waiting deliveries of 20 webhooks to a receiver that needs little CPU.
 
-Beside it, in the same run: a bare loop of `requests.Session.post` in two processes, and the plain
-design, one Celery task for each event with its rows written one by one.
+For comparison, the same run measures a bare loop of `requests.Session.post` in two processes, and
+the plain design: one Celery task for each event, which writes its rows one by one.
 """
 
 import json
@@ -16,9 +16,10 @@ from bench import plain, receivers
 from bench.setting import celery, empty, until
 from eventlog.models import WebhookLog
 from metaaccess.models import Account, Device, Plan
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
-from webhooks.queue.states import OPEN
+from webhooks.queue.states import OPEN, State
 
 EVENTS = 10_000
 WEBHOOKS = 20
@@ -62,7 +63,7 @@ def _post(url: str, count: int) -> None:
 def bare_loop(url: str) -> float:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_post, args=(url, 100)) for _ in range(2)]
-    _run_all(processes)  # the files are in the cache from here on
+    _run_all(processes)  # warms the file cache
     processes = [context.Process(target=_post, args=(url, EVENTS // 2)) for _ in range(2)]
     began = time.monotonic()
     _run_all(processes)
@@ -77,21 +78,21 @@ def _run_all(processes: list[Any]) -> None:
 
 
 def ours(url: str, events_per_push: int) -> float:
-    """Events a second, from enabling the webhooks to the last settled delivery."""
+    """Returns events per second, from enabling the webhooks to the last settled delivery."""
     empty()
     account = Account.objects.create(name="drain", plan=Plan.ENTERPRISE)
     for _ in range(WEBHOOKS):
         webhook = WebhookConfig(account=account, url=url, events_per_push=events_per_push)
         webhook.api_key = "bench-key-0123456789"
-        webhook.save()
+        save_settings(webhook)
     ids = list(WebhookConfig.objects.values_list("pk", flat=True))
-    recovery.disable(ids, "until all is loaded")
+    recovery.disable(ids, "until all events are loaded")
     Device.objects.bulk_create(Device(account=account) for _ in range(EVENTS // WEBHOOKS))
     began = time.monotonic()
-    recovery.enable(ids, "go")
+    recovery.enable(ids, "all events are loaded")
     until(lambda: not Delivery.objects.filter(state__in=OPEN).exists(), 120)
     seconds = time.monotonic() - began
-    assert Delivery.objects.filter(state=3).count() == EVENTS
+    assert Delivery.objects.filter(state=State.DELIVERED).count() == EVENTS
     attempts = WebhookLog.objects.filter(outcome="delivered")
     assert sum(attempts.values_list("event_count", flat=True)) == EVENTS
     return EVENTS / seconds

@@ -1,7 +1,7 @@
-"""event_log: pages of the Event Log over 5,000,000 attempts, most of them of one large account.
+"""event_log: pages of the Event Log with 5,000,000 attempts, most of them of one large account.
 
-Filled by SQL, as years of use would: many attempts delivered, an outage, codes and events that are
-rare and long ago. Each page is asked for in this process; times are those of the whole answer.
+SQL fills the log as years of use would: mostly delivered attempts, an outage, and rare codes and
+events long ago. Each page is requested in this process; a time is that of the whole response.
 """
 
 import statistics
@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from bench.setting import empty, load
 from eventlog.models import DeviceLog, WebhookLog
-from eventlog.reading.pages import Cursor
+from eventlog.reading.keyset import Cursor
 from metaaccess.models import Account, Plan, Role, User
 
 ATTEMPTS = 5_000_000
@@ -29,7 +29,7 @@ ROUNDS = 5
 WEBHOOK_LOG = "/console/eventlog/webhooklog/"
 DEVICE_LOG = "/console/eventlog/devicelog/"
 
-# `age` runs from 0 (now) to 1 (DAYS ago), `n` is the number of a row, `dice` from 0 to 1.
+# `age` runs from 0 (now) to 1 (DAYS ago), `n` is a row's number, `dice` is random from 0 to 1.
 _ATTEMPTS = """
 INSERT INTO eventlog_webhooklog
     (account_id, time, webhook_id, url, push_id, attempt, kind, outcome, status_code, error, detail,
@@ -91,9 +91,9 @@ def run() -> dict[str, Any]:
             ),
             "operator": User.objects.create_superuser("bench@operator.example", "pw"),
         }
-        asked = pages(large)
+        urls = pages(large)
         return {
-            who: {name: measure(signed_in(person), url) for name, url in asked.items()}
+            who: {name: measure(signed_in(person), url) for name, url in urls.items()}
             for who, person in people.items()
         }
     finally:
@@ -101,6 +101,7 @@ def run() -> dict[str, Any]:
 
 
 def fill() -> Account:
+    """Fills both logs; returns the large account."""
     empty()
     Account.objects.bulk_create(
         Account(name=f"Account {number}", plan=Plan.ENTERPRISE) for number in range(20)
@@ -116,6 +117,7 @@ def fill() -> Account:
 
 
 def pages(large: Account) -> dict[str, str]:
+    """Returns the URLs to measure, by the label in the results."""
     attempts = WebhookLog.objects.filter(account=large)
     deep = attempts.order_by("-time")[attempts.count() - 200]
     second = attempts.order_by("-time", "-id")[49]
@@ -160,13 +162,13 @@ def pages(large: Account) -> dict[str, str]:
 
 
 def signed_in(person: User) -> Client:
-    client = Client(SERVER_NAME="localhost")  # which ALLOWED_HOSTS names
+    client = Client(SERVER_NAME="localhost")  # a name in ALLOWED_HOSTS
     client.force_login(person)
     return client
 
 
 def measure(client: Client, url: str) -> str:
-    """The middle of some rounds; the first, which reads from the disk, as well."""
+    """Returns the median of several rounds, and the first round, which reads from the disk."""
     times = [timed(lambda: ask(client, url)) for _ in range(ROUNDS)]
     with CaptureQueriesContext(connection) as queries:
         ask(client, url)

@@ -1,7 +1,7 @@
-"""Receivers that cost little, in processes of their own.
+"""Receivers that need little CPU, each in its own process.
 
-`cheap` is Caddy, a compiled server, answering 200 at once. `Slow` answers after a delay, or never,
-and notes how long after its change each event arrived.
+`cheap` is Caddy, a compiled server that answers 200 at once. `Slow` answers after a delay or never,
+and records how long after its status change each event arrived.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ def wait_for_port(port: int) -> None:
 
 @contextlib.contextmanager
 def cheap() -> Iterator[str]:
-    """The URL of a compiled server that answers 200 at once."""
+    """Yields the URL of a compiled server that answers 200 at once."""
     port = free_port()
     with TemporaryDirectory() as directory:
         config = Path(directory) / "Caddyfile"
@@ -67,7 +67,7 @@ def cheap() -> Iterator[str]:
 
 @contextlib.contextmanager
 def slow() -> Iterator[str]:
-    """The URL of a server that answers after DELAY_S; paths that begin with /hang never."""
+    """Yields the URL of a server that answers after DELAY_S, or never if the path is /hang…"""
     port = free_port()
     server = subprocess.Popen([sys.executable, "-m", "bench.receivers", str(port)])
     try:
@@ -79,12 +79,14 @@ def slow() -> Iterator[str]:
 
 
 def take_latencies(url: str) -> list[float]:
-    """Seconds from change to arrival of what a slow receiver got since the last call."""
+    """Returns the seconds from status change to arrival, for events since the last call."""
     with urllib.request.urlopen(f"{url}/take", timeout=30) as answer:
         return [float(seconds) for seconds in json.load(answer)]
 
 
 class Slow(asyncio.Protocol):
+    """One connection to the slow receiver. `GET /take` returns and clears all latencies."""
+
     latencies: list[float] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

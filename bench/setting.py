@@ -1,4 +1,4 @@
-"""What a scenario runs with: no accounts, and real workers."""
+"""The environment of a scenario: an empty database and real workers."""
 
 import contextlib
 import subprocess
@@ -19,7 +19,7 @@ QUIET = ("--loglevel", "WARNING", "--without-gossip", "--without-mingle")
 
 @contextlib.contextmanager
 def celery(*arguments: str, app: str = "settings", processes: int = 1) -> Iterator[None]:
-    """Celery processes that have answered a ping; stopped at the end."""
+    """Runs Celery workers for the length of the block, which begins when all answer a ping."""
     started = []
     for number in range(processes):
         name = f"bench{number}@localhost"
@@ -43,13 +43,13 @@ def celery(*arguments: str, app: str = "settings", processes: int = 1) -> Iterat
 
 
 def empty() -> None:
-    """Takes all accounts away, with all that they have."""
+    """Deletes all accounts and all that belongs to them."""
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE metaaccess_account CASCADE")
 
 
 def load(table: str, statement: str, values: dict[str, Any]) -> None:
-    """Inserts many rows: without the indexes, which are made at the end, all rows at once."""
+    """Inserts many rows without indexes, and then creates the indexes again."""
     with connection.cursor() as cursor:
         cursor.execute("SET maintenance_work_mem = '512MB'")
         cursor.execute(
@@ -69,10 +69,13 @@ def load(table: str, statement: str, values: dict[str, Any]) -> None:
 
 
 def until(happened: Callable[[], bool], seconds: float) -> float:
-    """Waits; the seconds it took."""
+    """Waits until `happened` is true; returns the seconds that took.
+
+    Raises RuntimeError if it takes longer than `seconds`.
+    """
     began = time.monotonic()
     while not happened():
         if time.monotonic() - began > seconds:
-            raise RuntimeError(f"this took longer than {seconds:g} s: {happened}")
+            raise RuntimeError(f"timed out after {seconds:g} s: {happened}")
         time.sleep(0.02)
     return time.monotonic() - began

@@ -1,7 +1,7 @@
-"""slow: 200 webhooks whose receivers answer after 250 ms, and then 20 of them never.
+"""slow: 200 webhooks whose receivers answer after 250 ms; later 20 of them never answer.
 
-Measured: pushes a second with a backlog, database connections, and the healthy ones' p99 from
-change to arrival under a steady load, with and without the 20.
+It measures pushes per second with a backlog, database connections, and the p99 from status change
+to arrival at the healthy receivers under a steady load, with and without the 20 hanging ones.
 """
 
 import itertools
@@ -16,6 +16,7 @@ from bench import receivers
 from bench.setting import celery, empty, until
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.queue.states import OPEN
@@ -26,7 +27,7 @@ BACKLOG = 25
 STEADY_RATE = 60
 STEADY_SECONDS = 15
 ROUNDS = 2
-WARM_UP_SECONDS = 4  # each receiver is connected to once
+WARM_UP_SECONDS = 4  # long enough to connect once to each receiver
 POOLS = {
     "gevent": (("--pool", "gevent", "--concurrency", "400"), 2),
     "threads": (("--pool", "threads", "--concurrency", "16"), 2),
@@ -46,7 +47,7 @@ def measure(url: str, pool: str) -> dict[str, Any]:
         rate, connections = drain(webhooks)
         pace(WARM_UP_SECONDS)
         without, with_hanging = [], []
-        for _ in range(ROUNDS):  # side by side: what the machine does meanwhile meets both
+        for _ in range(ROUNDS):  # in turns, so that other load on the machine affects both
             without += steady(url)
             hang(url, webhooks[:HANGING], "hang")
             with_hanging += steady(url)
@@ -62,21 +63,23 @@ def measure(url: str, pool: str) -> dict[str, Any]:
 
 
 def hang(url: str, webhooks: list[int], path: str) -> None:
-    """Points webhooks at receivers that never answer, or back at those that do."""
+    """Points webhooks at the path `hang`, which never answers, or back at `answer`."""
     for number, webhook in enumerate(webhooks):
         WebhookConfig.objects.filter(pk=webhook).update(url=f"{url}/{path}/{number}")
 
 
 def middle(seconds: list[float]) -> int:
+    """Returns p50 in milliseconds."""
     return round(statistics.median(seconds) * 1000)
 
 
 def p99(seconds: list[float]) -> int:
+    """Returns p99 in milliseconds."""
     return round(statistics.quantiles(seconds, n=100)[98] * 1000)
 
 
 def load(url: str) -> list[int]:
-    """One account, one webhook, and devices for each receiver; the webhooks' IDs."""
+    """Creates an account with a webhook and devices for each receiver; returns webhook IDs."""
     empty()
     webhooks = []
     for number in range(WEBHOOKS):
@@ -84,28 +87,31 @@ def load(url: str) -> list[int]:
         Device.objects.bulk_create(Device(account=account) for _ in range(BACKLOG))
         webhook = WebhookConfig(account=account, url=f"{url}/answer/{number}")
         webhook.api_key = "bench-key-0123456789"
-        webhook.save()
+        save_settings(webhook)
         webhooks.append(webhook.pk)
     return webhooks
 
 
 def drain(webhooks: list[int]) -> tuple[float, int]:
-    """Pushes a second of a backlog of one event for each device, and the most connections."""
-    recovery.disable(webhooks, "until all is loaded")
+    """Pushes a backlog of one event per device.
+
+    Returns pushes per second, and the highest number of database connections.
+    """
+    recovery.disable(webhooks, "until all events are loaded")
     Device.objects.change(
         NewStatus(device_id, "compliant")
         for device_id in Device.objects.values_list("device_id", flat=True)
     )
     most = Connections()
     began = time.monotonic()
-    recovery.enable(webhooks, "go")
+    recovery.enable(webhooks, "all events are loaded")
     with most:
         until(lambda: not Delivery.objects.filter(state__in=OPEN).exists(), 300)
     return WEBHOOKS * BACKLOG / (time.monotonic() - began), most.count
 
 
 class Connections:
-    """The most connections to the database that were open at once, but for our own two."""
+    """Counts the highest number of open database connections, without the benchmark's own two."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -130,15 +136,15 @@ class Connections:
 
 
 def steady(url: str) -> list[float]:
-    """Seconds from change to arrival, of changes at a steady rate."""
+    """Changes statuses at a steady rate; returns the seconds from each change to its arrival."""
     receivers.take_latencies(url)
     pace(STEADY_SECONDS)
-    time.sleep(2)  # what is on its way arrives
+    time.sleep(2)  # time for the last events to arrive
     return receivers.take_latencies(url)
 
 
 def pace(seconds: float) -> None:
-    """Single changes: a device of each account, then another of each."""
+    """Makes single changes in turns: one device of each account, then the next of each."""
     of_account: dict[int, list[tuple[str, str]]] = {}
     for account_id, *device in Device.objects.values_list("account_id", "device_id", "status"):
         of_account.setdefault(account_id, []).append((device[0], device[1]))

@@ -1,29 +1,5 @@
 """A private PostgreSQL and Redis for `make run`, `make test` and `make bench`: see README.md."""
 
-from __future__ import annotations
-
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from devstack.servers.client import Stack
-
 
 class DevstackError(RuntimeError):
-    """What went wrong, in words for whoever typed the command; no traceback is needed."""
-
-
-@contextmanager
-def ephemeral(fast: bool = False) -> Iterator[Stack]:
-    """An empty stack that is gone, with its data, when the block ends.
-
-    `fast` lets PostgreSQL lose data in a power cut: for tests, not for measuring.
-    """
-    # Not at the top: manage.py imports this package also where both URLs are given.
-    from devstack.servers.client import attach  # noqa: PLC0415
-
-    directory = tempfile.mkdtemp(prefix="metaaccess-ephemeral-")
-    with attach(directory, ephemeral=True, fast=fast) as stack:
-        yield stack
+    """An error to show to the person who typed the command, without a traceback."""

@@ -1,4 +1,4 @@
-"""`python -m devstack run`, `python -m devstack exec COMMAND…`."""
+"""The command line: `python -m devstack run` and `python -m devstack exec COMMAND…`."""
 
 import argparse
 import sys
@@ -11,14 +11,16 @@ from devstack.running.run import run
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m devstack")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="the whole product, until Ctrl-C")
-    on_empty_servers = commands.add_parser("exec", help="a command on empty servers of its own")
+    commands.add_parser("run", help="run the whole product until Ctrl-C")
+    on_empty_servers = commands.add_parser(
+        "exec", help="run a command on its own, empty PostgreSQL and Redis"
+    )
     on_empty_servers.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
     arguments = parser.parse_args()
     if arguments.command == "run":
         return run()
     if not arguments.words:
-        on_empty_servers.error("say which command")
+        on_empty_servers.error("COMMAND is required")
     try:
         return execute(arguments.words)
     except DevstackError as error:

@@ -1,25 +1,25 @@
-"""Who last changed something, as the Admin log has it."""
+"""Looks up the last change of something in the Admin log."""
 
 from typing import Any
 
 from django.db.models import Model
 
-from eventlog.models import AdminLog
+from eventlog.logs.admin_log import AdminLog
 from metaaccess.actions import Action, Category
 
 
 def last_change(of: Model, field: str) -> AdminLog | None:
-    """The newest row that tells of a change of the field; None: no row does."""
+    """The newest row that records a change of the field. None: there is none."""
     return _newest(of, facts__changes__contains=[{"field": field}])
 
 
 def last_about_sign_in(of: Model) -> AdminLog | None:
-    """The newest row about a user's password, second factor or lockout."""
+    """The newest row about a user's password, second factor or lockout. None: there is none."""
     return _newest(of, action__in=[*Action.of(Category.SECURITY), Action.PASSWORD_CHANGED])
 
 
 def last_replay(of: Model) -> AdminLog | None:
-    """The newest row that tells of a webhook's events that were sent again."""
+    """The newest row about a replay of the webhook's events. None: there is none."""
     return _newest(of, action=Action.EVENTS_SENT_AGAIN)
 
 

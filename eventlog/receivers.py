@@ -1,4 +1,4 @@
-"""What others announce, the logs write down."""
+"""Writes log rows for signals of metaaccess, of Django's sign-in and of django-axes."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def record_administration(
 
 @receiver(user_logged_in)
 def record_log_on(user: User, request: HttpRequest | None = None, **kwargs: Any) -> None:
-    """`signed_in_with` says what was used beside the password."""
+    """`request.signed_in_with`: what was used in addition to the password."""
     used = getattr(request, "signed_in_with", "")
     detail = ", ".join(part for part in (used and f"with {used}", _from(request)) if part)
     with acting_as(user.email):
@@ -55,8 +55,8 @@ def record_log_off(user: User | None, **kwargs: Any) -> None:
 def record_failed_log_on(
     credentials: dict[str, Any], request: HttpRequest | None = None, why: str = "", **kwargs: Any
 ) -> None:
-    """Who is locked out already adds no row, however often he tries."""
-    if getattr(request, "axes_locked_out", False) and not _did_it(request):
+    """Records nothing for a user who is already locked out, however often they try."""
+    if getattr(request, "axes_locked_out", False) and not _was_counted(request):
         return
     tried = str(credentials.get("username") or credentials.get("email") or "")
     detail = ", ".join(part for part in (why, _from(request)) if part)
@@ -65,18 +65,21 @@ def record_failed_log_on(
 
 @receiver(user_locked_out)
 def record_lockout(request: Any, **kwargs: Any) -> None:
-    """Axes says so again at each try; once is enough."""
-    if _did_it(request):
+    """Records a lockout once. axes sends the signal again at each further attempt."""
+    if _was_counted(request):
         _record_of(request.axes_credentials["username"], Action.LOCKED_OUT, _from(request))
 
 
-def _did_it(request: HttpRequest | None) -> bool:
-    """Whether axes counted this failure: those of who is locked out it does not."""
+def _was_counted(request: HttpRequest | None) -> bool:
+    """Whether axes counted this failure. It does not count failures during a lockout."""
     return getattr(request, "axes_failures_since_start", None) is not None
 
 
 def _record_of(tried: str, action: Action, detail: str) -> None:
-    """Kept for the account of the address that was tried; an unknown one is the operators'."""
+    """Records the action for the account of the e-mail address, or for operators if it is unknown.
+
+    An unknown address is not stored: people type passwords into that field.
+    """
     user = User.objects.filter(email__iexact=tried[:254]).first()
     target = user.email if user else "unknown address"
     record.administration(user.account if user else None, action, target, detail)

@@ -1,12 +1,18 @@
-"""The only writer of the logs; tallies of attempts have tally.py."""
+"""The only writer of the three logs, and their retention. (tally.py writes the tallies.)"""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import models
+from django.db.models.functions import Now
 
-from eventlog.models import AdminLog, DeviceLog, Tally, WebhookLog
+from eventlog.logs.admin_log import AdminLog
+from eventlog.logs.device_log import DeviceLog
+from eventlog.logs.webhook_log import WebhookLog
+from eventlog.tally import Tally
+from metaaccess import portions
 from metaaccess.actions import Action
 from metaaccess.devices.timestamps import moment
 from metaaccess.models import Account
@@ -14,22 +20,30 @@ from metaaccess.people.actor import current_actor
 from metaaccess.portions import Rows
 from metaaccess.signals import StatusChange
 
-_PRUNE_ROWS = 10_000
-# What goes with a deleted account.
+# The rows that are removed with a deleted account.
 OF_ACCOUNT = (
     Rows("eventlog_webhooklog", "account_id", ("time", "id")),
     Rows("eventlog_devicelog", "account_id", ("time", "id")),
     Rows("eventlog_adminlog", "account_id", ("time", "id")),
     Rows("eventlog_tally", "account_id", ("start", "id")),
 )
+# The columns that tell the age of a row. `recorded_at`: a change that is reported late is kept as
+# long as any other.
+_AGE: tuple[tuple[type[models.Model], str], ...] = (
+    (WebhookLog, "time"),
+    (DeviceLog, "recorded_at"),
+    (AdminLog, "time"),
+    (Tally, "start"),
+)
 
 
 def attempts(rows: Sequence[WebhookLog]) -> None:
-    """One row per attempt, in one insert. Runs in the caller's transaction."""
+    """Writes one row per attempt with one insert, in the caller's transaction."""
     WebhookLog.objects.bulk_create(rows, batch_size=1_000)
 
 
 def status_changes(changes: Sequence[StatusChange]) -> None:
+    """Writes one row per change, in the caller's transaction."""
     actor = current_actor()
     DeviceLog.objects.bulk_create(
         [
@@ -59,10 +73,11 @@ def administration(
     of: models.Model | None = None,
     **facts: Any,
 ) -> None:
-    """Who did what to which setting; the actor is the current one. Never put a secret in here.
+    """Records an action of the current actor. Never pass a secret.
 
-    `detail`: what a person gave as the reason. `of`: the row it was done to. `facts`: what
-    words.py makes words of; times are datetimes, and are stored as ISO 8601.
+    `account`: the account or its ID; None if the action concerns all accounts. `detail`: the reason
+    that a person gave. `of`: the row that was changed. `facts`: the data that words.py formats;
+    times are datetimes, and are stored as ISO 8601.
     """
     AdminLog.objects.create(
         account_id=account.pk if isinstance(account, Account) else account,
@@ -77,33 +92,18 @@ def administration(
 
 
 def prune(days: int | None = None, dry_run: bool = False) -> dict[str, int]:
-    """Removes rows older than `days` (EVENT_LOG_DAYS), a bounded number at a time."""
+    """Deletes rows older than `days` (None: EVENT_LOG_DAYS) in portions.
+
+    Returns the number of rows by model name. With `dry_run` it only counts them.
+    """
     keep_days = settings.EVENT_LOG_DAYS if days is None else days
     return {
         model._meta.model_name or "": _prune(model, column, keep_days, dry_run)
-        for model, column in (
-            (WebhookLog, "time"), (DeviceLog, "recorded_at"), (AdminLog, "time"), (Tally, "start"),
-        )
-    }  # fmt: skip
+        for model, column in _AGE
+    }
 
 
 def _prune(model: type[models.Model], column: str, keep_days: int, dry_run: bool) -> int:
-    table = model._meta.db_table
-    old = (
-        f"SELECT id FROM {table} "  # noqa: S608
-        f"WHERE {column} < now() - make_interval(days => %s)"
-    )
-    with connection.cursor() as cursor:
-        if dry_run:
-            cursor.execute(f"SELECT count(*) FROM ({old}) AS old", [keep_days])  # noqa: S608
-            return int(cursor.fetchone()[0])
-        removed = 0
-        while True:
-            cursor.execute(
-                f"DELETE FROM {table} WHERE id IN ({old} LIMIT {_PRUNE_ROWS})",  # noqa: S608
-                [keep_days],
-            )
-            rows = int(cursor.rowcount)
-            removed += rows
-            if rows < _PRUNE_ROWS:
-                return removed
+    age = {f"{column}__lt": Now() - timedelta(days=keep_days)}
+    old = model._base_manager.filter(**age)
+    return old.count() if dry_run else portions.delete(old)

@@ -1,14 +1,14 @@
-"""What happened, in words, made when somebody reads it: no sentence is stored.
+"""Turns the facts of the Admin log into sentences when they are read. No sentence is stored.
 
-A sentence is a list of texts and moments. Who shows it writes the moments as the reader needs
-them: the console in the reader's time zone, the API, files and commands in UTC (`in_utc`).
+A sentence is a list of texts and datetimes. The caller formats the datetimes: the console in the
+reader's time zone; the API, files and commands in UTC (`in_utc`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
-from eventlog.models import AdminLog
+from eventlog.logs.admin_log import AdminLog
 from metaaccess.actions import Action
 from metaaccess.devices.timestamps import moment
 
@@ -18,8 +18,7 @@ Facts = Mapping[str, Any]
 
 
 class Change(TypedDict):
-    """A field's name, and its value before and after, as a person reads it. Both are empty where
-    the field is a secret: it was replaced or removed."""
+    """A field and its readable values before and after. Both values are empty for a secret."""
 
     field: str
     old: str
@@ -27,7 +26,7 @@ class Change(TypedDict):
 
 
 def in_utc(sentence: Sentence) -> str:
-    """Moments in ISO 8601, to the second."""
+    """The sentence as text, with times in ISO 8601, to the second."""
     return "".join(part if isinstance(part, str) else utc(part) for part in sentence)
 
 
@@ -36,13 +35,13 @@ def utc(at: datetime, timespec: str = "seconds") -> str:
 
 
 def streak(failures: int, since: datetime, last_failure: str) -> Sentence:
-    """Why a webhook was disabled automatically."""
+    """The reason why a webhook was disabled automatically."""
     pushes = "1 failed push" if failures == 1 else f"{failures:,} failed pushes in a row"
     return [f"{pushes} since ", since, f"; the last failure: {last_failure}"]
 
 
 def detail(row: AdminLog) -> Sentence:
-    """The reason that a person gave, and what there is to say of the facts."""
+    """The reason that a person gave, followed by the facts."""
     words_of = _OF_FACTS.get(row.action)
     said = words_of(row.facts) if words_of and row.facts else []
     if row.detail and said:
@@ -55,7 +54,7 @@ def change(field: str, old: Any = "", new: Any = "") -> Change:
 
 
 def readable(value: Any) -> str:
-    """A setting's value as text; nothing is the empty text."""
+    """A setting's value as text. None becomes the empty string."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
@@ -64,7 +63,7 @@ def readable(value: Any) -> str:
 
 
 def changes(facts: Facts) -> Sentence:
-    """Each field with its old and its new value; a secret by its name alone."""
+    """Each field with its old and new values. A secret appears by name only."""
     return ["; ".join(change_in_words(each) for each in facts.get("changes", ()))]
 
 
@@ -92,11 +91,11 @@ def _replayed(facts: Facts) -> Sentence:
 
 
 def _event(facts: Facts) -> Sentence:
-    return [f"{facts['device_id']} {facts['status']} of ", moment(facts["timestamp"])]
+    return [f"{facts['device_id']} {facts['status']} at ", moment(facts["timestamp"])]
 
 
 def _outage(facts: Facts) -> Sentence:
-    return ["it began at ", datetime.fromisoformat(facts["began_at"])]
+    return ["the outage began at ", datetime.fromisoformat(facts["began_at"])]
 
 
 def _listed(names: Iterable[str]) -> str:

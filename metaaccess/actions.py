@@ -1,11 +1,13 @@
-"""What can be done that the Admin log tells of: one name for each, and the category it is filed
-under. Whoever writes to that log passes a member; there are no other names."""
+"""The actions that the Admin log records, each with its category.
+
+Code that writes to the log passes a member of `Action`; there are no other actions.
+"""
 
 from django.db import models
 
 
 class Category(models.TextChoices):
-    """What the Admin log is filtered by."""
+    """The choices of the Admin log's filter."""
 
     LOGGED_ON = "logged on", "Logged on"
     LOGGED_OFF = "logged off", "Logged off"
@@ -22,7 +24,7 @@ _SECURITY = Category.SECURITY
 
 
 class Action(models.TextChoices):
-    """A value, its category, and its label. The values are stored, and part of the API."""
+    """Each member has a value, a category and a label. Values are stored, and part of the API."""
 
     category: Category
 
@@ -79,7 +81,7 @@ class Action(models.TextChoices):
 
     @classmethod
     def category_of(cls, value: str) -> str:
-        """Empty for an action that no longer exists."""
+        """The category's value. Empty for an action that no longer exists."""
         return next((str(action.category) for action in cls if action == value), "")
 
     @classmethod

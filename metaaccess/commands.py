@@ -1,4 +1,4 @@
-"""What the management commands share: who is acting, how an account is named, how rows print."""
+"""What the management commands share: the actor, error messages, output, and look-ups."""
 
 import json
 import os
@@ -12,12 +12,13 @@ from django.http import Http404
 from rich.console import Console
 from rich.table import Table
 
-from metaaccess.models import Account, Device
+from metaaccess.accounts.account import Account
+from metaaccess.devices.device import Device
 from metaaccess.people.actor import COMMAND_LINE, acting_as
 
 
 class Command(BaseCommand):
-    """A command acts as `command line`; what the models refuse is its error, in words."""
+    """Acts as `command line`. Reports validation errors of the models as its own errors."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         with acting_as(COMMAND_LINE):
@@ -32,7 +33,7 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False))
 
     def print_rows(self, rows: Sequence[dict[str, Any]], as_json: bool, none: str) -> None:
-        """JSON for programs, a table for people; `none` is said where there is no row."""
+        """Prints JSON or a table. `none`: the text to print instead of an empty table."""
         if as_json:
             self.print_json(rows)
             return
@@ -42,17 +43,18 @@ class Command(BaseCommand):
         table = Table(*(column.replace("_", " ") for column in rows[0]), box=None)
         for row in rows:
             table.add_row(*("" if value is None else str(value) for value in row.values()))
-        # What is no terminal has no width to keep to, unless COLUMNS names one.
+        # A pipe or a file limits no width, unless COLUMNS sets one.
         width = None if self.stdout.isatty() or "COLUMNS" in os.environ else 200
         Console(file=cast(IO[str], self.stdout), width=width).print(table)
 
 
 class ListingCommand(Command):
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+        parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
 def in_words(error: ValidationError) -> str:
+    """One line per field, each with the field's name; or the messages alone."""
     if not hasattr(error, "error_dict"):
         return " ".join(error.messages)
     return "\n".join(
@@ -62,7 +64,10 @@ def in_words(error: ValidationError) -> str:
 
 
 def find_account(named: str) -> Account:
-    """An account by its ID or its name; the name wins, so that one made of digits is reachable."""
+    """Finds an account by name, then by ID, so that a name made of digits works too.
+
+    Raises CommandError if there is none.
+    """
     account = Account.objects.filter(name=named).first()
     if account is None and named.isdecimal() and len(named) < 19:
         account = Account.objects.filter(pk=int(named)).first()
@@ -72,6 +77,7 @@ def find_account(named: str) -> Account:
 
 
 def find_device(device_id: str) -> Device:
+    """Raises CommandError if there is none."""
     device = Device.objects.filter(device_id=device_id).first()
     if device is None:
         raise CommandError(f"no device has the ID {device_id!r}")

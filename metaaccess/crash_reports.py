@@ -1,4 +1,4 @@
-"""What a report of a crash may tell: where and what, and none of the values."""
+"""Crash reports: they show where and how the program failed, and hide all values."""
 
 import re
 from collections.abc import ItemsView
@@ -10,7 +10,10 @@ from django.views.debug import SafeExceptionReporterFilter
 
 
 class HideValues(SafeExceptionReporterFilter):
-    """Django hides what is named like a secret; here any form, variable or address may hold one."""
+    """Hides form fields and variables as well: any of them may hold a secret.
+
+    Django itself hides only values whose name suggests a secret.
+    """
 
     hidden_settings = re.compile(
         SafeExceptionReporterFilter.hidden_settings.pattern
@@ -27,6 +30,6 @@ class HideValues(SafeExceptionReporterFilter):
     def get_traceback_frame_variables(
         self, request: HttpRequest | None, tb_frame: FrameType
     ) -> ItemsView[str, Any]:
-        if request is not None and not self.is_active(request):  # on a developer's machine
+        if request is not None and not self.is_active(request):  # DEBUG is on
             return dict(super().get_traceback_frame_variables(request, tb_frame)).items()
         return dict.fromkeys(tb_frame.f_locals, self.cleansed_substitute).items()

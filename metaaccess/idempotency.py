@@ -1,38 +1,39 @@
-"""A request that may be sent twice is done once: the API's by its `Idempotency-Key`, a form of the
-console by the one-time value in it."""
+"""Runs a repeated request only once.
+
+The API recognises a repetition by its `Idempotency-Key`, the console by a one-time value in the
+form.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from django.db import models, transaction
 from django.db.models.functions import Now
 
 from metaaccess import portions
-
-if TYPE_CHECKING:
-    from metaaccess.models import User
+from metaaccess.people.user import User
 
 KEPT = timedelta(hours=24)
 
 
 class IdempotencyKey(models.Model):
-    """The answer to a request, for a day. Written in the transaction of what the request did."""
+    """The response to a request, kept for a day. Written in the transaction of the request."""
 
-    # A busy program has millions: they outlive their user, for a day at most.
+    # A busy program creates millions of keys. They may outlive their user, for at most a day, so
+    # that deleting a user does not have to find them.
     user = models.ForeignKey(
-        "metaaccess.User",
-        on_delete=models.DO_NOTHING,
-        db_constraint=False,
-        help_text="Who sent it.",
+        User, on_delete=models.DO_NOTHING, db_constraint=False, help_text="Who sent the request."
     )
-    key = models.CharField(max_length=255, help_text="What the request is recognised by.")
+    key = models.CharField(max_length=255, help_text="The value that identifies the request.")
     fingerprint = models.CharField(
-        max_length=64, help_text="Of its contents, so that another request is told from it."
+        max_length=64,
+        help_text="A digest of the request. Tells a repetition from another request with this key.",
     )
-    status_code = models.PositiveSmallIntegerField(default=0, help_text="The answer's status.")
-    body = models.TextField(help_text="The answer's body.")
+    status_code = models.PositiveSmallIntegerField(
+        default=0, help_text="The HTTP status of the response."
+    )
+    body = models.TextField(help_text="The body of the response.")
     created_at = models.DateTimeField(db_default=Now(), db_index=True)
 
     class Meta:
@@ -44,16 +45,17 @@ class IdempotencyKey(models.Model):
         return self.key
 
     def keep(self, status_code: int, body: str) -> None:
+        """Stores the response."""
         self.status_code, self.body = status_code, body
         self.save()
 
 
 @contextmanager
-def taken(user: "User", key: str, fingerprint: str) -> Iterator[tuple[IdempotencyKey, bool]]:
-    """In a transaction: the key's row, and whether this request is the first with it.
+def taken(user: User, key: str, fingerprint: str) -> Iterator[tuple[IdempotencyKey, bool]]:
+    """Opens a transaction. Yields the key's row, and whether this is the first request with it.
 
-    A second request waits here until the first has ended. If the first was rolled back, its key is
-    free again, and the second becomes the first.
+    A second request waits here until the first one has finished. If the first was rolled back, its
+    key is free again, and the second request counts as the first.
     """
     with transaction.atomic():
         yield IdempotencyKey.objects.get_or_create(
@@ -62,5 +64,5 @@ def taken(user: "User", key: str, fingerprint: str) -> Iterator[tuple[Idempotenc
 
 
 def prune() -> int:
-    """Forgets what is older than a day; how many."""
+    """Deletes keys older than a day, and returns their number."""
     return portions.delete(IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT))

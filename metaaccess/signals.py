@@ -1,23 +1,23 @@
-"""The one signal of the product: devices changed their status.
+"""The signals of this app.
 
-`device_status_changed` is sent once per transaction with a list, inside that transaction and
-with `send`, not `send_robust`: a receiver that cannot write rolls the change back, so that no
-change is ever saved without its events.
+`device_status_changed`: devices changed their status. Sent once per transaction, inside the
+transaction, with `send` instead of `send_robust`. If a receiver cannot write, the change rolls
+back, so that no change is stored without its events.
 
 Arguments:
     sender: the Device model.
-    changes: a non-empty list of `StatusChange`, in the order in which they happened.
+    changes: a non-empty list of `StatusChange`, in the order of the changes.
 
-`administered` is sent where somebody changed a setting of this app, for the Admin log.
+`administered`: somebody changed a setting of this app. The Admin log records it.
 
 Arguments:
-    sender: the model of what was changed.
-    account: the Account it concerns, or None for all.
+    sender: the model of the changed row.
+    account: the Account that the change concerns, or None if it concerns all.
     action, target, detail: what was done, to what, and why. Never a secret.
-    of: the row it was done to.
-    facts: what `eventlog/words.py` makes words of; times as ISO 8601. Never a secret.
+    of: the changed row.
+    facts: data that `eventlog/words.py` turns into text; times as ISO 8601. Never a secret.
 
-`accounts_deleted` is sent inside the transaction that marks accounts as deleted.
+`accounts_deleted`: accounts were marked as deleted. Sent inside the transaction that marks them.
 
 Arguments:
     sender: the Account model.
@@ -26,7 +26,7 @@ Arguments:
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Model
@@ -34,23 +34,18 @@ from django.dispatch import Signal
 
 from metaaccess.actions import Action
 
-if TYPE_CHECKING:
-    from metaaccess.models import Account
-
 device_status_changed = Signal()
 administered = Signal()
 accounts_deleted = Signal()
 
 
 def announce(
-    of: Model,
-    account: "Account | None",
-    action: Action,
-    target: str,
-    detail: str = "",
-    **facts: Any,
+    of: Model, account: Model | None, action: Action, target: str, detail: str = "", **facts: Any
 ) -> None:
-    """Sends `administered`; nothing else does, so that each action is a member of the enum."""
+    """Sends `administered`. The only sender, so that every action is a member of the enum.
+
+    `account`: an Account, or None. (A `Model` here, since the Account's module imports this one.)
+    """
     administered.send(
         type(of), account=account, action=action, target=target, detail=detail, of=of, facts=facts
     )
@@ -65,7 +60,10 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """One device, one new status. `timestamp` is when it changed, in Unix milliseconds."""
+    """One new status of one device.
+
+    `timestamp`: when the status changed, in Unix milliseconds. `previous`: None for a new device.
+    """
 
     event_id: UUID
     account_id: int

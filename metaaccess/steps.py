@@ -1,4 +1,4 @@
-"""Tasks of several steps, of which none depends on the others."""
+"""Tasks that consist of independent steps."""
 
 import logging
 from collections.abc import Callable
@@ -7,8 +7,10 @@ logger = logging.getLogger(__name__)
 
 
 def run_each(*steps: Callable[[], object]) -> None:
-    """Runs all steps, also those after one that raises; then raises what the first of these
-    raised, so that the task shows as failed."""
+    """Runs every step, even if an earlier one raises, and logs each error.
+
+    Then raises the first error again, so that the task counts as failed.
+    """
     problems: list[Exception] = []
     for step in steps:
         try:

@@ -12,8 +12,8 @@ from metaaccess.steps import run_each
 
 @shared_task
 def prune() -> None:
-    """Failed sign-ins that lock nobody out any more, sessions that are over, answers that are kept
-    for requests sent twice, and what is known of devices that were removed long ago."""
+    """Deletes what has expired: failed sign-ins that lock nobody out any more, idempotency keys,
+    the timestamps of removed devices, and sessions."""
     run_each(
         sign_in.prune,
         idempotency.prune,

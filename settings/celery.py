@@ -14,14 +14,14 @@ from settings.processes import watchdog
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.base")
 
-# gevent looks names up in threads: as many as there may be silent name servers at a time.
+# gevent resolves host names in threads. This many lookups may wait for silent name servers at once.
 LOOKUP_THREADS = 500
 
 app = Celery("metaaccess")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 watchdog.install(app)
-# "Current" is per thread in Celery; the web's threads publish too.
+# Celery's current application is per thread; the web process publishes from many threads.
 app.set_default()
 
 
@@ -32,7 +32,7 @@ def limit_database(**kwargs: Any) -> None:
 
 @worker_init.connect
 def make_room(**kwargs: Any) -> None:
-    """A worker has hundreds of connections open, and must not wait for one name server."""
+    """Raises the limits on open files and, under gevent, on concurrent name lookups."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if is_module_patched("socket"):

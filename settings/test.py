@@ -1,4 +1,4 @@
-"""Settings of the tests: what runs in the test process itself."""
+"""Settings for the test process itself. Processes that tests start use `settings.base`."""
 
 import os
 
@@ -6,7 +6,7 @@ os.environ.setdefault("DATABASE_URL", "postgres://postgres@localhost/metaaccess"
 os.environ.setdefault("REDIS_URL", "redis://localhost/0")
 os.environ["DEBUG"] = "true"
 
-from settings.base import *  # noqa: F403  # all of them, but for what follows
+from settings.base import *  # noqa: F403  # all settings, except those below
 from settings.base import DATABASES
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,4 +1,4 @@
-"""The product's addresses."""
+"""The product's URLs."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -21,7 +21,7 @@ urlpatterns = [
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    """In the form that the address answers in."""
+    """Answers an unexpected error as a problem (API) or as a page (all other addresses)."""
     if request.path.startswith("/api/"):
         return server_error(request)
     return page_server_error(request)

@@ -14,6 +14,6 @@ database.limit(database.WEB)
 try:
     application = get_wsgi_application()
 except SystemExit as wrong_setting:
-    # Where gunicorn.conf.py was not read: gunicorn starts no worker again after this code.
+    # Reached if gunicorn.conf.py was not read. With this exit code gunicorn restarts no worker.
     sys.stderr.write(f"{wrong_setting}\n")
     sys.exit(Arbiter.WORKER_BOOT_ERROR)

@@ -10,6 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from metaaccess.models import Account, Device, Plan, Role, User
+from webhooks.configuration.change import save_settings
 from webhooks.models import DisabledBecause, WebhookConfig
 
 API_KEY = "test-api-key-0123456789"
@@ -96,7 +97,7 @@ def make_webhook(account: Account) -> MakeWebhook:
     def make(url: str = "https://receiver.example/hook", **fields: object) -> WebhookConfig:
         webhook = WebhookConfig(**({"account": account, "url": url} | fields))
         webhook.api_key = API_KEY
-        webhook.save()
+        save_settings(webhook)
         return webhook
 
     return make

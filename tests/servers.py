@@ -8,8 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-import devstack
-from devstack.servers.client import Stack
+from devstack.servers.client import Stack, ephemeral
 
 _open = ExitStack()
 # The servers, for tests that stop them; None in a parallel process, which has not started them.
@@ -20,7 +19,7 @@ stack: Stack | None = None
 def pytest_load_initial_conftests() -> None:
     global stack  # noqa: PLW0603  # one for the whole run
     if "DATABASE_URL" not in os.environ or "REDIS_URL" not in os.environ:
-        stack = _open.enter_context(devstack.ephemeral(fast=True))
+        stack = _open.enter_context(ephemeral(fast=True))
         os.environ.setdefault("DATABASE_URL", stack.database_url)
         os.environ.setdefault("REDIS_URL", stack.redis_url)
     # Each parallel process of the run has a Redis database of its own, as it has of PostgreSQL.

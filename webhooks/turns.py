@@ -1,4 +1,4 @@
-"""Tasks of one webhook take turns in a process, so that they do not hold its connections."""
+"""Tasks of one webhook take turns in a process, so that they do not use up its connections."""
 
 import threading
 from collections.abc import Iterator
@@ -12,24 +12,25 @@ class _Turn:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.users = 0
-        self.somebody_waits = False
+        self.is_waited_for = False
 
 
 @contextmanager
 def take(webhook_id: int) -> Iterator[bool]:
-    """True when it is one's turn, which lasts for the block. False, without a wait, where somebody
-    waits already: whose turn begins later than now sees all that is to be seen now.
+    """Yields True when it is the task's turn, which lasts for the block. Yields False at once if
+    another task of this process is already waiting: its claim will see everything that this one
+    would see.
 
-    In the database a webhook's row is locked by each claim. Without this, the tasks of a webhook
-    that is woken faster than it can be claimed would wait there, each with a connection of the
-    pool that other webhooks need.
+    Each claim locks the webhook's row. Without turns, the tasks of a webhook that is woken faster
+    than it can be claimed would wait for that lock, each with a connection of the pool that other
+    webhooks need.
     """
     with _guard:
         turn = _turns.setdefault(webhook_id, _Turn())
-        if turn.somebody_waits:
+        if turn.is_waited_for:
             waits = False
         else:
-            waits = turn.somebody_waits = True
+            waits = turn.is_waited_for = True
             turn.users += 1
     if not waits:
         yield False
@@ -37,7 +38,7 @@ def take(webhook_id: int) -> Iterator[bool]:
     try:
         with turn.lock:
             with _guard:
-                turn.somebody_waits = False
+                turn.is_waited_for = False
             yield True
     finally:
         with _guard:

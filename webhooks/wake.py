@@ -1,7 +1,7 @@
-"""Wake-ups: how a worker hears at once that a webhook has something to push.
+"""Wake-ups tell a worker at once that a webhook has something to push.
 
-A lost wake-up costs time, never an event: the sweep reads only the database. So nothing here
-raises because a broker is down.
+A lost wake-up costs time, never an event, because the sweep reads only the database. So no
+function here raises an error when the broker is down.
 """
 
 import logging
@@ -24,18 +24,19 @@ PUSH_DUE = "webhooks.tasks.push_due"
 PROBE = "webhooks.tasks.probe"
 SEND_NOTICES = "webhooks.tasks.send_notices"
 REMOVE_DELETED = "webhooks.tasks.remove_deleted"
-# A flag without a task (Redis froze between the two, a worker died) is gone after this time; a
-# second task for a webhook costs no more than an empty claim.
+# A flag says that a task is queued. A flag without a task (Redis froze between the two, or a worker
+# died) expires after this time. A second task for a webhook costs only an empty claim.
 FLAG_S = 5
-# A probe that is queued longer than this may be lost; until then it is not queued twice.
+# A probe that was queued longer ago than this may be lost. Until then it is not queued again.
 PROBE_FLAG_S = 60
-# After a broker failed, nobody waits for it again for this time: the sweep wakes instead. The same
-# for the flags, where they are elsewhere: without them a webhook may have more tasks than one.
+# After the broker failed, this process does not try it again for this time: the sweep wakes
+# webhooks instead. The same holds for the flags if they are in another Redis: without flags a
+# webhook may get more than one task.
 QUIET_S = 2.0
-# The alarm rings a little after the retry is due, never before it.
+# The alarm goes off a little after the retry is due, never before.
 ALARM_SLACK_S = 0.05
-# Retries that fall due within a sixtieth of their countdown share an alarm, so that a receiver
-# that refuses thousands of pushes has at most sixty for each countdown.
+# Retries that are due within a sixtieth of their countdown share an alarm, so that a receiver that
+# refuses thousands of pushes causes at most sixty alarms for each countdown.
 ALARMS_PER_COUNTDOWN = 60
 
 _BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
@@ -57,22 +58,22 @@ def _probe_flag(webhook_id: int) -> str:
 
 
 def on_commit(webhook_ids: Iterable[int]) -> None:
-    """After the commit, tells the workers that these webhooks have something to push."""
+    """Tells the workers, after the commit, that these webhooks have something to push."""
     if for_these := sorted(webhook_ids):
         transaction.on_commit(partial(now, for_these), robust=True)
 
 
 def for_notices() -> None:
-    """After the commit, tells a worker that there are notices to send."""
+    """Tells a worker, after the commit, that there are notices to send."""
 
     def send() -> None:
         _send_once("metaaccess:notices", FLAG_S, SEND_NOTICES)
 
-    transaction.on_commit(partial(_tell, send, "they go out with the next round"), robust=True)
+    transaction.on_commit(partial(_tell, send, "notices are sent with the next round"), robust=True)
 
 
 def for_removal() -> None:
-    """After the commit, tells a worker that there are rows of something deleted to remove."""
+    """Tells a worker, after the commit, that there are rows of deleted webhooks to remove."""
 
     def send() -> None:
         _send_once("metaaccess:removal", FLAG_S, REMOVE_DELETED)
@@ -101,12 +102,12 @@ def for_probes(webhook_ids: Iterable[int]) -> None:
 
 
 def clear(webhook_id: int) -> None:
-    """Before the claim: an event that comes later than it finds no flag, and queues a task."""
+    """Clears the flag before a claim, so that an event that arrives later queues a task."""
     _clear(_flag(webhook_id))
 
 
 def clear_probe(webhook_id: int) -> None:
-    """When a probe begins: the next one may be queued."""
+    """Clears the flag when a probe begins, so that the next one may be queued."""
     _clear(_probe_flag(webhook_id))
 
 
@@ -119,10 +120,10 @@ def _clear(flag: str) -> None:
 
 
 def later(webhook_id: int, countdowns_s: Iterable[float]) -> None:
-    """The alarm clock of retries; the time itself is in the database.
+    """Sets the alarm clock of retries. The time of a retry itself is in the database.
 
-    The moment is computed by this host's clock and waited for by a worker's. Where they differ it
-    rings at the wrong time, finds nothing due or nothing left, and the sweep has done its work.
+    This host's clock computes the time of the alarm, and a worker's clock waits for it. If the two
+    differ, the alarm finds nothing due or nothing left, and the sweep finds the retries.
     """
 
     def send() -> None:
@@ -144,18 +145,19 @@ def _send_once(
     if not _set(flag, flag_s):
         return
     if countdown_s is not None and settings.RABBITMQ_QUEUE_TYPE == "quorum":
-        countdown_s = math.ceil(countdown_s)  # RabbitMQ keeps it, and cuts off what is no second
+        countdown_s = math.ceil(countdown_s)  # RabbitMQ rounds down to seconds
     try:
         current_app.send_task(task, args, countdown=countdown_s, **settings.PUBLISH_OPTIONS)
     except Exception:
-        # Nothing was queued, as far as is known: the next one must not rely on it.
+        # Probably no task was queued, so the flag must not say so.
         if _has_flags():
             _redis().delete(flag)
         raise
 
 
 def _set(flag: str, flag_s: int) -> bool:
-    """Whether it was not set. Where only the flags are away, tasks are queued without them."""
+    """Sets a flag; returns whether it was not set before. If only the Redis of the flags is away,
+    tasks are queued without flags."""
     if not _has_flags():
         return True
     try:
@@ -178,7 +180,7 @@ def _go_without_flags(error: redis.RedisError) -> None:
 
 
 def _tell(send: Callable[[], None], instead: str) -> None:
-    """Sends, unless the broker is known to be down; says who helps where it is."""
+    """Sends unless the broker is known to be down; the log says what happens `instead`."""
     global _quiet_until  # noqa: PLW0603  # one per process, as the broker is
     if time.monotonic() < _quiet_until:
         return

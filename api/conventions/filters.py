@@ -1,5 +1,7 @@
-"""Filters in a URL: unknown ones are refused by name, as unknown fields are in a body; so are
-those without a value, for an empty variable in a script would else ask for everything."""
+"""Filters in query parameters. Unknown parameters are rejected by name, like unknown body fields.
+
+Empty ones are rejected too: an empty variable in a script would otherwise request everything.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -14,7 +16,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from eventlog.reading.fields import MomentField
+from eventlog.reading.fields import MomentFormField
 from eventlog.reading.filters import HttpStatusFilter, IdFilter
 from metaaccess.devices.timestamps import LATEST_MS, moment
 from metaaccess.people.request import person
@@ -22,8 +24,8 @@ from metaaccess.people.request import person
 PAGING = {"limit", "cursor"}
 
 
-class ApiMomentField(MomentField):
-    """ISO 8601, or Unix milliseconds."""
+class ApiMomentField(MomentFormField):
+    """A time in ISO 8601 or Unix milliseconds; returns an aware datetime, or None if empty."""
 
     def to_python(self, value: Any) -> datetime | None:
         text = str(value or "").strip()
@@ -47,6 +49,8 @@ class ApiMomentFilter(rest_framework.Filter):  # type: ignore[misc]  # no types
 
 
 class ApiBooleanField(forms.Field):
+    """`true` or `false`, in any case; None if empty."""
+
     def to_python(self, value: Any) -> bool | None:
         known = {"": None, "true": True, "false": False}
         text = str(value or "").strip()
@@ -71,15 +75,16 @@ class ApiHttpStatusFilter(HttpStatusFilter):
 
 
 def text_filter(most: int, **options: Any) -> rest_framework.CharFilter:
+    """Returns a filter for a text of at most `most` characters."""
     described = extend_schema_field({"type": "string", "pattern": r"\S", "maxLength": most})
     return described(rest_framework.CharFilter(max_length=most, **options))
 
 
 class AccountFilterSet(FilterSet):  # type: ignore[misc]  # django-filter has no types
-    """Operators see all accounts and may ask for one; the others have one."""
+    """The filters of all lists. Only operators, who see all accounts, have the filter `account`."""
 
     account = ApiIdFilter(
-        "account_id", thing="an account", help_text="Of one account: for operators."
+        "account_id", thing="an account", help_text="Only rows of this account (operators only)."
     )
 
     def __init__(self, *args: Any, request: Request, **options: Any) -> None:
@@ -89,14 +94,18 @@ class AccountFilterSet(FilterSet):  # type: ignore[misc]  # django-filter has no
 
 
 class StrictFilters(rest_framework.DjangoFilterBackend):  # type: ignore[misc]
+    """Rejects unknown and empty query parameters by name."""
+
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> Any:
         filterset = self.get_filterset(request, queryset, view)
         known = set(filterset.filters if filterset else ()) | PAGING | view.other_parameters
         unknown = [name for name in request.query_params if name not in known]
         if unknown:
-            words = f"There is no such parameter. There are: {', '.join(sorted(known))}."
+            words = f"Unknown parameter. The parameters are: {', '.join(sorted(known))}."
             raise ValidationError({name: [words] for name in unknown})
         empty = [name for name, value in request.query_params.items() if not str(value).strip()]
         if empty:
-            raise ValidationError({name: ["It is empty: leave it out."] for name in empty})
+            raise ValidationError(
+                {name: ["This parameter is empty. Leave it out instead."] for name in empty}
+            )
         return super().filter_queryset(request, queryset, view)

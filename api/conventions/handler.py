@@ -1,4 +1,4 @@
-"""Errors in one form for all endpoints: problem details (RFC 9457), in plain words."""
+"""Turns all errors into problem details (RFC 9457)."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -15,29 +15,28 @@ from rest_framework.views import exception_handler
 from api.conventions.problems import CONTENT_TYPE, NOT_FOUND, TooLarge
 from metaaccess.servers.database import RETRY_AFTER_S, is_away
 
-TYPE = "application/problem+json"
 TYPE = "urn:metaaccess:problem:"
-# What the first words of an error are, by its HTTP status; others have the status's own phrase.
+# A problem's title by HTTP status. Other statuses use their standard phrase.
 TITLES = {
     400: "The request is not valid",
-    401: "Sign in with an API token",
-    403: "This is not allowed",
-    404: "There is no such thing here",
-    405: "This method is not allowed here",
-    406: "This cannot be answered",
-    409: "This does not fit what is there",
-    412: "It was changed meanwhile",
+    401: "An API token is required",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    406: "Not acceptable",
+    409: "Conflict with the current state",
+    412: "Changed since you read it",
     413: "The request is too large",
-    415: "Send JSON",
-    422: "This key was used for another request",
+    415: "The body must be JSON",
+    422: "Idempotency-Key used for a different request",
     429: "Too many requests",
-    500: "Something went wrong here",
-    503: "The database does not answer",
+    500: "Internal error",
+    503: "Database unavailable",
 }
 
 
 def handle(problem: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler; None for what is a defect of ours."""
+    """DRF's exception handler. Returns None for an unexpected error; Django then answers 500."""
     if is_away(problem):
         return Response(
             _away(), 503, headers={"Retry-After": str(RETRY_AFTER_S)}, content_type=CONTENT_TYPE
@@ -52,13 +51,13 @@ def handle(problem: Exception, context: dict[str, Any]) -> Response | None:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    """What is said of a defect of ours: the log has the rest."""
-    body = _body(500, "defect", "It is in our log. Try again, or ask us.")
+    """Answers an unexpected error with 500. The server's log contains the details."""
+    body = _body(500, "defect", "The error was logged. Try again, or contact support.")
     return JsonResponse(body, status=500, content_type=CONTENT_TYPE)
 
 
 def unavailable() -> JsonResponse:
-    """What is said where not even the token could be looked up."""
+    """Answers 503 if the database was unreachable even before the token could be checked."""
     return JsonResponse(_away(), status=503, content_type=CONTENT_TYPE)
 
 
@@ -67,7 +66,7 @@ def _away() -> dict[str, Any]:
 
 
 def describe(status_code: int, problem: Exception, data: Any) -> dict[str, Any]:
-    """The body: type, title, status, detail, and `errors`, by field, where fields are wrong."""
+    """Returns a problem's body: type, title, status, detail and, for invalid fields, `errors`."""
     if isinstance(problem, exceptions.ValidationError):
         errors = _flat(data)
         first = [f"{name}: {words[0]}" for name, words in list(errors.items())[:3]]
@@ -102,7 +101,7 @@ def _known(problem: Exception) -> Exception:
 
 
 def _flat(data: Any, before: str = "") -> dict[str, list[str]]:
-    """Errors of nested fields and list items under one name each, such as `0.status`."""
+    """Flattens errors of nested fields and list items, with names such as `0.status`."""
     if isinstance(data, Mapping):
         pairs = [(str(name), value) for name, value in data.items()]
     elif isinstance(data, list) and any(isinstance(item, Mapping) for item in data):

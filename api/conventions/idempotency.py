@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that creates something can be sent again without harm."""
+"""`Idempotency-Key`: a client can safely repeat a request that creates something."""
 
 import json
 import re
@@ -24,8 +24,8 @@ PARAMETER = OpenApiParameter(
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
     pattern=r"^[!-~]{1,255}$",
-    description="Up to 255 characters of your choice. The same request with the same key is done "
-    "once: within 24 hours it gets the first one's answer again, with "
+    description="Up to 255 characters of your choice. A request is executed once per key: if you "
+    "repeat it within 24 hours, you get the first answer again, with "
     "`Idempotent-Replayed: true`.",
 )
 
@@ -33,8 +33,11 @@ View = Callable[..., Response]
 
 
 def idempotent(view: View) -> View:
-    """A request that is sent twice at once waits for the first, and gets its answer. One that
-    failed has changed nothing, and leaves its key free."""
+    """Makes a view honour `Idempotency-Key`.
+
+    If the same request arrives while the first is running, it waits and gets the first's answer. A
+    request that failed has changed nothing, so its key can be used again.
+    """
 
     @wraps(view)
     def answered(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -43,7 +46,7 @@ def idempotent(view: View) -> View:
             return view(self, request, *args, **kwargs)
         if not _KEY.fullmatch(key):
             raise ValidationError(
-                {"Idempotency-Key": ["It takes 1 to 255 ASCII characters without spaces."]}
+                {"Idempotency-Key": ["Must be 1 to 255 ASCII characters without spaces."]}
             )
         with taken(person(request), key, _fingerprint(request)) as (known, is_new):
             if not is_new:
@@ -58,7 +61,7 @@ def idempotent(view: View) -> View:
 def _again(known: IdempotencyKey, request: Request) -> Response:
     if known.fingerprint != _fingerprint(request):
         raise KeyUsedBefore(
-            f"The key {known.key!r} belongs to another request of yours. Use a new key for a new "
+            f"You used the key {known.key!r} for a different request. Use a new key for a new "
             "request."
         )
     return Response(
@@ -67,6 +70,6 @@ def _again(known: IdempotencyKey, request: Request) -> Response:
 
 
 def _fingerprint(request: Request) -> str:
-    """Keyed, for the body may hold a secret."""
+    """Returns a keyed hash of the request; keyed because the body may contain a secret."""
     text = json.dumps([request.method, request.path, request.data], sort_keys=True)
     return salted_hmac("api.conventions.idempotency", text, algorithm="sha256").hexdigest()

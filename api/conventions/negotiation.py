@@ -1,4 +1,4 @@
-"""Which form an answer has: JSON, whatever `Accept` says; CSV is asked for by `format`."""
+"""The format of answers: JSON, whatever `Accept` says. CSV is requested with `format`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 
 
 class JSONAlways(DefaultContentNegotiation):
-    """A client that names another form can read JSON all the same, or it would not call us."""
+    """Ignores `Accept`: a client of this API can read JSON, whatever its library sends."""
 
     def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
         return renderers[0], renderers[0].media_type

@@ -1,4 +1,7 @@
-"""Pages that continue from a row, not from a number: stable while rows arrive, never counted."""
+"""Pages that continue from a row, not from an offset.
+
+They stay stable while rows are added, and need no count.
+"""
 
 import re
 from typing import Any
@@ -10,8 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from eventlog.reading import pages
-from eventlog.reading.pages import Cursor, Page
+from eventlog.reading import keyset
+from eventlog.reading.keyset import Cursor, Page
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
@@ -19,7 +22,7 @@ _PLACE = re.compile(r"(older|newer)-(.{1,40})", re.ASCII)
 
 
 class NewestFirst(BasePagination):
-    """By `(time, id)`, as logs are. `next` leads to older rows, `previous` to newer ones."""
+    """Orders by `(time, id)`, like the event logs. `next` links to older rows."""
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
@@ -34,15 +37,15 @@ class NewestFirst(BasePagination):
         place = self.parse(parts[2]) if parts else None
         if parts is None or place is None:
             raise ValidationError(
-                {"cursor": ["It is not a cursor of ours: follow next or previous of a page."]}
+                {"cursor": ["Not a valid cursor. Use the links in `next` and `previous`."]}
             )
         read = self.older if parts[1] == "older" else self.newer
         return read(rows, place, limit)
 
     parse = staticmethod(Cursor.parse)
-    newest = staticmethod(pages.newest)
-    older = staticmethod(pages.older)
-    newer = staticmethod(pages.newer)
+    newest = staticmethod(keyset.newest)
+    older = staticmethod(keyset.older)
+    newer = staticmethod(keyset.newer)
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response(
@@ -65,8 +68,9 @@ class NewestFirst(BasePagination):
             "type": "object",
             "required": ["next", "previous", "results"],
             "properties": {
-                "next": link | {"description": "The page with older rows; null: there is none."},
-                "previous": link | {"description": "The page with newer rows."},
+                "next": link | {"description": "The page of older rows; null if there are none."},
+                "previous": link
+                | {"description": "The page of newer rows; null on the newest page."},
                 "results": schema,
             },
         }
@@ -78,20 +82,23 @@ class NewestFirst(BasePagination):
         return [
             {
                 "name": "limit", "in": "query", "required": False, "schema": limit,
-                "description": "How many rows a page has.",
+                "description": "The maximum number of rows on a page.",
             },
             {
                 "name": "cursor", "in": "query", "required": False,
                 "schema": {
                     "type": "string", "pattern": r"^(older|newer)-[0-9]{1,16}-[0-9]{1,18}$",
                 },
-                "description": "Where a page begins: taken from `next` or `previous`.",
+                "description": "Where the page begins, as in `next` or `previous`.",
             },
         ]  # fmt: skip
 
 
 class NewestByID(NewestFirst):
-    """By ID, for what has no time of its own."""
+    """Orders by ID, for rows without a time. A cursor's time is then always the epoch.
+
+    It runs its own queries, because `(time, id)` with a constant time would use no index.
+    """
 
     @staticmethod
     def parse(text: str) -> Cursor | None:
@@ -121,10 +128,11 @@ def _cut(found: list[Any], size: int) -> Page[Any]:
 
 
 def _at(pk: int) -> Cursor:
-    return Cursor(pages.EPOCH, pk)
+    return Cursor(keyset.EPOCH, pk)
 
 
 def read_limit(text: str | None) -> int:
+    """Returns the page size that `limit` requests. Raises ValidationError."""
     if text is None:
         return DEFAULT_LIMIT
     if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not 1 <= int(text) <= MAX_LIMIT:

@@ -1,4 +1,4 @@
-"""What is taken as a request's body: JSON of a bounded depth. Its size is bounded by Django."""
+"""Request bodies: JSON of limited depth. Django limits the size."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,8 @@ from rest_framework.parsers import JSONParser
 
 
 class BoundedJSONParser(JSONParser):
+    """Answers 400 instead of 500 to JSON that is nested too deeply."""
+
     def parse(
         self,
         stream: Any,

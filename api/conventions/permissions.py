@@ -1,4 +1,4 @@
-"""Who may do what: a token does what its person may, and no more than its scope."""
+"""Permissions: a token may do what its user's role and its own scope both allow."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from metaaccess.models import Role, Scope
 from metaaccess.people.request import person, token
 
-# What tokens of a scope may change; `view.area` names what a view changes.
+# The areas that tokens of a scope may change. `view.area` is the area that a view changes.
 AREAS = {
     Scope.READ: frozenset[str](),
     Scope.DEVICES: frozenset({"devices"}),
@@ -17,17 +17,19 @@ AREAS = {
 
 
 class MayWrite(BasePermission):
+    """Allows changes to administrators whose token has a sufficient scope."""
+
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.method in SAFE_METHODS or view.area == "reading":
             return True
         if person(request).role != Role.ADMINISTRATOR:
-            self.message = "Your role is read-only: ask an administrator of your account."
+            self.message = "Your role is read-only. Ask an administrator of your account."
             return False
         scope = Scope(token(request).scope)
         if view.area in AREAS[scope]:
             return True
         self.message = (
-            f"This token's scope is “{scope.label}”: it does not allow to change {view.area}. "
+            f"This token's scope, “{scope.label}”, does not allow changes to {view.area}. "
             "Use a token with a wider scope."
         )
         return False

@@ -1,9 +1,9 @@
-"""Problems that are not DRF's own, with their status and code."""
+"""Exceptions that DRF does not have, with their HTTP status and code."""
 
 from rest_framework import exceptions, status
 
 CONTENT_TYPE = "application/problem+json"
-NOT_FOUND = "It does not exist, or it is not your account's."
+NOT_FOUND = "Not found in your account."
 
 
 class Conflict(exceptions.APIException):
@@ -27,7 +27,7 @@ class KeyUsedBefore(exceptions.APIException):
 
 
 class OutOfRange(exceptions.APIException):
-    """The vendor's answer to a limit that is out of range."""
+    """The answer of the vendor's Get Logs to a limit that is out of range."""
 
     status_code = status.HTTP_406_NOT_ACCEPTABLE
     default_code = "out_of_range"

@@ -1,4 +1,4 @@
-"""How many requests a token may make, counted in Redis for all processes together."""
+"""The rate limit for each API token, counted in Redis across all processes."""
 
 import logging
 import time
@@ -13,14 +13,17 @@ from rest_framework.throttling import BaseThrottle
 logger = logging.getLogger(__name__)
 
 WINDOW_S = 60
-# After Redis failed, nobody waits for it again for this time.
+# After Redis failed, requests skip the count for this time instead of waiting for Redis again.
 QUIET_S = 2.0
 _quiet_until = 0.0
 
 
 class PerToken(BaseThrottle):
-    """`API_REQUESTS_PER_MINUTE`, by the clock's minutes. Without Redis nobody is held back: a
-    status that cannot be reported is worse than one request too many."""
+    """Allows `API_REQUESTS_PER_MINUTE` requests in each minute of the clock.
+
+    If Redis is unreachable, all requests are allowed: losing a status report would be worse than
+    exceeding the rate limit.
+    """
 
     def allow_request(self, request: Request, view: Any) -> bool:
         global _quiet_until  # noqa: PLW0603  # one per process, as Redis is
@@ -30,10 +33,11 @@ class PerToken(BaseThrottle):
             return _count(request.auth.pk) <= settings.API_REQUESTS_PER_MINUTE
         except redis.RedisError as error:
             _quiet_until = time.monotonic() + QUIET_S
-            logger.error("requests are not counted, for Redis does not answer: %s", error)
+            logger.error("Redis is unreachable, so the rate limit is not applied: %s", error)
             return True
 
     def wait(self) -> float:
+        """Returns the seconds until the next minute begins."""
         return WINDOW_S - time.time() % WINDOW_S
 
 

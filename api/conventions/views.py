@@ -1,4 +1,4 @@
-"""What all resources have in common."""
+"""Base classes for the views of all resources."""
 
 from typing import Any, ClassVar
 
@@ -14,8 +14,12 @@ from metaaccess.people.actor import act_as
 from metaaccess.people.request import person, token
 
 
-class Acting(APIView):
-    """The logs name the token's person and the token. `area`: what a view changes."""
+class ActorView(APIView):
+    """Records the token and its user as the actor in the event logs.
+
+    `area` is the area that a view changes, for permissions; `other_parameters` are query parameters
+    that are not filters.
+    """
 
     area = "reading"
     other_parameters: ClassVar[set[str]] = set()
@@ -26,13 +30,13 @@ class Acting(APIView):
         super().initial(request, *args, **kwargs)
 
 
-class AccountViewSet(Acting, viewsets.GenericViewSet[Any]):
-    """Rows that belong to accounts. Those of others do not exist: they answer 404."""
+class AccountViewSet(ActorView, viewsets.GenericViewSet[Any]):
+    """Rows of the caller's account. Rows of other accounts answer 404. Operators see all rows."""
 
     account_path = "account"
 
     def filter_queryset(self, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        """Filters are for lists: a row is found by its address."""
+        """Applies filters only to lists: a single row is found by its URL alone."""
         return queryset if self.detail else super().filter_queryset(queryset)
 
     def get_queryset(self) -> models.QuerySet[Any]:
@@ -43,19 +47,21 @@ class AccountViewSet(Acting, viewsets.GenericViewSet[Any]):
         return rows if user.is_operator else rows.filter(**{self.account_path: user.account_id})
 
 
-class Nothing(Acting):
-    """Where there is nothing: the answer is a problem as well, not a page."""
+class UnknownURL(ActorView):
+    """Answers unknown URLs below `/api/` with a problem instead of a page."""
 
     schema = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        raise NotFound("There is no such address. /api/docs/ has those that there are.")
+        raise NotFound("Unknown address. See /api/docs/ for all addresses.")
 
 
 def account_for(request: Request, values: dict[str, Any]) -> Account:
-    """Whose a new row is: the person's account, or for an operator, the one named. Takes
-    `account_id` out of the values."""
+    """Returns the account of a new row: the caller's own, or the one that an operator names.
+
+    Removes `account_id` from `values`. Raises ValidationError if the account is missing or wrong.
+    """
     user = person(request)
     wanted = values.pop("account_id", None)
     if user.account is not None:
@@ -63,7 +69,7 @@ def account_for(request: Request, values: dict[str, Any]) -> Account:
             raise ValidationError({"account_id": [NOT_FOUND]})
         return user.account
     if wanted is None:
-        raise ValidationError({"account_id": ["You are an operator: say for which account."]})
+        raise ValidationError({"account_id": ["Required for operators."]})
     account = Account.objects.filter(pk=wanted).first()
     if account is None:
         raise ValidationError({"account_id": [NOT_FOUND]})

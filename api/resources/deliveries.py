@@ -1,4 +1,4 @@
-"""Deliveries: each event for each webhook, and where it is."""
+"""Deliveries: one event for one webhook, and its state."""
 
 from typing import Any
 
@@ -16,8 +16,9 @@ from api.conventions.idempotency import idempotent
 from api.conventions.pagination import NewestByID
 from api.conventions.problems import Conflict
 from api.conventions.views import AccountViewSet
-from api.resources.webhooks import PushSerializer
+from api.resources.webhook_serializers import PushSerializer
 from eventlog.models import PushKind
+from webhooks.configuration import active as active_webhooks
 from webhooks.models import Delivery
 from webhooks.operating import recovery
 from webhooks.queue import states
@@ -27,7 +28,7 @@ from webhooks.queue.states import OPEN, Kind, State
 class DeliverySerializer(serializers.ModelSerializer[Delivery]):
     kind = serializers.ChoiceField(PushKind.choices, source="get_kind_display")
     state = serializers.ChoiceField(
-        states.PLACES, source="place", help_text="`held`: waits for a webhook that is disabled."
+        states.PLACES, source="place", help_text="`held`: the webhook is disabled."
     )
     next_attempt_at = serializers.SerializerMethodField()
 
@@ -40,7 +41,7 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_next_attempt_at(self, delivery: Any) -> str | None:
-        """When it is tried again; null unless it waits for that."""
+        """The time of the next attempt; null unless the delivery is waiting for a retry."""
         if delivery.place != State.RETRYING.label:
             return None
         moment: str = serializers.DateTimeField().to_representation(delivery.due_at)
@@ -49,15 +50,19 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
 
 class DeliveryFilter(AccountFilterSet):
     account = ApiIdFilter(
-        "webhook__account_id", thing="an account", help_text="Of one account: for operators."
+        "webhook__account_id",
+        thing="an account",
+        help_text="Only rows of this account (operators only).",
     )
     webhook = ApiIdFilter("webhook_id", thing="a webhook")
     state = filters.ChoiceFilter(
         method="by_state", choices=[(place, place) for place in states.PLACES]
     )
     device_id = text_filter(16)
-    since = ApiMomentFilter("created_at", "gte", help_text="Added at this time or later.")
-    until = ApiMomentFilter("created_at", "lt", help_text="Added before this time.")
+    since = ApiMomentFilter(
+        "created_at", "gte", help_text="Only deliveries added at or after this time."
+    )
+    until = ApiMomentFilter("created_at", "lt", help_text="Only deliveries added before this time.")
 
     class Meta:
         model = Delivery
@@ -74,7 +79,7 @@ class DeliveryFilter(AccountFilterSet):
 
 class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountViewSet):
     queryset = (
-        Delivery.objects.filter(states.exists("webhook__"))
+        Delivery.objects.filter(active_webhooks.exists("webhook__"))
         .select_related("webhook__account")
         .annotate(place=states.place())
     )
@@ -91,13 +96,15 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountV
     @action(detail=True, methods=["post"])
     @idempotent
     def redeliver(self, request: Request, pk: str) -> Response:
-        """Queues the event again as a push of its own, with the timestamp that it had. While the
-        webhook is disabled, the push is held."""
+        """Queues the event again as a separate push, with its original timestamp.
+
+        While the webhook is disabled, the event is held.
+        """
         delivery = self.get_object()
         if delivery.kind == Kind.TEST:
-            raise Conflict("A test is not sent again: ask for another test push.")
+            raise Conflict("A test push cannot be sent again. Request another test push.")
         if delivery.state not in (State.DELIVERED, State.FAILED, State.DISCARDED):
-            raise Conflict("The event is still on its way: it is tried without being sent again.")
+            raise Conflict("The delivery is still in progress and will be attempted anyway.")
         if reason := recovery.cannot_send(delivery.webhook):
             raise Conflict(reason)
         push_id = recovery.redeliver(delivery)

@@ -1,4 +1,4 @@
-"""The event logs: attempts, what happened to devices, and what administrators did."""
+"""The event logs: push attempts, device changes, and actions of administrators."""
 
 from typing import Any, ClassVar
 
@@ -38,15 +38,15 @@ FORMAT = OpenApiParameter(
     "format",
     enum=["json", *export.Format.values],
     default="json",
-    description="`csv` gives all rows that the filter shows, as one file that is streamed; "
-    "`csv-excel` the same with a byte order mark, without which Excel shows letters such as ä "
-    "wrongly. In both, an apostrophe precedes text that a spreadsheet would take for a formula.",
+    description="`csv` streams all rows that match the filters as one file. `csv-excel` adds a "
+    "byte order mark, without which Excel misreads letters such as ä. In both, an apostrophe "
+    "precedes text that a spreadsheet would interpret as a formula.",
 )
 
 
 class LogFilterSet(AccountFilterSet):
-    start_time = ApiMomentFilter("time", "gte", help_text="At this time or later.")
-    end_time = ApiMomentFilter("time", "lt", help_text="Before this time.")
+    start_time = ApiMomentFilter("time", "gte", help_text="Only rows at or after this time.")
+    end_time = ApiMomentFilter("time", "lt", help_text="Only rows before this time.")
 
 
 class WebhookLogFilterSet(LogFilterSet):
@@ -55,7 +55,8 @@ class WebhookLogFilterSet(LogFilterSet):
     kind = filters.ChoiceFilter(choices=PushKind.choices)
     status_code = ApiHttpStatusFilter(
         method=by_http_status,
-        help_text="A code such as 503, a class such as 5xx, or `none` where no answer came.",
+        help_text="A code such as 503, a class such as 5xx, or `none` for attempts without an "
+        "answer.",
     )
     event = filters.ChoiceFilter(method=by_status, choices=Status.choices)
     device_id = text_filter(16, method="of_device")
@@ -116,7 +117,7 @@ class DeviceEventSerializer(serializers.ModelSerializer[DeviceLog]):
 
 class AdminEventSerializer(serializers.ModelSerializer[AdminLog]):
     category = serializers.ChoiceField(Category.choices, read_only=True)
-    detail = serializers.SerializerMethodField(help_text="The reason, and what changed.")
+    detail = serializers.SerializerMethodField(help_text="The reason and the changes.")
 
     class Meta:
         model = AdminLog
@@ -138,8 +139,8 @@ class LogViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountViewSe
         if wanted == "json":
             return super().list(request, *args, **kwargs)
         if wanted not in export.Format.values:
-            known = ", ".join(export.Format.values)
-            raise ValidationError({"format": [f"{wanted[:40]!r} is not json, {known}."]})
+            known = ", ".join(["json", *export.Format.values])
+            raise ValidationError({"format": [f"{wanted[:40]!r} is not one of {known}."]})
         rows = self.filter_queryset(self.get_queryset())
         return self._exported(rows, export.Format(wanted))
 
@@ -153,7 +154,7 @@ class LogViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountViewSe
 
 
 class WebhookLogViewSet(LogViewSet):
-    """Attempts: each HTTP request of each push."""
+    """Push attempts: one row for each HTTP request."""
 
     queryset = WebhookLog.objects.all()
     filterset_class = WebhookLogFilterSet
@@ -164,12 +165,12 @@ class WebhookLogViewSet(LogViewSet):
         return rows if whole else rows.defer("request_body", "response_body")
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
-        """The bodies are long: a row's own answer has them, the list has not."""
+        """Includes the long request and response bodies only when a single row is read."""
         return WholeAttemptSerializer if self.action == "retrieve" else AttemptSerializer
 
 
 class DeviceLogViewSet(LogViewSet):
-    """What happened to devices."""
+    """Device changes: added, changed status, deleted or uninstalled."""
 
     queryset = DeviceLog.objects.all()
     serializer_class = DeviceEventSerializer
@@ -177,7 +178,7 @@ class DeviceLogViewSet(LogViewSet):
 
 
 class AdminLogViewSet(LogViewSet):
-    """What people and programs did."""
+    """Actions of administrators, and of programs with their tokens."""
 
     queryset = AdminLog.objects.all()
     serializer_class = AdminEventSerializer

@@ -1,4 +1,4 @@
-"""The vendor's Get Logs: all three logs behind one call, for scripts written for it."""
+"""The vendor's Get Logs: all three logs in one call, for existing scripts."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,10 +13,10 @@ from rest_framework.response import Response
 
 from api.conventions.problems import OutOfRange
 from api.conventions.serializers import JSONNumber, JSONText, StrictSerializer
-from api.conventions.views import Acting
+from api.conventions.views import ActorView
 from api.resources.event_log import LOGS, LogViewSet
-from eventlog.reading import pages
-from eventlog.reading.pages import Cursor
+from eventlog.reading import keyset
+from eventlog.reading.keyset import Cursor
 from metaaccess.devices.timestamps import LATEST_MS, moment
 
 MAX_LIMIT = 100
@@ -28,59 +28,66 @@ class LimitField(JSONNumber):
     def to_internal_value(self, data: Any) -> int:
         limit = super().to_internal_value(data)
         if not 1 <= limit <= MAX_LIMIT:
-            raise OutOfRange(f"The limit {limit} is not from 1 to {MAX_LIMIT}.")
+            raise OutOfRange(f"The limit {limit} is not between 1 and {MAX_LIMIT}.")
         return limit
 
 
 class QuestionSerializer(StrictSerializer):
     event_category = serializers.ChoiceField(list(LOGS))
     limit = LimitField(
-        default=20, help_text=f"How many rows, from 1 to {MAX_LIMIT}; else the answer is 406."
+        default=20,
+        help_text=f"The maximum number of rows, from 1 to {MAX_LIMIT}. Other values answer 406.",
     )
     token = JSONText(
         required=False,
         allow_null=True,
         allow_blank=True,
         max_length=60,
-        help_text="The `token` of the answer before, for the rows that follow.",
+        help_text="The `token` of the previous answer, to get the next rows.",
     )
     age = JSONNumber(
         required=False,
         min_value=1,
         max_value=MAX_AGE_S,
-        help_text="Rows of the last so many seconds; in the place of start_time and end_time.",
+        help_text="Only rows of this many most recent seconds. Excludes start_time and end_time.",
     )
     start_time = JSONNumber(
-        required=False, min_value=0, max_value=LATEST_MS, help_text="In Unix milliseconds."
+        required=False,
+        min_value=0,
+        max_value=LATEST_MS,
+        help_text="Only rows at or after this time, in Unix milliseconds.",
     )
     end_time = JSONNumber(
-        required=False, min_value=0, max_value=LATEST_MS, help_text="In Unix milliseconds."
+        required=False,
+        min_value=0,
+        max_value=LATEST_MS,
+        help_text="Only rows before this time, in Unix milliseconds.",
     )
     filter = serializers.DictField(
         child=JSONText(),
         required=False,
-        help_text='As the parameters of `GET /event-log/…`, such as `{"outcome": "failed"}`.',
+        help_text='The query parameters of `GET /event-log/…`, such as `{"outcome": "failed"}`.',
     )
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
         if "age" in values and ("start_time" in values or "end_time" in values):
-            raise ValidationError({"age": ["Give age, or start_time and end_time: not both."]})
+            raise ValidationError({"age": ["Use either age or start_time and end_time."]})
         return values
 
 
 class AnswerSerializer(StrictSerializer):
     logs = serializers.ListField(
-        child=serializers.DictField(), help_text="As the rows of `GET /event-log/…`, newest first."
+        child=serializers.DictField(), help_text="Rows as in `GET /event-log/…`, newest first."
     )
     token = serializers.CharField(
-        allow_null=True, help_text="For the rows that follow; null where there are none."
+        allow_null=True, help_text="Send it to get the next rows; null if there are none."
     )
 
 
-class GetLogs(Acting):
+class GetLogs(ActorView):
     @extend_schema(operation_id="get_logs", request=QuestionSerializer, responses=AnswerSerializer)
     def post(self, request: Request) -> Response:
-        """The rows of one log, newest first. Prefer `GET /event-log/…` for what is new."""
+        """Returns the rows of one log, newest first. New programs should use `GET /event-log/…`."""
         question = QuestionSerializer(data=request.data)
         question.is_valid(raise_exception=True)
         values = question.validated_data
@@ -96,11 +103,12 @@ class GetLogs(Acting):
 
 
 def filtered(view: LogViewSet, request: Request, wanted: dict[str, str]) -> QuerySet[Any]:
+    """Applies the filters of a log to its rows. Raises ValidationError for unknown filters."""
     filterset = view.filterset_class(wanted, queryset=view.get_queryset(), request=request)
     unknown = [name for name in wanted if name not in filterset.filters]
     if unknown:
         known = ", ".join(sorted(filterset.filters))
-        words = f"There is no such filter. There are: {known}."
+        words = f"Unknown filter. The filters are: {known}."
         raise ValidationError({"filter": {name: [words] for name in unknown}})
     if not filterset.is_valid():
         raise ValidationError({"filter": filterset.errors})
@@ -109,6 +117,7 @@ def filtered(view: LogViewSet, request: Request, wanted: dict[str, str]) -> Quer
 
 
 def in_time(rows: QuerySet[Any], values: dict[str, Any]) -> QuerySet[Any]:
+    """Limits rows to the requested `age`, or to `start_time` and `end_time`."""
     if "age" in values:
         return rows.filter(time__gte=timezone.now() - timedelta(seconds=values["age"]))
     if "start_time" in values:
@@ -118,10 +127,12 @@ def in_time(rows: QuerySet[Any], values: dict[str, Any]) -> QuerySet[Any]:
     return rows
 
 
-def read(rows: QuerySet[Any], token: str | None, limit: int) -> pages.Page[Any]:
+def read(rows: QuerySet[Any], token: str | None, limit: int) -> keyset.Page[Any]:
+    """Returns the page after `token`, or the newest. Raises AuthenticationFailed (the vendor's 401
+    for a wrong token)."""
     if not token:
-        return pages.newest(rows, limit)
+        return keyset.newest(rows, limit)
     cursor = Cursor.parse(token)
     if cursor is None:
-        raise AuthenticationFailed("The token of the page is not one of ours.")
-    return pages.older(rows, cursor, limit)
+        raise AuthenticationFailed("The page token is not valid.")
+    return keyset.older(rows, cursor, limit)

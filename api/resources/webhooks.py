@@ -3,15 +3,12 @@
 import hashlib
 from typing import Any
 
-from django.core.exceptions import ValidationError as FieldError
 from django.db import transaction
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import mixins, serializers, status
+from rest_framework import mixins, status
 from rest_framework.decorators import action
-from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -20,215 +17,29 @@ from api.conventions.filters import AccountFilterSet, ApiBooleanFilter
 from api.conventions.idempotency import idempotent
 from api.conventions.pagination import NewestByID
 from api.conventions.problems import ChangedMeanwhile, Conflict
-from api.conventions.serializers import (
-    JSONBoolean,
-    JSONNumber,
-    JSONText,
-    MomentField,
-    StrictModelSerializer,
-    StrictSerializer,
+from api.conventions.serializers import StrictSerializer
+from api.conventions.views import AccountViewSet
+from api.resources.webhook_serializers import (
+    DisableSerializer,
+    EnableSerializer,
+    PushSerializer,
+    ReplayedSerializer,
+    ReplaySerializer,
+    WebhookSerializer,
 )
-from api.conventions.views import AccountViewSet, account_for
-from eventlog import record, words
-from eventlog.words import Change
-from metaaccess.actions import Action
-from metaaccess.models import Status
-from webhooks.configuration import reasons
-from webhooks.configuration.validators import (
-    MAX_API_KEY_LENGTH,
-    validate_api_key,
-    validate_callback_url,
-    validate_key_is_for,
-    validate_signing_secret,
-)
-from webhooks.models import SEALED_FOR, SETTINGS_FIELDS, DisabledBecause, WebhookConfig
+from webhooks.configuration.loaded import SETTINGS_FIELDS
+from webhooks.models import WebhookConfig
 from webhooks.operating import recovery
 from webhooks.operating.recovery import Held, Only
+from webhooks.queue.held import with_counts
 
-REASON = "through the API"
-# Settings that are no secret.
-SHOWN_SETTINGS = ("name", "url", "events", "events_per_push", "in_order")
-# Base64 of 24 to 64 bytes: whole groups of four, and what is left over.
-_WHSEC = (
-    "^whsec_(([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
-    "|([A-Za-z0-9+/]{4}){21}([A-Za-z0-9+/]{2}==)?)$"
-)
 IF_MATCH = OpenApiParameter(
     "If-Match",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="The `ETag` of the webhook as you read it: refused with 412 if somebody changed "
-    "its settings since.",
+    description="The `ETag` of the webhook when you read it. The answer is 412 if its settings "
+    "have changed since.",
 )
-
-
-class WebhookSerializer(StrictModelSerializer):
-    account_id = JSONNumber(
-        required=False,
-        min_value=1,
-        max_value=2**63 - 1,
-        help_text="Whose it is. Set by operators, when they add it.",
-    )
-    name = JSONText(required=False, allow_blank=True, max_length=200, help_text="For people.")
-    url = JSONText(
-        max_length=2048,
-        pattern="^[Hh][Tt][Tt][Pp][Ss]?://[^ ]+$",
-        validators=[validate_callback_url],
-        help_text="Where pushes go, such as https://siem.example.com/metaaccess.",
-    )
-    api_key = JSONText(
-        write_only=True,
-        trim_whitespace=False,
-        max_length=MAX_API_KEY_LENGTH,
-        pattern="^[!-~]( ?[!-~])*$",
-        validators=[validate_api_key],
-        help_text="Sent as the Authorization header, exactly as given. Never shown again. Send it "
-        "again where the URL's scheme, host or port changes.",
-    )
-    signing_secret = JSONText(
-        write_only=True,
-        required=False,
-        allow_blank=True,
-        pattern=_WHSEC,
-        help_text="`whsec_` and 24 to 64 bytes in base64: pushes are then signed as Standard "
-        "Webhooks describes. A new one and the one that it replaces both sign for 24 hours: tell "
-        "the receiver meanwhile. An empty text removes both. Never shown again.",
-    )
-    events = serializers.ListField(
-        child=serializers.ChoiceField(Status.choices),
-        min_length=1,
-        max_length=len(Status),
-        required=False,
-        help_text="The statuses that are pushed; all when not given.",
-    )
-    enabled = JSONBoolean(required=False, help_text="Whether its events are pushed, or held.")
-    events_per_push = JSONNumber(
-        required=False,
-        min_value=1,
-        max_value=500,
-        help_text="How many waiting events one push may carry.",
-    )
-    in_order = JSONBoolean(
-        required=False,
-        help_text="Nothing overtakes: one push at a time, the next when it has ended.",
-    )
-    held_events = serializers.IntegerField(
-        read_only=True, help_text="Events that wait while nothing is pushed."
-    )
-    state = serializers.ChoiceField(
-        ["active", "failing", "disabled"], source="state_name", read_only=True
-    )
-    disabled_by = serializers.CharField(
-        read_only=True, help_text="Who or what disabled it; empty while it is enabled."
-    )
-    disabled_because = serializers.ChoiceField(
-        ["", *DisabledBecause.values],
-        read_only=True,
-        help_text="`failures`: too many failed pushes in a row. Empty while it is enabled.",
-    )
-    disabled_reason = serializers.SerializerMethodField(
-        help_text="The same in words, with the reason that was given or the failures."
-    )
-
-    class Meta:
-        model = WebhookConfig
-        fields = (
-            "id", "account_id", "name", "url", "api_key", "api_key_hint", "signing_secret",
-            "signing_secret_hint", "previous_signing_secret_until", "events", "enabled", "state",
-            "events_per_push", "in_order", "consecutive_failures", "failing_since", "disabled_at",
-            "disabled_by", "disabled_because", "disabled_reason", "held_events", "created_at",
-        )  # fmt: skip
-        read_only_fields = (
-            "api_key_hint", "signing_secret_hint", "previous_signing_secret_until",
-            "consecutive_failures", "failing_since", "disabled_at", "created_at",
-        )  # fmt: skip
-
-    def get_disabled_reason(self, webhook: WebhookConfig) -> str:
-        return reasons.in_utc(webhook)
-
-    def validate_signing_secret(self, secret: str) -> str:
-        if secret:
-            validate_signing_secret(secret)
-        return secret
-
-    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
-        if self.instance is not None:
-            if "account_id" in values:
-                raise ValidationError({"account_id": ["A webhook stays with its account."]})
-            if "url" in values and "api_key" not in values:
-                try:
-                    validate_key_is_for(values["url"], self.instance.url)
-                except FieldError as problem:
-                    raise ValidationError({"api_key": problem.messages}) from None
-        return values
-
-    def create(self, values: dict[str, Any]) -> WebhookConfig:
-        account = account_for(self.context["request"], values)
-        if not account.has_webhooks:
-            raise PermissionDenied(
-                f"{account} is on the {account.get_plan_display()} plan: webhooks exist only on "
-                "the Enterprise plan."
-            )
-        webhook = self._save(WebhookConfig(account=account), values)
-        record.administration(account.pk, Action.WEBHOOK_CREATED, webhook.described, of=webhook)
-        return webhook
-
-    def update(self, webhook: WebhookConfig, values: dict[str, Any]) -> WebhookConfig:
-        before = WebhookConfig.objects.get(pk=webhook.pk)
-        self._save(webhook, values)
-        if changes := settings_changed(before, webhook):
-            record.administration(
-                webhook.account_id,
-                Action.WEBHOOK_CHANGED,
-                webhook.described,
-                of=webhook,
-                changes=changes,
-            )
-        return webhook
-
-    def _save(self, webhook: WebhookConfig, values: dict[str, Any]) -> WebhookConfig:
-        """Whether it is enabled is no setting: it has its own lock, log and consequences."""
-        enabled = values.pop("enabled", webhook.enabled)
-        if values.get("signing_secret") == "":
-            del values["signing_secret"], webhook.signing_secret
-        for name, value in values.items():
-            setattr(webhook, name, value)
-        webhook.full_clean(exclude=list(SEALED_FOR))
-        webhook.save()
-        if enabled != webhook.enabled:
-            (recovery.enable if enabled else recovery.disable)([webhook.pk], REASON)
-        return webhook
-
-
-class PushSerializer(StrictSerializer):
-    push_id = serializers.UUIDField(help_text="The `Webhook-Id` that the receiver will see.")
-
-
-class EnableSerializer(StrictSerializer):
-    held = serializers.ChoiceField(
-        Held.choices, default=Held.DELIVER, help_text="What becomes of the held events."
-    )
-    reason = JSONText(default=REASON, max_length=500, help_text="For the Admin log.")
-
-
-class DisableSerializer(StrictSerializer):
-    reason = JSONText(default=REASON, max_length=500, help_text="For the Admin log.")
-
-
-class ReplaySerializer(StrictSerializer):
-    since = MomentField(help_text="Events that were added from this time.")
-    until = MomentField(required=False, help_text="And before this time; now when not given.")
-    only = serializers.ChoiceField(Only.choices, default=Only.FAILED)
-
-    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
-        values.setdefault("until", timezone.now())
-        if values["since"] >= values["until"]:
-            raise ValidationError({"since": ["It is not before `until`: no time lies between."]})
-        return values
-
-
-class ReplayedSerializer(StrictSerializer):
-    events = serializers.IntegerField(help_text="How many events were queued again.")
 
 
 class WebhookFilter(AccountFilterSet):
@@ -243,7 +54,7 @@ class WebhookFilter(AccountFilterSet):
 
 
 class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
-    queryset = WebhookConfig.objects.with_held_events().select_related("account")
+    queryset = with_counts(WebhookConfig.objects.all()).select_related("account")
     serializer_class = WebhookSerializer
     pagination_class = NewestByID
     filterset_class = WebhookFilter
@@ -251,7 +62,7 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
     area = "webhooks"
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        """A webhook; its `ETag` changes with its settings."""
+        """Returns a webhook. Its `ETag` changes with its settings."""
         return self._answer(self.get_object().pk)
 
     @extend_schema(parameters=[idempotency.PARAMETER])
@@ -267,7 +78,7 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
     @extend_schema(parameters=[IF_MATCH])
     @transaction.atomic
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Changes what is given. What failed before counts no more once the URL or key changes."""
+        """Changes the given fields. A new URL or API key resets the failure count to 0."""
         webhook = self._locked()
         body = self.get_serializer(webhook, data=request.data, partial=True)
         body.is_valid(raise_exception=True)
@@ -277,7 +88,7 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
     @extend_schema(parameters=[IF_MATCH])
     @transaction.atomic
     def destroy(self, request: Request, pk: str) -> Response:
-        """Deletes the webhook: nothing more is pushed, also not what waits. The event log stays."""
+        """Deletes a webhook. Its waiting events are not pushed; the event log keeps its rows."""
         self._locked().delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -285,7 +96,7 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
     @action(detail=True, methods=["post"])
     @transaction.atomic
     def enable(self, request: Request, pk: str) -> Response:
-        """Enables it again; the count of failures restarts at 0. One that is enabled stays so."""
+        """Enables a webhook and resets its failure count to 0. No effect if it is enabled."""
         values = self._body(EnableSerializer)
         webhook = self._locked()
         recovery.enable([webhook.pk], values["reason"], Held(values["held"]))
@@ -295,7 +106,7 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
     @action(detail=True, methods=["post"])
     @transaction.atomic
     def disable(self, request: Request, pk: str) -> Response:
-        """Disables it: its events are held until it is enabled again."""
+        """Disables a webhook. Its events are held until it is enabled again."""
         values = self._body(DisableSerializer)
         webhook = self._locked()
         recovery.disable([webhook.pk], values["reason"])
@@ -307,7 +118,7 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
     @action(detail=True, methods=["post"])
     @idempotent
     def test(self, request: Request, pk: str) -> Response:
-        """Queues a test push. Its outcome is in the event log, under its push ID."""
+        """Queues a test push. The event log shows its outcome under its push ID."""
         push_id = recovery.send_test(self.get_object())
         return Response({"push_id": str(push_id)}, status.HTTP_202_ACCEPTED)
 
@@ -319,8 +130,10 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
     @action(detail=True, methods=["post"])
     @idempotent
     def replay(self, request: Request, pk: str) -> Response:
-        """Queues events of a time again, with the timestamps that they had, at most 100,000. One
-        that was sent again before, and arrived or is on its way, is left out."""
+        """Replays events from a time range with their original timestamps, at most 100,000.
+
+        Skips events that were already replayed and are delivered or in progress.
+        """
         values = self._body(ReplaySerializer)
         webhook = self.get_object()
         if reason := recovery.cannot_send(webhook):
@@ -341,7 +154,10 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
         return Response(data, status_code, headers={"ETag": etag(webhook)})
 
     def _locked(self) -> WebhookConfig:
-        """The webhook, as nobody else changes it meanwhile; refused where somebody has."""
+        """Returns the webhook, locked until the transaction ends.
+
+        Raises ChangedMeanwhile if `If-Match` shows that it changed since the client read it.
+        """
         webhook: WebhookConfig = get_object_or_404(
             WebhookConfig.objects.select_related("account").select_for_update(
                 of=("self",), no_key=True
@@ -351,27 +167,15 @@ class WebhookViewSet(mixins.ListModelMixin, AccountViewSet):
         wanted = [tag.strip() for tag in self.request.headers.get("If-Match", "*").split(",")]
         if "*" not in wanted and etag(webhook) not in wanted:
             raise ChangedMeanwhile(
-                "The webhook was changed since you read it: read it again, and decide anew."
+                "The webhook has changed since you read it. Read it again before you change it."
             )
         return webhook
 
 
-def settings_changed(before: WebhookConfig, after: WebhookConfig) -> list[Change]:
-    """What the Admin log tells of a change: old and new values, and secrets by their name."""
-    changes = [
-        words.change(name, getattr(before, name), getattr(after, name))
-        for name in SHOWN_SETTINGS
-        if getattr(before, name) != getattr(after, name)
-    ]
-    secrets = [
-        words.change(sealed.removesuffix("_sealed"))
-        for sealed in ("api_key_sealed", "signing_secret_sealed")
-        if getattr(before, sealed) != getattr(after, sealed)
-    ]
-    return changes + secrets
-
-
 def etag(webhook: WebhookConfig) -> str:
-    """Of what an administrator set: health changes all the time, and makes no other version."""
+    """Returns a hash of the settings that an administrator controls.
+
+    It excludes the webhook's health, which changes with every push.
+    """
     settings = [str(getattr(webhook, name)) for name in (*SETTINGS_FIELDS, "disabled_at")]
     return f'"{hashlib.sha256(repr(settings).encode()).hexdigest()[:32]}"'

@@ -17,11 +17,12 @@ from eventlog import tally
 from eventlog.models import Ending, Outcome, PushKind, Tally, WebhookLog
 from eventlog.tally import Figures
 from eventlog.words import Sentence
-from metaaccess.devices.change import SETTABLE
+from metaaccess.devices.status import SETTABLE
 from metaaccess.models import Device, Plan
 from metaaccess.people.request import person
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue import states
+from webhooks.queue.held import with_counts
 
 # The lists show this many and then link to the rest: the causes of a streak cost a query each.
 UNWELL = FAILURES = 5
@@ -116,7 +117,7 @@ def _webhooks(request: HttpRequest) -> list[WebhookConfig]:
     # First the disabled ones, latest first; then the failing ones, closest to the limit first.
     order = (F("disabled_at").desc(nulls_last=True), "-consecutive_failures", "pk")
     found = _of(request, WebhookConfig.objects.filter(ill, account__plan=Plan.ENTERPRISE))
-    worst = found.select_related("account").with_held_events().order_by(*order)
+    worst = with_counts(found.select_related("account")).order_by(*order)
     return list(worst[: UNWELL + 1])
 
 

@@ -16,7 +16,8 @@ from console.devices import page
 from console.event_log import labels
 from console.forms import shown
 from metaaccess.actions import Action
-from metaaccess.devices.change import SETTABLE, NewStatus
+from metaaccess.devices.change import NewStatus
+from metaaccess.devices.status import SETTABLE
 from metaaccess.models import Device, Status
 
 # The parameter of the status buttons on a device's page, which stand apart from its form.

@@ -15,7 +15,7 @@ from console.display import Label
 from console.event_log import labels, related
 from console.event_log.labels import Link
 from eventlog.models import DeviceLog, WebhookLog
-from metaaccess.devices.change import SETTABLE
+from metaaccess.devices.status import SETTABLE
 from metaaccess.models import Device, Status
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue import states

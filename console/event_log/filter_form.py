@@ -10,7 +10,7 @@ from django.utils.formats import date_format
 from django.utils.text import capfirst
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from eventlog.reading.fields import MomentField
+from eventlog.reading.fields import MomentFormField
 from eventlog.reading.filters import LogFilter, Timeframe
 
 Choices = Sequence[tuple[int, str]]
@@ -38,7 +38,7 @@ def dress(log_filter: LogFilter, choices: dict[str, Choices], hints: dict[str, s
         elif isinstance(field, forms.ChoiceField):
             field.widget = UnfoldAdminSelectWidget()
             field.widget.choices = field.choices
-        elif isinstance(field, MomentField):
+        elif isinstance(field, MomentFormField):
             field.widget = UnfoldAdminTextInputWidget({"type": "datetime-local", "step": "any"})
         else:
             field.widget = UnfoldAdminTextInputWidget(

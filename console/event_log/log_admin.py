@@ -21,9 +21,9 @@ from django.utils.http import urlencode
 
 from console.base import LogAdmin
 from console.event_log.filter_form import Choices, chips, dress
-from eventlog.reading import export, pages
+from eventlog.reading import export, keyset
 from eventlog.reading.filters import LogFilter
-from eventlog.reading.pages import Cursor, Page
+from eventlog.reading.keyset import Cursor, Page
 from metaaccess.models import Account
 from metaaccess.people.request import person
 
@@ -104,10 +104,10 @@ class EventLogAdmin(LogAdmin):
 
     def _page(self, request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:
         if cursor := Cursor.parse(request.GET.get("before", "")):
-            return pages.older(rows, cursor, self.list_per_page)
+            return keyset.older(rows, cursor, self.list_per_page)
         if cursor := Cursor.parse(request.GET.get("after", "")):
-            return pages.newer(rows, cursor, self.list_per_page)
-        return pages.newest(rows, self.list_per_page)
+            return keyset.newer(rows, cursor, self.list_per_page)
+        return keyset.newest(rows, self.list_per_page)
 
     def _results(
         self, request: HttpRequest, page: Page[Any], query: QueryDict, valid: bool

@@ -22,6 +22,7 @@ from console.webhooks.urls import PREFIX, urls
 from metaaccess.actions import Action
 from metaaccess.models import Account, Plan
 from metaaccess.people.request import person
+from webhooks.configuration.change import save_settings
 from webhooks.configuration.deletion import WebhookGone
 from webhooks.models import WebhookConfig
 from webhooks.operating import recovery
@@ -165,7 +166,7 @@ class WebhooksAdmin(AccountAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         """Enables or disables the webhook apart from its settings: that has its own lock and log
         entry, and it holds or releases events."""
-        super().save_model(request, obj, form, change)
+        save_settings(obj)
         enabled = form.cleaned_data["enabled"]
         if change and "enabled" not in form.changed_data:
             return

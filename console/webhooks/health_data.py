@@ -13,8 +13,7 @@ from django.utils import timezone
 from console.display import Tile
 from eventlog.models import Outcome, PushKind, WebhookLog
 from eventlog.words import Sentence
-from webhooks.configuration import reasons
-from webhooks.health import certificates
+from webhooks.health import certificates, reasons
 from webhooks.models import Delivery, DisabledBecause, WebhookConfig
 from webhooks.queue import states
 from webhooks.queue.states import HELD, State

@@ -13,10 +13,11 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from console.base import AccountAdmin
 from console.webhooks.replay import TimeForm
 from metaaccess.people.request import person
-from webhooks.configuration import reasons
+from webhooks.health import reasons
 from webhooks.models import WebhookConfig
 from webhooks.operating import recovery
 from webhooks.operating.recovery import Held
+from webhooks.queue.held import with_counts
 
 # The page lists this many webhooks and counts the rest.
 LISTED = 100
@@ -60,8 +61,8 @@ def page(admin: AccountAdmin, request: HttpRequest) -> HttpResponse:
 
 
 def _listed(found: Any) -> list[WebhookConfig]:
-    rows = found.with_held_events().select_related("account").order_by("disabled_at", "pk")
-    listed = list(rows[:LISTED])
+    rows = with_counts(found).select_related("account").order_by("disabled_at", "pk")
+    listed: list[Any] = list(rows[:LISTED])
     for webhook in listed:
         webhook.why = reasons.why_disabled(webhook)
     return listed

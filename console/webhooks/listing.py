@@ -14,6 +14,7 @@ from console.display import Label
 from eventlog.models import Ending, Outcome, PushKind, Tally, WebhookLog
 from metaaccess.models import Status
 from webhooks.models import WebhookConfig
+from webhooks.queue.held import with_counts
 
 HOURS = 24
 _HOUR = timedelta(hours=1)
@@ -28,8 +29,7 @@ def describe(webhooks: Sequence[WebhookConfig]) -> None:
     ids = [webhook.pk for webhook in webhooks]
     facts = {
         row["pk"]: row
-        for row in WebhookConfig.objects.filter(pk__in=ids)
-        .with_held_events()
+        for row in with_counts(WebhookConfig.objects.filter(pk__in=ids))
         .annotate(last_success=_last_success(), last_failure=_last_failure())
         .values("pk", "held_events", "last_success", "last_failure")
     }

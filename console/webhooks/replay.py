@@ -6,16 +6,16 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from console.base import AccountAdmin
 from console.webhooks.frame import address, frame
 from eventlog import history, words
+from metaaccess.servers.clock import database_now
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.operating.recovery import Only
-from webhooks.queue import outbox
+from webhooks.queue.replay import count_replayable
 from webhooks.queue.states import OPEN, Kind
 
 
@@ -42,7 +42,7 @@ class TimeForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
-        since, until = values.get("since"), values.get("until") or timezone.now()
+        since, until = values.get("since"), values.get("until") or database_now()
         if since and since >= until:
             self.add_error("since", "The start must be before the end.")
         return values | {"until": until}
@@ -67,7 +67,7 @@ def page(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
         if "send" in request.POST:
             sent = recovery.send_many_again(webhook, replay, recovery.MOST_AT_ONCE)
             return HttpResponseRedirect(f"{address(webhook, 'replay')}?sent={sent}")
-        count = min(outbox.count_replayable(replay), recovery.MOST_AT_ONCE)
+        count = min(count_replayable(replay), recovery.MOST_AT_ONCE)
     sent_text = request.GET.get("sent", "")
     context: dict[str, Any] = frame(admin, request, webhook, "replay") | {
         "title": f"Replay events of {webhook}",

@@ -1,9 +1,9 @@
-"""`make demo`: a story told with the real parts. `devstack exec` gives it its servers."""
+"""`make demo`: a short story, played with the real product. `devstack exec` starts its servers."""
 
 import os
 
 import django
 
-# In earnest they are 4,60: nobody would watch that.
+# Shortened from the default of 4,60, so that the demo takes seconds.
 os.environ.setdefault("WEBHOOK_RETRY_COUNTDOWNS", "0.4,1")
 django.setup()

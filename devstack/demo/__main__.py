@@ -1,4 +1,4 @@
-"""Four chapters, each a few commands and what came of them."""
+"""The story in four chapters. Each runs a few commands and shows their effect."""
 
 import io
 import json
@@ -22,14 +22,14 @@ from rich.rule import Rule
 from eventlog.models import WebhookLog
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
-from webhooks.configuration import reasons
+from webhooks.health import reasons
 from webhooks.models import WebhookConfig
 from webhooks.operating.local_receiver import Behaviour, LocalReceiver
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COUNTDOWNS = os.environ["WEBHOOK_RETRY_COUNTDOWNS"]
 PATIENCE_S = 90.0
-# Shown once to whoever creates an account; no story needs them.
+# account_create prints these once. The demo does not need them, so it hides them.
 SECRET = re.compile(r'("api_token": "|"password": ")[^"]+')
 HIDDEN = r"\1…"
 API_KEY = "demo-key-6f1a9c2e"
@@ -39,7 +39,7 @@ console = Console(highlight=False)
 
 
 class DemoError(Exception):
-    """The story did not go as it should."""
+    """An expected event did not happen."""
 
 
 def say(text: str = "") -> None:
@@ -52,17 +52,23 @@ def chapter(title: str) -> None:
 
 
 def until(what: str, happened: Callable[[], Any]) -> Any:
-    """Waits for something to happen, and gives it back; an error says what did not."""
+    """Waits until `happened` returns a true value, and returns it.
+
+    Raises DemoError with `what` if that takes longer than `PATIENCE_S`.
+    """
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if result := happened():
             return result
         time.sleep(0.02)
-    raise DemoError(f"this did not happen within {PATIENCE_S:g} s: {what}")
+    raise DemoError(f"timed out after {PATIENCE_S:g} s waiting for {what}")
 
 
 def manage(*words: str) -> Any:
-    """Runs a management command, shown as a person would type it; its JSON, if it prints any."""
+    """Runs a management command and shows it as a person would type it.
+
+    Returns the JSON object that it prints, or else its output as text.
+    """
     shown = " ".join(f'"{word}"' if " " in word else word for word in words)
     say(f"[dim]$[/] [bold]manage.py {escape(shown)}[/]")
     out = io.StringIO()
@@ -74,6 +80,7 @@ def manage(*words: str) -> Any:
 
 @contextmanager
 def process(*command: str) -> Iterator[None]:
+    """Runs `python -m COMMAND` for the length of the block; its output goes to a log file."""
     log = Path(os.environ["VAR_DIR"]) / f"{command[3]}.log"
     with log.open("wb") as output:
         running = subprocess.Popen(
@@ -90,7 +97,7 @@ def process(*command: str) -> Iterator[None]:
 
 
 def story(receiver: LocalReceiver) -> None:
-    chapter("1  A laptop stops being safe, and the callback API hears of it")
+    chapter("1  A laptop becomes non-compliant, and the callback API is notified")
     email = "ada@acme.example"
     manage("account_create", "Acme", "--plan", "enterprise", "--admin-email", email)
     webhook_id = manage(
@@ -102,7 +109,7 @@ def story(receiver: LocalReceiver) -> None:
     manage("device_set", device_id, "non_compliant")
     until("the push of `non_compliant`", lambda: len(receiver.received) == 2)
     push = receiver.received[-1]
-    say(f"\nThe receiver got this [green]{(push.time - changed) * 1000:.0f} ms[/] later:")
+    say(f"\nThe receiver got this push [green]{(push.time - changed) * 1000:.0f} ms[/] later:")
     headers = "\n".join(
         f"[cyan]{name}[/]: {escape(value)}"
         for name, value in push.headers.items()
@@ -111,9 +118,12 @@ def story(receiver: LocalReceiver) -> None:
     text = f"[bold]POST {push.path}[/]\n{headers}\n\n[green]{escape(push.body.decode())}[/]"
     console.print(Panel(text, expand=False))
 
-    chapter("2  The receiver fails: three attempts, then the push has failed")
+    chapter("2  The receiver fails: the push fails after three attempts")
     receiver.behaviour.status = 503
-    say(f"The receiver answers 503 from now on. Retries wait {COUNTDOWNS} s here, 4,60 in earnest.")
+    say(
+        "From now on the receiver answers 503. Retries wait "
+        f"{COUNTDOWNS.replace(',', ' and ')} s in this demo (by default 4 and 60 s)."
+    )
     manage("device_set", device_id, "compliant")
     until("three attempts", lambda: len(receiver.received) == 5)
     first = receiver.received[2]
@@ -123,43 +133,43 @@ def story(receiver: LocalReceiver) -> None:
             f"Webhook-Id {attempt.push_id[:8]}…"
         )
     get = WebhookConfig.objects.get
-    until("the count of 1", lambda: get(pk=webhook_id).consecutive_failures == 1)
-    say("  The webhook's count of failed pushes in a row is now [yellow]1[/].")
+    until("a failure count of 1", lambda: get(pk=webhook_id).consecutive_failures == 1)
+    say("  The webhook now has [yellow]1[/] failed push in a row.")
 
-    chapter(f"3  {DEVICES} failed pushes in a row: the webhook is disabled, its events are held")
-    say(f"{DEVICES - 1} more devices join, while the receiver still answers 503 …")
+    chapter(f"3  After {DEVICES} failed pushes in a row, the webhook is disabled and holds events")
+    say(f"{DEVICES - 1} more devices are added while the receiver still answers 503 …")
     account = Account.objects.get(name="Acme")
     Device.objects.bulk_create(
         Device(account=account, name=f"laptop-{n}") for n in range(DEVICES - 1)
     )
-    until("the disabling", lambda: not get(pk=webhook_id).enabled)
+    until("the webhook to be disabled", lambda: not get(pk=webhook_id).enabled)
     webhook = get(pk=webhook_id)
     say(f"  [red]Disabled[/] at {webhook.consecutive_failures}: {escape(reasons.in_utc(webhook))}")
     Device.objects.change([NewStatus(device_id, "non_compliant")])
-    say("Ada's laptop is non-compliant again. Nothing is pushed; the event waits:")
+    say("Ada's laptop is non-compliant again. The event is held, not pushed:")
     manage("webhook_list")
 
-    chapter("4  The receiver is mended, and an administrator enables the webhook again")
+    chapter("4  The receiver is fixed, and an administrator enables the webhook again")
     receiver.behaviour.status = 200
     seen = len(receiver.received)
-    manage("webhook_enable", str(webhook_id), "--reason", "the receiver is mended")
+    manage("webhook_enable", str(webhook_id), "--reason", "the receiver is fixed")
     until("the held event", lambda: len(receiver.received) > seen)
     say(f"The receiver got [green]{escape(receiver.received[-1].body.decode())}[/]")
-    until("the log", lambda: WebhookLog.objects.count() == len(receiver.received))
+    until("the event log", lambda: WebhookLog.objects.count() == len(receiver.received))
     attempts = WebhookLog.objects.count()
     delivered = WebhookLog.objects.filter(outcome="delivered").count()
     say(
-        f"\nThe event log has all [bold]{attempts}[/] attempts: {delivered} delivered, "
-        f"{attempts - delivered} failed. Nothing was lost."
+        f"\nThe event log contains all [bold]{attempts}[/] attempts: {delivered} delivered, "
+        f"{attempts - delivered} failed. No event was lost."
     )
 
 
 def main() -> int:
     started = time.monotonic()
     os.environ["COLUMNS"] = str(console.width)
-    console.print(Panel("[bold]MetaAccess Webhooks[/]: a story in four chapters", expand=False))
+    console.print(Panel("[bold]MetaAccess Webhooks[/]: a demo in four chapters", expand=False))
     with ExitStack() as cleanup:
-        say("[dim]On a private PostgreSQL and Redis, a worker and a receiver start …[/]")
+        say("[dim]Starting a worker and a receiver, on a private PostgreSQL and Redis …[/]")
         receiver = cleanup.enter_context(LocalReceiver(0, Behaviour(api_key=API_KEY)))
         celery = ("celery", "-A", "settings")
         cleanup.enter_context(
@@ -171,9 +181,7 @@ def main() -> int:
         except DemoError as error:
             console.print(f"[red]{escape(str(error))}")
             return 1
-    say(
-        f"[dim]The end, after {time.monotonic() - started:.0f} s. `make run` starts the product.[/]"
-    )
+    say(f"[dim]Done in {time.monotonic() - started:.0f} s. `make run` starts the whole product.[/]")
     return 0
 
 

@@ -1,7 +1,6 @@
-"""What manage.py needs in its environment before Django starts.
+"""Completes the environment of manage.py before Django starts.
 
-Light on purpose: where both URLs are given, as in production, nothing else of devstack is
-imported.
+If both URLs are set, this imports nothing else of devstack, so that it adds no start-up time.
 """
 
 from __future__ import annotations
@@ -15,13 +14,8 @@ from pathlib import Path
 
 from devstack import DevstackError
 from devstack.running import runs
+from devstack.running.var_dir import RUN_FILE, var_directory
 from devstack.servers import locks
-
-# The settings of a running `make run`, in VAR_DIR; believed while somebody holds its lock.
-RUN_FILE = "run.json"
-# Held in VAR_DIR by whoever migrates its database: a command may come while `make run` starts.
-MIGRATE_LOCK = "migrate.lock"
-MIGRATE_TIMEOUT_S = 300.0
 
 _WITHOUT_SERVERS = {
     "check",
@@ -46,7 +40,7 @@ _WITHOUT_MIGRATING = {
     "squashmigrations",
     "test",
 }
-# The settings want URLs even of a command that never connects. Nothing listens on port 1.
+# The settings require URLs even for a command that never connects. Nothing listens on port 1.
 _NOWHERE = {
     "DATABASE_URL": "postgres://not-started@127.0.0.1:1/not-started",
     "REDIS_URL": "redis://127.0.0.1:1/0",
@@ -54,12 +48,13 @@ _NOWHERE = {
 
 
 def prepare(arguments: Sequence[str], root: Path) -> None:
-    """Completes the environment for the command line `arguments` of the checkout `root`.
+    """Completes the environment for the command line `arguments` in the checkout `root`.
 
-    1. Takes over what a `make run` of the same VAR_DIR has set, if one runs.
-    2. Where DATABASE_URL or REDIS_URL is missing, attaches to the servers of VAR_DIR, and says
-       so on stderr. An empty database is not started if a run with another VAR_DIR may be meant.
-    3. Where the database is its own, applies the migrations that it lacks.
+    1. If a `make run` with the same VAR_DIR is running, takes over its settings.
+    2. If DATABASE_URL or REDIS_URL is not set, attaches to the private servers of VAR_DIR and
+       reports that on stderr. Exits instead of starting an empty database if VAR_DIR is not set
+       and a `make run` with another VAR_DIR is running: that database may be meant.
+    3. If the database is private, applies the missing migrations.
     """
     chosen = bool(os.environ.get("VAR_DIR"))
     var_dir = var_directory(root)
@@ -69,14 +64,15 @@ def prepare(arguments: Sequence[str], root: Path) -> None:
     if not missing:
         return
     if "DATABASE_URL" in missing:
-        # Whoever names no database is developing.
+        # Without a database URL, this is a development environment.
         os.environ.setdefault("DEBUG", "true")
     command = _command(arguments)
     if command in _WITHOUT_SERVERS:
         os.environ.update({name: _NOWHERE[name] for name in missing})
         return
     try:
-        print(_servers(var_dir, missing, runs.elsewhere(root, var_dir), chosen), file=sys.stderr)
+        elsewhere = runs.elsewhere(root, var_dir)
+        print(_describe_servers(var_dir, missing, elsewhere, chosen), file=sys.stderr)
         _attach(var_dir, missing)
         if "DATABASE_URL" in missing and command not in _WITHOUT_MIGRATING:
             _migrate(var_dir)
@@ -84,20 +80,13 @@ def prepare(arguments: Sequence[str], root: Path) -> None:
         sys.exit(str(error))
 
 
-def var_directory(root: Path) -> Path:
-    """VAR_DIR, absolute, by default `var` in the checkout; written back for child processes."""
-    path = Path(os.environ.get("VAR_DIR") or root / "var").absolute()
-    os.environ["VAR_DIR"] = str(path)
-    return path
-
-
 def missing_urls() -> list[str]:
-    """Those of DATABASE_URL and REDIS_URL that are not set, nor named by a file."""
+    """Returns which of DATABASE_URL and REDIS_URL are set neither directly nor by NAME_FILE."""
     return [name for name in _NOWHERE if not is_given(name)]
 
 
 def is_given(name: str) -> bool:
-    """Whether a setting is in the environment, or in a file that NAME_FILE names there."""
+    """Returns whether a setting is in the environment, directly or as NAME_FILE."""
     return bool(os.environ.get(name) or os.environ.get(f"{name}_FILE"))
 
 
@@ -108,9 +97,14 @@ def _command(arguments: Sequence[str]) -> str:
     return words[0]
 
 
-def _servers(var_dir: Path, missing: Sequence[str], elsewhere: Sequence[Path], chosen: bool) -> str:
-    """Which private servers a command gets, in a line for people. Raises DevstackError if it
-    would be an empty database that nobody chose, while another one is running."""
+def _describe_servers(
+    var_dir: Path, missing: Sequence[str], elsewhere: Sequence[Path], chosen: bool
+) -> str:
+    """Returns a line that names the private servers which a command uses.
+
+    `elsewhere` contains the VAR_DIRs of other runs; `chosen` tells whether VAR_DIR was set. Raises
+    DevstackError rather than start an empty database that nobody chose while another run exists.
+    """
     if "DATABASE_URL" not in missing:
         return f"Using the private Redis in {var_dir}."
     others = " and ".join(f"VAR_DIR={one}" for one in elsewhere)
@@ -119,8 +113,8 @@ def _servers(var_dir: Path, missing: Sequence[str], elsewhere: Sequence[Path], c
         line = f"Using the private PostgreSQL in {var_dir}."
     elif elsewhere and not chosen:
         raise DevstackError(
-            f"There is no database in {var_dir}, but {running}. Give this command that VAR_DIR "
-            f"to use its database, or VAR_DIR={var_dir} to start an empty one."
+            f"There is no database in {var_dir}, but {running}. Set that VAR_DIR to use its "
+            f"database, or VAR_DIR={var_dir} to start an empty one."
         )
     else:
         line = f"Starting a new, empty PostgreSQL in {var_dir}."
@@ -131,7 +125,7 @@ def _take_over(run_file: Path) -> None:
     try:
         settings = json.loads(run_file.read_text())
     except ValueError:
-        # It has the lock and has not written yet: it is only just starting.
+        # The run is just starting: it holds the lock, but has not written its settings yet.
         return
     for name, value in settings.items():
         if not is_given(name.removesuffix("_FILE")):
@@ -139,7 +133,7 @@ def _take_over(run_file: Path) -> None:
 
 
 def _attach(var_dir: Path, missing: Sequence[str]) -> None:
-    from devstack.servers.client import attach  # noqa: PLC0415 (see the top of the file)
+    from devstack.servers.client import attach  # noqa: PLC0415 (see the module's docstring)
 
     stack = attach(var_dir)
     atexit.register(stack.close)

@@ -1,4 +1,4 @@
-"""`python -m devstack exec COMMAND…`: runs a command on empty servers that are gone afterwards."""
+"""`python -m devstack exec COMMAND…`: runs a command on empty servers, then removes them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 from secrets import token_urlsafe
 from tempfile import TemporaryDirectory
 
-from devstack import ephemeral
+from devstack.servers.client import ephemeral
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 def execute(command: Sequence[str]) -> int:
-    """Gives the command migrated servers and fresh keys; returns its exit code."""
+    """Runs the command with a migrated database and new keys; returns its exit code."""
     with ephemeral() as stack, TemporaryDirectory(prefix="metaaccess-exec-") as var_dir:
         given = {
             "DATABASE_URL": stack.database_url,
             "REDIS_URL": stack.redis_url,
             "CELERY_BROKER_URL": stack.redis_url,
             "VAR_DIR": var_dir,
-            # Not DEBUG, which makes Django remember every query.
+            # Off, because with DEBUG Django keeps every query in memory.
             "DEBUG": "false",
             "SECRET_KEY": token_urlsafe(50),
             "WEBHOOK_KEYS": token_urlsafe(32),
@@ -31,7 +31,8 @@ def execute(command: Sequence[str]) -> int:
             "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
             "DJANGO_SETTINGS_MODULE": "settings.base",
         }
-        # What a file names is of another installation, like the variables that these replace.
+        # Neither these variables nor their NAME_FILE variants may come from the caller's
+        # environment: they belong to another installation.
         environment = {
             name: value
             for name, value in os.environ.items()

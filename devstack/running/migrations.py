@@ -1,4 +1,4 @@
-"""Brings the private database up to date, so that every command works at once."""
+"""Migrates the private database, so that every command works without a previous `migrate`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from devstack.running.environment import MIGRATE_LOCK, MIGRATE_TIMEOUT_S
+from devstack.running.var_dir import MIGRATE_LOCK, MIGRATE_TIMEOUT_S
 from devstack.servers import locks
 
 
 def apply_missing(var_dir: Path) -> None:
-    """Applies the migrations that the database lacks, silently, one process at a time."""
+    """Applies missing migrations without output, one process at a time."""
     try:
         django.setup()
     except ImproperlyConfigured:
-        # The command line, which comes next, says it better.
+        # Django's command line, which runs next, reports this better.
         return
     with locks.held(var_dir / MIGRATE_LOCK, MIGRATE_TIMEOUT_S):
         executor = MigrationExecutor(connection)

@@ -1,4 +1,4 @@
-"""Keeps a list of processes running in one terminal, and stops them in order."""
+"""A supervisor that keeps several processes running in one terminal, and stops them in order."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _TICK_S = 0.05
 
 @dataclass(frozen=True)
 class Process:
-    """One process: its name, its line for the shell, and what it has more in its environment.
+    """One process: its name, its shell command, and additions to its environment.
 
-    `essential`: the run ends when it cannot be kept running. `stops_last`: stopped when the
-    others have ended, because they talk to it until then.
+    `essential`: the whole run ends if this process cannot be kept running. `stops_last`: it is
+    stopped after the others have ended, because they use it until then.
     """
 
     name: str
@@ -35,7 +35,10 @@ class Process:
 
 @dataclass(frozen=True)
 class Limits:
-    """When a process counts as hopeless, and how long one may take to stop."""
+    """When to give up restarting a process, and how long a process may take to stop.
+
+    A process is given up after `early_deaths` consecutive exits within `early_s` of its start.
+    """
 
     early_s: float = 20.0
     early_deaths: int = 5
@@ -43,7 +46,7 @@ class Limits:
 
 
 class Supervisor:
-    """Runs processes until a signal such as SIGINT stops them; a second one kills them."""
+    """Runs processes until a signal such as SIGINT stops them; a second signal kills them."""
 
     def __init__(self, processes: Sequence[Process], limits: Limits | None = None) -> None:
         self.processes = processes
@@ -51,19 +54,20 @@ class Supervisor:
         self.exit_code = 0
         self._signals = 0
         self._ending = threading.Event()
-        # Between the look whether all ends and the start of a process, nothing may come.
+        # Makes "check whether the run is ending, then start a process" atomic.
         self._starting = threading.Lock()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._output = _Output([process.name for process in processes])
 
     def run(self) -> int:
-        """Returns the exit code: 0 after a signal, 1 if an essential process was given up."""
+        """Runs until the end; returns 0 after a signal, 1 if it gave up an essential process."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._count_signal)
         threads = [threading.Thread(target=self._keep, args=[each]) for each in self.processes]
         for thread in threads:
             thread.start()
-        # A signal handler must not touch an Event: the wait that it interrupts has its lock.
+        # Polls, because a signal handler must not set an Event: the wait that it interrupts holds
+        # the Event's lock.
         while not self._signals and not self.exit_code:
             time.sleep(_TICK_S)
         with self._starting:
@@ -84,7 +88,7 @@ class Supervisor:
             reader = threading.Thread(target=self._output.copy, args=[process.name, child.stdout])
             reader.start()
             code = child.wait()
-            # Its own children, should it have left any: they hold its port and its output.
+            # Remaining children would keep its port and its output open.
             _kill_group(child)
             reader.join()
             if self._ending.is_set():
@@ -95,7 +99,7 @@ class Supervisor:
                 self._give_up(process, code)
                 return
             pause_s = max(early_deaths, 1)
-            self._output.say(process.name, f"ended with {code}, starts again in {pause_s} s")
+            self._output.say(process.name, f"exited with {code}, restarting in {pause_s} s")
             self._ending.wait(pause_s)
 
     def _start(self, process: Process) -> subprocess.Popen[bytes] | None:
@@ -108,7 +112,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                # So that Ctrl-C reaches only the supervisor, which stops them in order.
+                # Ctrl-C then reaches only the supervisor, which stops the processes in order.
                 start_new_session=True,
             )
             self._children[process.name] = child
@@ -116,7 +120,7 @@ class Supervisor:
 
     def _give_up(self, process: Process, code: int) -> None:
         times = f"{self.limits.early_deaths} times within {self.limits.early_s:g} s of its start"
-        self._output.say(process.name, f"ended with {code}, {times}: not started again")
+        self._output.say(process.name, f"exited with {code}, {times}: not restarting it")
         if process.essential:
             self.exit_code = 1
 
@@ -135,7 +139,7 @@ class Supervisor:
 
 
 class _Output:
-    """The processes' lines, each behind the name of its process, in colour on a terminal."""
+    """Prints the processes' lines, prefixed with the process name, in colour on a terminal."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._stream = sys.stdout.buffer
@@ -147,12 +151,12 @@ class _Output:
                 self._prefixes[name] = b"\x1b[%dm%s\x1b[0m" % (colour, self._prefixes[name])
 
     def copy(self, name: str, lines: Iterable[bytes]) -> None:
-        """Copies lines until there are no more."""
+        """Prints all lines of a process, until its output ends."""
         for line in lines:
             self._write(name, line)
 
     def say(self, name: str, text: str) -> None:
-        """A line of the supervisor's own about a process."""
+        """Prints a message of the supervisor about a process."""
         self._write(name, text.encode())
 
     def _write(self, name: str, line: bytes) -> None:
@@ -161,7 +165,7 @@ class _Output:
                 self._stream.write(self._prefixes[name] + line.rstrip(b"\r\n") + b"\n")
                 self._stream.flush()
             except OSError:
-                # The terminal was closed; the processes' output must still be read.
+                # The terminal was closed. Go on reading, or the processes would block.
                 return
 
 
@@ -169,5 +173,5 @@ def _kill_group(child: subprocess.Popen[bytes]) -> None:
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
-        # Nobody is left in it (macOS says it in the second way).
+        # The group is empty (macOS reports that as PermissionError).
         return

@@ -1,4 +1,4 @@
-"""`make run`: the whole product on this machine, until Ctrl-C."""
+"""`make run`: runs the whole product on this machine until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,21 +22,16 @@ from rich.text import Text
 
 from devstack import DevstackError
 from devstack.running import runs
-from devstack.running.environment import (
-    MIGRATE_LOCK,
-    MIGRATE_TIMEOUT_S,
-    RUN_FILE,
-    missing_urls,
-    var_directory,
-)
+from devstack.running.environment import missing_urls
 from devstack.running.processes import Limits, Process, Supervisor
+from devstack.running.var_dir import MIGRATE_LOCK, MIGRATE_TIMEOUT_S, RUN_FILE, var_directory
 from devstack.servers import locks
 from devstack.servers.client import attach
 from devstack.servers.ports import free_port, is_free
 
 _ROOT = Path(__file__).resolve().parents[2]
 _WELCOME_TIMEOUT_S = 30.0
-# What a manage.py beside this run takes over; also everything that begins with WEBHOOK_.
+# The settings that manage.py takes over beside this run, in addition to all WEBHOOK_ variables.
 _PUBLISHED = {
     "ALLOWED_HOSTS",
     "CELERY_BROKER_URL",
@@ -53,7 +48,7 @@ _PUBLISHED = {
 
 def run() -> int:
     """Runs the product; returns the exit code."""
-    # Until the supervisor has its own handlers, a TERM must unwind like a Ctrl-C.
+    # Until the supervisor installs its own handlers, SIGTERM must clean up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         port = _port("PORT", 8000)
@@ -73,9 +68,9 @@ def run() -> int:
 def _port(name: str, default: int) -> int:
     text = os.environ.get(name) or str(default)
     if not text.isdigit() or not 0 < int(text) < 65536:
-        raise DevstackError(f"{name} is {text!r}: it takes a number from 1 to 65535")
+        raise DevstackError(f"{name} is {text!r}: expected a number from 1 to 65535")
     if not is_free(int(text)):
-        raise DevstackError(f"{name} {text} is in use: set {name} to a free one")
+        raise DevstackError(f"{name} {text} is in use: set {name} to a free port")
     return int(text)
 
 
@@ -100,9 +95,11 @@ def _set_defaults(port: int) -> None:
 def _published(var_dir: Path) -> Iterator[None]:
     run_file = var_dir / RUN_FILE
     if locks.is_held(run_file):
-        raise DevstackError(f"a run with the data of {var_dir} is already there: set VAR_DIR")
-    # Before the private servers' URLs are set: others attach to those themselves, and so
-    # keep them alive.
+        raise DevstackError(
+            f"make run is already running with VAR_DIR={var_dir}: set another VAR_DIR"
+        )
+    # Called before the private servers' URLs are set: other processes attach to those servers
+    # themselves, and so keep them running.
     settings = {
         name: value
         for name, value in os.environ.items()
@@ -136,7 +133,10 @@ def _run_processes(var_dir: Path, port: int) -> int:
 
 
 def _grace_s() -> float:
-    """A worker that is told to stop ends its requests first: a slice, a time limit, and room."""
+    """Returns how long a stopping worker may take: it finishes the attempts in progress.
+
+    That takes up to one WEBHOOK_TIMEOUT, plus a margin.
+    """
     timeout = os.environ.get("WEBHOOK_TIMEOUT", "")
     return 15.0 + (float(timeout) if timeout.replace(".", "", 1).isdigit() else 10.0)
 
@@ -147,7 +147,7 @@ def _migrate(var_dir: Path) -> None:
 
 
 def _receiver_port(var_dir: Path) -> int:
-    # The same in each run, as far as it is free, since the demo's webhook points at it.
+    # The same port in each run if it is free, because the demo webhook's URL contains it.
     memory = var_dir / "receiver-port"
     remembered = int(memory.read_text()) if memory.exists() else free_port()
     port = _port("RECEIVER_PORT", remembered if is_free(remembered) else free_port())
@@ -168,7 +168,6 @@ def _processes(demo: dict[str, str], receiver_port: int) -> list[Process]:
     manage = f"{shlex.quote(sys.executable)} manage.py"
     receiver = f"{manage} webhook_receiver --port {receiver_port}"
     devices = f"{manage} device_simulate --devices 12 --rate 0.2"
-    # In the order in which they are stopped.
     return [
         Process("devices", f"{devices} --account {shlex.quote(demo['account'])}"),
         Process("beat", commands["beat"]),
@@ -194,13 +193,13 @@ def _welcome(port: int, demo: dict[str, str], receiver_url: str) -> None:
     deadline = time.monotonic() + _WELCOME_TIMEOUT_S
     while not _answers(address):
         if time.monotonic() > deadline:
-            print(f"{address} has not answered for {_WELCOME_TIMEOUT_S:g} s: see the lines above")
+            print(f"{address} did not answer within {_WELCOME_TIMEOUT_S:g} s: see the log above")
             return
         time.sleep(0.1)
     lines = [
         f"Console    {os.environ['PUBLIC_URL'].rstrip('/')}/console/",
         f"Sign in    {demo['email']}",
-        f"Password   {demo.get('password') or '(as it was set before)'}",
+        f"Password   {demo.get('password') or '(unchanged)'}",
         f"Receiver   {receiver_url}",
         "",
         "Ctrl-C stops everything.",

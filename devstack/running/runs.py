@@ -1,4 +1,4 @@
-"""Which `make run`s of a checkout are running, so that a command without VAR_DIR can name them."""
+"""A register of the `make run`s of a checkout, so that a command without VAR_DIR can name them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from devstack.servers import locks
 
-# One file a run, below the checkout: it holds the run's VAR_DIR, and the run holds its lock.
+# One file for each run, in the checkout. It contains the run's VAR_DIR; the run holds its lock.
 _FOLDER = Path(".cache") / "runs"
 
 
 @contextmanager
 def registered(root: Path, var_dir: Path) -> Iterator[None]:
-    """Lets others know of this run for the length of the block; not in a read-only checkout."""
+    """Registers this run for the length of the block. Does nothing in a read-only checkout."""
     path = root / _FOLDER / sha256(os.fsencode(var_dir)).hexdigest()[:16]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def registered(root: Path, var_dir: Path) -> Iterator[None]:
 
 
 def elsewhere(root: Path, var_dir: Path) -> list[Path]:
-    """The VAR_DIRs of the checkout's other runs."""
+    """Returns the VAR_DIRs of the checkout's runs, except `var_dir`."""
     files = sorted((root / _FOLDER).glob("*"))
     running = [Path(os.fsdecode(file.read_bytes())) for file in files if locks.is_held(file)]
     return [one for one in running if one.resolve() != var_dir.resolve()]

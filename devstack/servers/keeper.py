@@ -1,11 +1,12 @@
-"""The process that owns the two servers: it stays as long as a client is connected.
+"""The process that owns the two servers. It runs as long as a client is connected.
 
-`python -m devstack.servers.keeper DIR --client FD [--ephemeral] [--fast]`, started by devstack.servers.client
-only. FD is the first client's end of a socket, so that a start that fails is known at once.
+Only devstack.servers.client starts it: `python -m devstack.servers.keeper DIR --client FD
+[--ephemeral] [--fast]`. FD is a socket to the first client, which so learns at once of a failure to
+start.
 
-A client reads one line, `{"database_url", "redis_url"}` or `{"error"}`, and may then send lines
-`start|stop|kill|restart postgres|redis`, each answered by `{}` or `{"error"}`. Its connection is
-its claim on the servers: the kernel closes it even for a client that was killed.
+A client reads one line, `{"database_url", "redis_url"}` or `{"error"}`. It may then send lines such
+as `start|stop|kill|restart postgres|redis`; the answer to each is `{}` or `{"error"}`. The
+connection is the client's claim on the servers: the kernel closes it even if the client is killed.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from devstack.servers.postgres import Postgres
 from devstack.servers.redis import Redis
 from devstack.servers.server import STOP_TIMEOUT_S, Server
 
-# A socket's path may have 107 bytes (103 on macOS); a folder below the checkout may be deeper.
+# A socket's path may have at most 107 bytes (103 on macOS). Paths in the checkout may be longer.
 _LONGEST_TEMPORARY_FOLDER = 60
 _SOCKETS_PREFIX = "metaaccess-"
 
 
 class Keeper:
-    """The servers of one directory, and the clients that hold them."""
+    """The servers of one directory, and the clients that use them."""
 
     def __init__(self, directory: Path, *, ephemeral: bool, fast: bool) -> None:
         self.directory = directory
@@ -60,11 +61,11 @@ class Keeper:
     def serve(self) -> None:
         """Serves clients until none is left.
 
-        One that connects after that finds the connection closed before it was greeted, and
-        starts the next keeper, which waits for this one to be gone.
+        A client that connects later finds its connection closed before it has received the URLs.
+        It then starts the next keeper, which waits until this one has exited.
         """
         while True:
-            # With nobody connected, one last look at who may be waiting to be let in.
+            # Without clients, checks once more whether one is waiting to connect.
             timeout_s = None if self.clients else 0
             sources = [self.listener.fileno(), *self.clients]
             ready, _, _ = select.select(sources, [], [], timeout_s)
@@ -77,13 +78,13 @@ class Keeper:
                     self.admit(self.listener.accept()[0])
 
     def admit(self, client: socket.socket) -> None:
-        """Takes in a client and tells it the URLs."""
+        """Accepts a client and sends it the URLs."""
         self.clients[client.fileno()] = client
         urls = {f"{name}_url": server.url for name, server in self.servers.items()}
         _send(client, {"database_url": urls["postgres_url"], "redis_url": urls["redis_url"]})
 
     def hear(self, client: socket.socket) -> None:
-        """Does what a client asks, or lets it go."""
+        """Executes a client's request, or removes a client that has disconnected."""
         try:
             request = client.recv(200).decode()
         except OSError:
@@ -93,15 +94,15 @@ class Keeper:
             return
         del self.clients[client.fileno()]
         if self.clients:
-            # Says that others are left.
+            # Tells the client that others are left.
             _send(client, {})
             client.close()
         else:
-            # The last client reads the end of its connection only when this process is gone.
+            # Keeps the last client's connection open, so that it sees the end of this process.
             self.last = client
 
     def obey(self, action: str, name: str) -> dict[str, str]:
-        """Carries out a request; returns the answer."""
+        """Executes a request such as ("stop", "redis"); returns the answer."""
         server = self.servers[name]
         try:
             if action in ("stop", "restart"):
@@ -115,7 +116,7 @@ class Keeper:
         return {}
 
     def close(self) -> None:
-        """Stops the servers and removes what must not stay."""
+        """Stops the servers and removes temporary files."""
         self.listener.close()
         for server in self.servers.values():
             server.stop()
@@ -128,7 +129,7 @@ class Keeper:
 def _new_sockets_folder(directory: Path) -> Path:
     record = directory / SOCKETS_FILE
     if record.exists():
-        # Left by a keeper that was killed.
+        # A keeper that was killed has left its folder.
         earlier = Path(record.read_text())
         if earlier.name.startswith(_SOCKETS_PREFIX):
             shutil.rmtree(earlier, ignore_errors=True)
@@ -144,7 +145,7 @@ def _send(client: socket.socket, message: dict[str, str]) -> None:
     try:
         client.sendall(json.dumps(message).encode() + b"\n")
     except OSError:
-        # It has gone; the next read from it says so too.
+        # The client has disconnected; the next read from it shows that.
         return
 
 
@@ -153,7 +154,7 @@ def _terminate(*_: object) -> None:
 
 
 def main() -> None:
-    """Serves one directory, after whoever served it before is gone."""
+    """Serves one directory, after its previous keeper has exited."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--client", type=int, required=True)
@@ -164,7 +165,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     keeper = None
     try:
-        # Held until this process ends.
+        # Held until this process exits.
         locks.acquire(options.directory / "keeper.lock", 2 * STOP_TIMEOUT_S)
         keeper = Keeper(options.directory, ephemeral=options.ephemeral, fast=options.fast)
         keeper.start()

@@ -1,4 +1,4 @@
-"""Locks between processes: `flock`, which the kernel gives back however a process dies."""
+"""Locks between processes, by `flock`: the kernel releases them however a process ends."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from devstack import DevstackError
 
 
 def acquire(path: Path, timeout_s: float) -> int:
-    """A descriptor that holds the exclusive lock of `path`, once all earlier holders are gone.
+    """Waits for the exclusive lock of `path`, and returns the file descriptor that holds it.
 
-    A child that inherits the descriptor holds the lock too, and so do its own children.
+    A child process that inherits the descriptor also holds the lock, and so do its own children.
+    Raises DevstackError after `timeout_s`.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + timeout_s
@@ -32,7 +33,7 @@ def acquire(path: Path, timeout_s: float) -> int:
 
 @contextmanager
 def held(path: Path, timeout_s: float) -> Iterator[int]:
-    """The lock of `path` for the length of a block; yields its descriptor."""
+    """Holds the lock of `path` for the length of the block; yields its file descriptor."""
     descriptor = acquire(path, timeout_s)
     try:
         yield descriptor
@@ -41,13 +42,13 @@ def held(path: Path, timeout_s: float) -> Iterator[int]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock of `path`."""
+    """Returns whether a running process holds the lock of `path`."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
-        # Shared, so that two who look at the same time do not take each other for the holder.
+        # A shared lock, so that two simultaneous checks do not mistake each other for the holder.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
     except BlockingIOError:

@@ -6,15 +6,15 @@ import random
 import socket
 
 LOOPBACK = "127.0.0.1"
-# Below the range from which systems take the local ports of outgoing connections: such a
-# connection could sit on the port of a server that is being restarted.
+# Below the range that systems use for the local ports of outgoing connections. Such a connection
+# could take the port of a server that is being restarted.
 _CANDIDATES = range(20_000, 30_000)
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+    """Returns whether a server could listen on the port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do: closed connections of an earlier server do not block the port.
+        # Servers set this too: closed connections of an earlier server then do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -24,5 +24,5 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port on which nothing listens; another process may take it before the caller does."""
+    """Returns a port on which nothing listens. Another process may take it before the caller."""
     return next(port for port in random.sample(_CANDIDATES, len(_CANDIDATES)) if is_free(port))

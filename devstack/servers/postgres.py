@@ -1,4 +1,4 @@
-"""A private PostgreSQL: reached through a socket in a folder that only its owner may enter."""
+"""A private PostgreSQL, reachable only through a socket in a folder that its owner may enter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from devstack.servers.privileges import RunAs
 from devstack.servers.server import READY_TIMEOUT_S, Server
 
 _DATABASE = "metaaccess"
-# Named, so that a PGPORT in the environment misleads neither the server nor its clients.
+# Set explicitly, because the server and its clients would otherwise use PGPORT.
 _PORT = 5432
 _SETTINGS = {
     "listen_addresses": "",
@@ -31,11 +31,12 @@ _FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes
 class Postgres(Server):
     """Data in `DIR/postgres`, with the database `metaaccess` and the superuser `postgres`.
 
-    `durable` off skips writing through to the disk at creation, `fast` at each commit too.
+    Without `durable`, creating the data does not wait for the disk. With `fast`, commits do not
+    either.
     """
 
     name = "postgres"
-    # "Fast shutdown": sessions are ended, the data files are left clean.
+    # "Fast shutdown": PostgreSQL ends all sessions and leaves consistent data files.
     stop_signal = signal.SIGINT
 
     def __init__(self, directory: Path, sockets: Path, *, durable: bool, fast: bool) -> None:
@@ -51,7 +52,7 @@ class Postgres(Server):
 
     def spawn(self, lock: int) -> subprocess.Popen[bytes]:
         folder = binaries.postgres_bin()
-        # pg_config fails where a server would: when it cannot find its own folder.
+        # pg_config fails if it cannot find its own folder, as a server would.
         run_as = privileges.not_as_root("SIGINT", folder / "pg_config")
         if not run_as.passes_closed_folders:
             run_as.own(self._sockets)
@@ -78,7 +79,7 @@ class Postgres(Server):
         return True
 
     def _create_data(self, initdb: Path, run_as: RunAs) -> None:
-        # Under another name until it is whole, in case this process is killed half-way.
+        # Uses another name until the data is complete, in case this process is killed meanwhile.
         unfinished = self._data.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
@@ -88,7 +89,7 @@ class Postgres(Server):
         command += [] if self._durable else ["--no-sync"]
         with self.log.open("ab") as log:
             if run_as.popen(command, log).wait() != 0:
-                raise DevstackError(f"PostgreSQL's data could not be created:\n{self.tail()}")
+                raise DevstackError(f"initdb could not create PostgreSQL's data:\n{self.tail()}")
         unfinished.rename(self._data)
 
     def _url(self, database: str) -> str:

@@ -1,7 +1,7 @@
-"""As whom a server runs, and that it dies with the process that started it.
+"""The user that a server runs as, and a signal that ends it with the process that started it.
 
-PostgreSQL refuses to run as root. Started by root it runs as `nobody`, with one capability kept:
-to pass closed folders, since the checkout may stand below a home that only root may enter.
+PostgreSQL refuses to run as root. If root starts it, it runs as `nobody` and keeps one capability:
+to pass through closed folders, because the checkout may be in a home that only root may enter.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from devstack import DevstackError
 _PASS_CLOSED_FOLDERS = (
     "--inh-caps=+dac_override",
     "--ambient-caps=+dac_override",
-    # PostgreSQL looks for its own programs with access(2), which without this bit judges
-    # a user other than root as if the capability were not there.
+    # PostgreSQL finds its own programs with access(2). Without this bit, access(2) ignores the
+    # capability for users other than root.
     "--securebits=+no_setuid_fixup",
 )
 
 
 @dataclass(frozen=True)
 class RunAs:
-    """How to start a program: the words before its own, and its user where that is not ours."""
+    """How to start a program: a command prefix, and a user if it is not the current one."""
 
     prefix: tuple[str, ...] = ()
     uid: int | None = None
@@ -37,7 +37,7 @@ class RunAs:
     passes_closed_folders: bool = True
 
     def own(self, path: Path) -> None:
-        """Gives a folder to the user that the program runs as."""
+        """Makes the program's user the owner of a folder."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
 
@@ -48,7 +48,7 @@ class RunAs:
         stdin: int = subprocess.DEVNULL,
         pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
-        """Starts the program, outside of any folder that its user may not enter."""
+        """Starts the program in `/`, because its user may not be allowed to enter our folder."""
         user: dict[str, Any] = {}
         if self.uid is not None and not self.prefix:
             user = {"user": self.uid, "group": self.gid, "extra_groups": []}
@@ -63,7 +63,7 @@ class RunAs:
         )
 
     def works_for(self, command: Sequence[str | Path]) -> bool:
-        """Whether the command can be started so, and ends well."""
+        """Returns whether the command can be started in this way, and exits with 0."""
         try:
             return self.popen(command, subprocess.DEVNULL).wait() == 0
         except OSError:
@@ -72,10 +72,10 @@ class RunAs:
 
 @cache
 def dies_with_parent(signal_name: str) -> tuple[str, ...]:
-    """A prefix for commands: the program gets this signal when the process above it dies.
+    """Returns a command prefix that sends the program this signal when its parent dies.
 
-    Empty where there is no such thing (it takes Linux and setpriv of util-linux): the program
-    then outlives a parent that was killed with signal 9.
+    Needs Linux and setpriv from util-linux. Without them the prefix is empty, and the program
+    outlives a parent that is killed with SIGKILL.
     """
     setpriv = shutil.which("setpriv")
     prefix = (setpriv, f"--pdeathsig={signal_name}") if setpriv else ()
@@ -84,9 +84,10 @@ def dies_with_parent(signal_name: str) -> tuple[str, ...]:
 
 @cache
 def not_as_root(signal_name: str, probe: Path) -> RunAs:
-    """How a user other than root runs the program `probe` and those beside it.
+    """Returns how to run the program `probe`, and others in its folder, as a user other than root.
 
-    `signal_name` is what they get when their parent dies.
+    The programs get the signal `signal_name` when their parent dies. Raises DevstackError if no
+    such user can reach the folder.
     """
     prefix = dies_with_parent(signal_name)
     if os.geteuid() != 0:
@@ -102,6 +103,6 @@ def not_as_root(signal_name: str, probe: Path) -> RunAs:
         if way.works_for([probe]):
             return way
     raise DevstackError(
-        f"PostgreSQL does not run as root, and the user nobody cannot reach {probe.parent}: "
-        "set DATABASE_URL, or start as an ordinary user"
+        f"PostgreSQL cannot run as root, and the user nobody cannot access {probe.parent}: "
+        "set DATABASE_URL, or run this as an ordinary user"
     )

@@ -1,6 +1,6 @@
 """A private Redis, on a free port of the loopback interface and with a password.
 
-Not on a socket: Celery and the Redis client write a socket's URL in two different ways.
+It does not use a socket, because Celery and the Redis client write a socket's URL differently.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PORT_ATTEMPTS = 5
 
 
 class Redis(Server):
-    """Data in `DIR/redis`, as an append-only file where `durable`, else only in memory."""
+    """Data in `DIR/redis` as an append-only file if `durable`, otherwise only in memory."""
 
     name = "redis"
     stop_signal = signal.SIGTERM
@@ -43,7 +43,7 @@ class Redis(Server):
     def spawn(self, lock: int) -> subprocess.Popen[bytes]:
         run_as = RunAs(dies_with_parent("SIGTERM"))
         self._data.mkdir(mode=0o700, exist_ok=True)
-        # By standard input: a password among the arguments could be read by every user.
+        # Through standard input, because every user could read a password among the arguments.
         configuration, writer = os.pipe()
         os.write(writer, self._configuration().encode())
         os.close(writer)
@@ -63,7 +63,7 @@ class Redis(Server):
             except DevstackError:
                 if self._process is None or self._process.poll() is None:
                     raise
-                # Most likely somebody took the port after it was found free.
+                # Most likely another process took the port after the check.
                 if not self._address_is_known:
                     self._port = free_port()
                 self.launch()

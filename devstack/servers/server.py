@@ -1,4 +1,4 @@
-"""One running server: started, waited for, stopped, and started again at the same address."""
+"""A server process: starts, waits for its answer, stops, and restarts at the same URL."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _TAIL_LINES = 20
 
 
 class Server(ABC):
-    """What PostgreSQL and Redis have in common; not safe for use from several threads.
+    """The common base of PostgreSQL and Redis. It is not thread-safe.
 
-    The processes of a server hold the lock of `<name>.lock`, which they inherit, and nobody else
-    does: whoever gets it knows that the last of them is gone, however it ended.
+    Only the processes of a server hold the lock of `<name>.lock`, which they inherit. When another
+    process gets the lock, all of them have ended, in whatever way.
     """
 
     name: ClassVar[str]
@@ -37,7 +37,7 @@ class Server(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where clients find it; the same after each start."""
+        """The URL for clients; the same after each start."""
 
     @abstractmethod
     def spawn(self, lock: int) -> subprocess.Popen[bytes]:
@@ -45,17 +45,17 @@ class Server(ABC):
 
     @abstractmethod
     def answers(self) -> bool:
-        """Whether it serves requests now."""
+        """Returns whether it serves requests now."""
 
     def launch(self) -> None:
-        """Starts it, without waiting until it answers."""
+        """Starts it without waiting until it answers. Does nothing if it is running."""
         if self._process is not None and self._process.poll() is None:
             return
         with locks.held(self._lock, STOP_TIMEOUT_S) as lock:
             self._process = self.spawn(lock)
 
     def wait_ready(self) -> None:
-        """Returns when it answers; shows the end of its log if it does not."""
+        """Returns when it answers. Otherwise raises DevstackError with the end of its log."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         while not self.answers():
             if self._process is None or self._process.poll() is not None:
@@ -65,16 +65,16 @@ class Server(ABC):
             time.sleep(0.01)
 
     def start(self) -> None:
-        """Starts it and returns when it answers; nothing if it runs already."""
+        """Starts it unless it is running, and returns when it answers."""
         self.launch()
         self.wait_ready()
 
     def stop(self) -> None:
-        """Stops it cleanly: what it has accepted is on disk, where it keeps data at all."""
+        """Stops it cleanly: all data it accepted is on disk, if it is durable."""
         self._end(self.stop_signal)
 
     def kill(self) -> None:
-        """Ends it as a crash would."""
+        """Kills it, to simulate a crash."""
         self._end(signal.SIGKILL)
 
     def _end(self, signal_number: signal.Signals) -> None:
@@ -87,10 +87,10 @@ class Server(ABC):
             self._process.kill()
             self._process.wait()
         self._process = None
-        # Its helper processes end a moment after it.
+        # Waits for its helper processes, which end a moment later.
         os.close(locks.acquire(self._lock, STOP_TIMEOUT_S))
 
     def tail(self) -> str:
-        """The last lines of its log."""
+        """Returns the last lines of its log."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(lines[-_TAIL_LINES:])

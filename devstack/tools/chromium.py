@@ -1,4 +1,4 @@
-"""`python -m devstack.tools.chromium`: sees to it that there is a Chromium for the tests to drive."""
+"""`python -m devstack.tools.chromium`: makes sure that Chromium is installed for browser tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from devstack import DevstackError
 from devstack.tools import debian
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-# Nothing but the pages under test is asked for; as root Chromium cannot have its sandbox.
+# Chromium's sandbox does not work as root. No background traffic: only the pages under test.
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -20,22 +20,25 @@ ARGUMENTS = (
 
 
 def find() -> str | None:
-    """The program: $CHROMIUM, or the first that is on the PATH."""
+    """Returns $CHROMIUM, or the first known program on the PATH; None if there is none.
+
+    Raises DevstackError if $CHROMIUM is not a program.
+    """
     if given := os.environ.get("CHROMIUM"):
         if not shutil.which(given):
-            raise DevstackError(f"CHROMIUM is {given!r}: no program is there")
+            raise DevstackError(f"CHROMIUM is {given!r}, which is not a program")
         return given
     return next((path for name in PROGRAMS if (path := shutil.which(name))), None)
 
 
 def ensure() -> str:
-    """The program, installed from Debian where it is missing and we may."""
+    """Returns the program; installs it from Debian if it is missing and we are root."""
     if found := find():
         return found
     debian.install("chromium")
     if found := find():
         return found
-    raise DevstackError("There is no Chromium: install the package chromium, or set CHROMIUM to it")
+    raise DevstackError("Chromium not found: install the package chromium, or set CHROMIUM")
 
 
 def main() -> int:

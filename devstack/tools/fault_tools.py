@@ -1,7 +1,7 @@
-"""`python -m devstack.tools.fault_tools`: sees to it that the fault tests have their servers and tools.
+"""`python -m devstack.tools.fault_tools`: makes sure that the fault tests have their tools.
 
-RabbitMQ; a Redis that speaks TLS, as the one in the wheel does not; faketime, for clocks that are
-wrong.
+These are RabbitMQ; a Redis with TLS, which the one in the wheel lacks; and faketime, to simulate
+wrong clocks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from devstack import DevstackError
 from devstack.tools import debian
 
-# The programs themselves: what is on the PATH runs them as another user.
+# The programs themselves: the scripts on the PATH switch to another user.
 RABBITMQ_SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 PACKAGES = {
     "rabbitmq-server": str(RABBITMQ_SCRIPTS / "rabbitmq-server"),
@@ -23,6 +23,7 @@ PACKAGES = {
 
 
 def missing() -> list[str]:
+    """Returns the packages whose program is not installed."""
     return [package for package, program in PACKAGES.items() if not shutil.which(program)]
 
 

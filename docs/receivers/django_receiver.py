@@ -1,6 +1,6 @@
 """WEBHOOK_API_KEY=… WEBHOOK_SECRET=whsec_… PORT=9000 python django_receiver.py
 
-The view is what goes into your project; around it is what a project in one file needs.
+Copy the view into your project. The rest makes this file a complete project.
 """
 
 import hmac
@@ -24,24 +24,24 @@ SECRET = os.environ.get("WEBHOOK_SECRET")
 work = queue.Queue()  # in production: a task queue such as Celery
 
 
-@csrf_exempt  # who calls is no browser: the API key says who it is
+@csrf_exempt  # the caller is not a browser; the API key authenticates it
 @require_POST
 def receive(request):
     given = request.headers.get("Authorization", "").encode()
     if not hmac.compare_digest(given, API_KEY):
         return HttpResponse(status=401)
     if SECRET:
-        try:  # checks the signature, and that it is not older than five minutes
+        try:  # also rejects timestamps that are more than five minutes off
             Webhook(SECRET).verify(request.body, dict(request.headers))
         except WebhookVerificationError:
             return HttpResponse(status=401)
-    work.put((request.headers["Webhook-Id"], json.loads(request.body)))  # work later …
-    return HttpResponse(status=204)  # … and answer at once
+    work.put((request.headers["Webhook-Id"], json.loads(request.body)))  # process it later …
+    return HttpResponse(status=204)  # … and respond immediately
 
 
 def take():
     seen = deque(maxlen=10_000)  # in production: a table with a unique column
-    newest = {}  # in production: a column beside the device's status
+    newest = {}  # in production: a column next to the device's status
     while True:
         push_id, events = work.get()
         if push_id in seen:
@@ -50,7 +50,7 @@ def take():
         for event in events:
             device_id, timestamp = event["device_id"], event["timestamp"]
             if timestamp <= newest.get(device_id, 0):
-                continue  # overtaken by a newer one
+                continue  # a newer event has arrived already
             newest[device_id] = timestamp
             print(f"{device_id} is {event['status']} since {timestamp}", flush=True)
 

@@ -24,17 +24,17 @@ def receive():
         return Response(status=401)
     body = request.get_data()
     if SECRET:
-        try:  # checks the signature, and that it is not older than five minutes
+        try:  # also rejects timestamps that are more than five minutes off
             Webhook(SECRET).verify(body, dict(request.headers))
         except WebhookVerificationError:
             return Response(status=401)
-    work.put((request.headers["Webhook-Id"], json.loads(body)))  # work later …
-    return Response(status=204)  # … and answer at once
+    work.put((request.headers["Webhook-Id"], json.loads(body)))  # process it later …
+    return Response(status=204)  # … and respond immediately
 
 
 def take():
     seen = deque(maxlen=10_000)  # in production: a table with a unique column
-    newest = {}  # in production: a column beside the device's status
+    newest = {}  # in production: a column next to the device's status
     while True:
         push_id, events = work.get()
         if push_id in seen:
@@ -43,7 +43,7 @@ def take():
         for event in events:
             device_id, timestamp = event["device_id"], event["timestamp"]
             if timestamp <= newest.get(device_id, 0):
-                continue  # overtaken by a newer one
+                continue  # a newer event has arrived already
             newest[device_id] = timestamp
             print(f"{device_id} is {event['status']} since {timestamp}", flush=True)
 

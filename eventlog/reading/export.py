@@ -1,4 +1,4 @@
-"""A log as CSV, streamed: the memory it takes does not grow with the rows."""
+"""Streams a log as CSV. Memory use does not grow with the number of rows."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
@@ -10,12 +10,14 @@ from django.db import connection, models
 from django.db.models import QuerySet
 
 from eventlog import words
-from eventlog.models import AdminLog, DeviceLog, WebhookLog
-from eventlog.reading import pages, spreadsheet
+from eventlog.logs.admin_log import AdminLog
+from eventlog.logs.device_log import DeviceLog
+from eventlog.logs.webhook_log import WebhookLog
+from eventlog.reading import keyset, spreadsheet
 from metaaccess.servers import database
 
 PORTION_ROWS = 2_000
-# A filter may match few of many rows; nobody waits for a page.
+# A filter may match few rows of many. No page waits for this.
 PORTION_LONGEST_S = 60
 
 
@@ -29,10 +31,10 @@ def column(title: str, attribute: str) -> Column:
 
 
 TIME = Column("Time (UTC)", lambda row: utc(row.time))
-# For those who see more than one.
+# Included for operators, who see more than one account.
 ACCOUNT = Column("Account", lambda row: row.account.name if row.account else "")
 
-# Neither what was sent nor what came back: the log's page of an attempt shows both.
+# Without the bodies of request and response, which the page of an attempt shows.
 WEBHOOK_LOG = (
     TIME,
     column("Webhook ID", "webhook_id"),
@@ -76,7 +78,7 @@ def utc(moment: datetime) -> str:
 
 
 class Format(models.TextChoices):
-    """Excel takes a file for UTF-8 only if it begins with a byte order mark; others stumble."""
+    """Excel needs a byte order mark to recognise UTF-8. Other programs cannot handle one."""
 
     CSV = "csv", "CSV"
     EXCEL = "csv-excel", "CSV for Excel"
@@ -85,7 +87,7 @@ class Format(models.TextChoices):
 def lines(
     rows: QuerySet[Any], with_account: bool = False, form: Format = Format.CSV
 ) -> Iterator[str]:
-    """The lines of a CSV file, a portion of rows at a time; the titles come first, at once."""
+    """Yields a CSV file in parts: the titles at once, then a portion of rows at a time."""
     columns = list(COLUMNS[rows.model])
     if with_account:
         columns.insert(1, ACCOUNT)
@@ -96,12 +98,12 @@ def lines(
     yield mark + _written([[column.title for column in columns]])
     for portion in _portions(rows):
         if not connection.in_atomic_block:
-            connection.close()  # back to the pool: a slow reader must not hold one
+            connection.close()  # return it to the pool, so that a slow client does not hold it
         yield _written([cell(column.value(row)) for column in columns] for row in portion)
 
 
 def _portions(rows: QuerySet[Any]) -> Iterator[list[Any]]:
-    portions = pages.portions(rows, PORTION_ROWS)
+    portions = keyset.portions(rows, PORTION_ROWS)
     while True:
         with database.longer(PORTION_LONGEST_S):
             portion = next(portions, None)
@@ -111,7 +113,7 @@ def _portions(rows: QuerySet[Any]) -> Iterator[list[Any]]:
 
 
 def cell(value: Any) -> Any:
-    """A value as CSV; a list's items are separated by spaces."""
+    """The value of a cell. Items of a list are separated by spaces."""
     if isinstance(value, list):
         value = " ".join(value)
     return spreadsheet.harmless(value) if isinstance(value, str) else value

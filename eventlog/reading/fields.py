@@ -1,4 +1,4 @@
-"""Fields of the logs' filters. Their errors say which value was wrong, and what it takes."""
+"""Form fields of the logs' filters. Their errors quote the wrong value and give an example."""
 
 import re
 from datetime import UTC, datetime
@@ -11,8 +11,8 @@ _HTTP_STATUS = re.compile(r"[1-9](\d\d|xx)|none", re.ASCII)
 _LARGEST_ID = 2**63 - 1
 
 
-class MomentField(forms.DateTimeField):
-    """A date and time, in the current time zone where it names none."""
+class MomentFormField(forms.DateTimeField):
+    """A date and time, returned in UTC. Without an offset it is in the current time zone."""
 
     def to_python(self, value: Any) -> datetime | None:
         try:
@@ -25,6 +25,8 @@ class MomentField(forms.DateTimeField):
 
 
 class IdField(forms.IntegerField):
+    """The ID of a row. `thing`: what the error calls it, such as “a webhook”."""
+
     def __init__(self, *, thing: str, **options: Any) -> None:
         super().__init__(**options)
         self.thing = thing
@@ -42,13 +44,13 @@ class IdField(forms.IntegerField):
 
 
 class HttpStatusField(forms.CharField):
-    """A code such as 503, a class such as 5xx, or `none` where no answer came."""
+    """A code such as 503, a class such as 5xx, or `none` for attempts without a response."""
 
     def to_python(self, value: Any) -> str:
         status = str(super().to_python(value) or "").lower()
         if status and not _HTTP_STATUS.fullmatch(status):
             raise ValidationError(
                 f"“{value}” is not an HTTP status: enter a code such as 503, a class such as 5xx, "
-                "or none where no answer came."
+                "or none for attempts without a response."
             )
         return status

@@ -1,4 +1,4 @@
-"""What the logs are filtered by: one declaration, for the console's form and for the API."""
+"""The filters of the logs, shared by the console's form and the API."""
 
 import re
 from datetime import datetime, time, timedelta
@@ -11,20 +11,22 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 from django_filters import ChoiceFilter, Filter, FilterSet
 
-from eventlog.models import AdminLog, DeviceLog, Outcome, WebhookLog
-from eventlog.reading.fields import HttpStatusField, IdField, MomentField
+from eventlog.logs.admin_log import AdminLog
+from eventlog.logs.device_log import DeviceLog
+from eventlog.logs.webhook_log import Outcome, WebhookLog
+from eventlog.reading.fields import HttpStatusField, IdField, MomentFormField
 from metaaccess.actions import Action, Category
 from metaaccess.models import Device, Status
 from metaaccess.signals import Cause
 
 Rows = QuerySet[Any]
-# A search by name looks for all these devices at once.
+# The most devices that one search by name may match.
 MOST_DEVICES = 50
 _DEVICE_ID = re.compile(r"[A-Z0-9]{16}")
 
 
 class Timeframe(TextChoices):
-    """Days are those of the current time zone."""
+    """Days begin and end in the current time zone."""
 
     TODAY = "today", "Today"
     YESTERDAY = "yesterday", "Yesterday"
@@ -34,7 +36,7 @@ class Timeframe(TextChoices):
 
 
 class DeviceEvent(TextChoices):
-    """What can happen to a device, as the Device log's filter names it."""
+    """What can happen to a device, in the words of the Device log's filter."""
 
     ADDED = "added", "Added"
     COMPLIANT = "compliant", "Changed to Compliant"
@@ -52,7 +54,7 @@ _CAUSES = {
 
 
 class MomentFilter(Filter):  # type: ignore[misc]
-    field_class = MomentField
+    field_class = MomentFormField
 
 
 class IdFilter(Filter):  # type: ignore[misc]
@@ -69,7 +71,7 @@ class HttpStatusFilter(Filter):  # type: ignore[misc]
 
 def choice(choices: type[TextChoices], any_of_them: str, **options: Any) -> ChoiceFilter:
     known = ", ".join(choices.values)
-    wrong = f"“%(value)s” is not among the choices: {known}."
+    wrong = f"“%(value)s” is not one of the choices: {known}."
     return ChoiceFilter(
         choices=choices.choices,
         empty_label=any_of_them,
@@ -83,15 +85,17 @@ class LogForm(forms.Form):
         values = super().clean() or {}
         since, until = values.get("since"), values.get("until")
         if since and until and since >= until:
-            self.add_error("until", "“To” is not later than “From”: no time lies between them.")
+            self.add_error("until", "“To” must be later than “From”.")
         elif values.get("timeframe") == Timeframe.CUSTOM and not (since or until or self.errors):
-            self.add_error("since", "Enter when it begins, when it ends, or both.")
+            self.add_error("since", "Enter a start, an end, or both.")
         return values
 
 
 class LogFilter(FilterSet):  # type: ignore[misc]  # django-filter has no types
-    """`account_id`: whose rows they are, None for an operator's, which are of all accounts. The
-    queryset has to hold no others."""
+    """`account_id`: the account whose rows the queryset holds. None: all accounts, for operators.
+
+    The filter does not restrict the rows to the account. The queryset must do that.
+    """
 
     q = TextFilter(method="search", label="Search", max_length=200)
     timeframe = choice(Timeframe, "Any time", method="in_timeframe", label="Time")
@@ -116,8 +120,8 @@ class LogFilter(FilterSet):  # type: ignore[misc]  # django-filter has no types
         if self._too_many_devices:
             self.form.add_error(
                 "q",
-                f"More than {MOST_DEVICES} devices have “{self._too_many_devices}” in their name: "
-                "type more of it, or a device ID.",
+                f"More than {MOST_DEVICES} device names contain “{self._too_many_devices}”: "
+                "enter more of the name, or a device ID.",
             )
         return rows
 
@@ -130,7 +134,7 @@ class LogFilter(FilterSet):  # type: ignore[misc]  # django-filter has no types
         raise NotImplementedError
 
     def device_ids(self, text: str) -> list[str]:
-        """The devices that are meant: by their ID, or by a part of their name."""
+        """The IDs of the devices that have this ID, or this text in their name."""
         if _DEVICE_ID.fullmatch(text):
             return [text]
         devices = Device.objects.filter(name__icontains=text).order_by()
@@ -203,7 +207,7 @@ class AdminLogFilter(LogFilter):
         fields: tuple[str, ...] = ()
 
     def search(self, rows: Rows, name: str, text: str) -> Rows:
-        # A fact is found by what it is; the braces and names around it are found, too.
+        # The search sees the facts as JSON text, so it also matches their names.
         found: Rows = rows.alias(facts_text=Cast("facts", CharField())).filter(
             Q(actor__icontains=text)
             | Q(action__icontains=text)
@@ -215,7 +219,7 @@ class AdminLogFilter(LogFilter):
 
 
 def span(timeframe: Timeframe, now: datetime) -> tuple[datetime | None, datetime | None]:
-    """From when (inclusive) until when (exclusive); None: without an end on that side."""
+    """The start (inclusive) and end (exclusive) of a timeframe. None: open on that side."""
     if timeframe is Timeframe.CUSTOM:
         return None, None
     if timeframe in (Timeframe.LAST_7_DAYS, Timeframe.LAST_30_DAYS):

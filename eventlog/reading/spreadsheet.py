@@ -1,25 +1,25 @@
-"""Makes text harmless in a spreadsheet, which takes some beginnings of a cell for a formula."""
+"""Makes text harmless in a spreadsheet, which runs some texts as formulas."""
 
 import re
 import unicodedata
 
-BYTE_ORDER_MARK = "\ufeff"  # by which Excel knows that a file is UTF-8
+BYTE_ORDER_MARK = "\ufeff"  # tells Excel that the file is UTF-8
 
 _FORMULA = frozenset("=+-@\N{MINUS SIGN}")
 _CONTROL = ("\t", "\r", "\n")
-# Where Excel separates lists by semicolons it reads a CSV so too, and quotes do not bind for it.
+# In some locales Excel splits a CSV file at semicolons, even inside quotes.
 _SEPARATOR = re.compile(r"([;\t\r\n])")
 _PLAIN = re.compile(r"[0-9A-Za-z][^;\t\r\n]*")
-# Letters and symbols without ink; all else that has none is known by its category.
+# Letters and symbols that are blank. Categories cover all other invisible characters.
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _INVISIBLE_CATEGORIES = frozenset("CMZ")  # control and format characters, marks, spaces
 
 
 def harmless(text: str) -> str:
-    """Puts an apostrophe in front of what a spreadsheet could run; other text stays as it is.
+    """Puts an apostrophe before text that a spreadsheet could run. Does not change other text.
 
-    Invisible characters before the sign of a formula are looked through, and so are other forms
-    of the sign, such as a full-width one: a spreadsheet may do the same.
+    Skips invisible characters before the sign of a formula, and recognises other forms of the
+    sign, such as a full-width one, since a spreadsheet may do the same.
     """
     if not text or _PLAIN.fullmatch(text):
         return text

@@ -6,14 +6,15 @@ from datetime import UTC, datetime, timedelta
 from django.db import connections
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST_MS = 253_402_300_799_999  # the end of the year 9999: the most a datetime can hold
-# A device's clock may be fast by this much. A later report would then wait for the true time to
-# catch up, so the bound is also how long a status can be hidden by a wrong clock.
+LATEST_MS = 253_402_300_799_999  # the end of the year 9999, the latest time a datetime can hold
+# How far a device's clock may be ahead. After an accepted report, reports with correct timestamps
+# are stale until the true time catches up. So this also limits how long a wrong clock can hide a
+# status.
 MOST_AHEAD_S = 60
 
 
 class AheadOfClockError(ValueError):
-    """Reported timestamps lie too far ahead. `problems`: what is wrong, by the report's place."""
+    """Reported timestamps are too far ahead. `problems`: messages by the position of the report."""
 
     def __init__(self, problems: dict[int, str]) -> None:
         super().__init__(" ".join(problems.values()))
@@ -26,12 +27,12 @@ def milliseconds(moment: datetime) -> int:
 
 
 def moment(timestamp: int) -> datetime:
-    """The reverse of `milliseconds`."""
+    """The inverse of `milliseconds`."""
     return _EPOCH + timedelta(milliseconds=timestamp)
 
 
 def clock(using: str) -> int:
-    """The database's time now, whatever the age of the transaction, in Unix milliseconds."""
+    """The database's current time in Unix milliseconds, not the start of the transaction."""
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
         (now,) = cursor.fetchone()
@@ -39,7 +40,7 @@ def clock(using: str) -> int:
 
 
 def following(last: int | None, now: int) -> int:
-    """The timestamp of a change that comes after one at `last` (None: the device's first)."""
+    """The timestamp of a change after one at `last`. None: this is the device's first change."""
     return now if last is None else max(now, last + 1)
 
 
@@ -48,8 +49,8 @@ def refuse_those_ahead(reported: Iterable[int | None], now: int) -> None:
     latest = now + MOST_AHEAD_S * 1_000
     problems = {
         place: f"{str(timestamp)[:40]} is more than {MOST_AHEAD_S} s ahead of the server's clock, "
-        f"which is at {now}. Send Unix milliseconds, or no timestamp: then the server's clock "
-        "counts."
+        f"which is at {now}. Send Unix milliseconds, or leave the timestamp out to use the "
+        "server's clock."
         for place, timestamp in enumerate(reported)
         if timestamp is not None and timestamp > latest
     }

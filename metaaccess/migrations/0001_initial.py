@@ -4,7 +4,7 @@ import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import django.db.models.functions.text
-import metaaccess.devices.change
+import metaaccess.devices.ids
 from django.db import migrations, models
 
 
@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
             name='Device',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('device_id', models.CharField(default=metaaccess.devices.change.new_device_id, help_text='16 characters from A–Z and 0–9; made up when not given.', max_length=16, unique=True, validators=[django.core.validators.RegexValidator('\\A[A-Z0-9]{16}\\Z', '%(value)r is not a device ID: it takes 16 characters from A–Z and 0–9, such as 6WXJURV8QAM0I7KC.', code='invalid_device_id')], verbose_name='device ID')),
+                ('device_id', models.CharField(default=metaaccess.devices.ids.new_device_id, help_text='16 characters from A–Z and 0–9; made up when not given.', max_length=16, unique=True, validators=[django.core.validators.RegexValidator('\\A[A-Z0-9]{16}\\Z', '%(value)r is not a device ID: it takes 16 characters from A–Z and 0–9, such as 6WXJURV8QAM0I7KC.', code='invalid_device_id')], verbose_name='device ID')),
                 ('name', models.CharField(blank=True, help_text='What people call it.', max_length=200)),
                 ('os', models.CharField(blank=True, help_text='Such as Windows 11.', max_length=100, verbose_name='operating system')),
                 ('status', models.CharField(choices=[('compliant', 'Compliant'), ('non_compliant', 'Non-compliant'), ('installed', 'Installed')], default='installed', help_text='A change is pushed to the webhooks that subscribed to the new status.', max_length=20)),

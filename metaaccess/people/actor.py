@@ -1,4 +1,4 @@
-"""Who is acting: written into the logs beside what was done."""
+"""The current actor, which the logs record with each change."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,12 +13,13 @@ _actor: ContextVar[str] = ContextVar("actor", default=SYSTEM)
 
 
 def current_actor() -> str:
-    """The signed-in person's e-mail address, `command line`, or `system`."""
+    """The e-mail address of the signed-in user, `command line`, or `system`."""
     return _actor.get()
 
 
 @contextmanager
 def acting_as(name: str) -> Iterator[None]:
+    """Sets the actor inside the block, and restores the previous one afterwards."""
     token = _actor.set(name)
     try:
         yield
@@ -27,7 +28,7 @@ def acting_as(name: str) -> Iterator[None]:
 
 
 def act_as(name: str) -> None:
-    """For the rest of the request: who it is is known only when a token was read."""
+    """Sets the actor for the rest of the request, once its token has been read."""
     _actor.set(name)
 
 

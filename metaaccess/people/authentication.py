@@ -1,4 +1,4 @@
-"""How programs sign in: `Authorization: Token …`, with when a token was last used."""
+"""Signs programs in by `Authorization: Token …`, and records when a token was last used."""
 
 from datetime import timedelta
 
@@ -8,15 +8,16 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from rest_framework.exceptions import AuthenticationFailed
 
-from metaaccess.models import ApiToken, User
+from metaaccess.people.api_token import ApiToken
+from metaaccess.people.user import User
 
-# How exact `last_used_at` is: a busy token costs one write in this time.
+# The precision of `last_used_at`. A busy token causes one write per period.
 PRECISION = timedelta(minutes=1)
 
 
 class TokenAuthentication(knox.auth.TokenAuthentication):  # type: ignore[misc]  # no types
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
-        if not token.isascii():  # knox would fail at decoding it
+        if not token.isascii():  # knox fails to decode it
             raise AuthenticationFailed("Invalid token.")
         found: tuple[User, ApiToken] = super().authenticate_credentials(token)
         return found
@@ -28,7 +29,7 @@ class TokenAuthentication(knox.auth.TokenAuthentication):  # type: ignore[misc] 
 
 
 def note_use(token: ApiToken) -> None:
-    """One write in `PRECISION`, however many requests and servers there are."""
+    """Updates `last_used_at` at most once per PRECISION, for all requests and servers together."""
     if token.last_used_at is not None and token.last_used_at > timezone.now() - PRECISION:
         return
     stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - PRECISION)

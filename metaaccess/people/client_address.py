@@ -1,8 +1,8 @@
-"""The address of the client, as the proxies in front of us tell it.
+"""The client's address, as reported by the proxies in front of the web process.
 
-Each proxy adds the address that called it to the end of X-Forwarded-For, behind whatever the
-client wrote there. So the last `TRUSTED_PROXIES` entries are true, and the first of them is the
-client's. With 0 the header is not believed at all.
+Each proxy appends the address of its caller to X-Forwarded-For, after anything that the client
+wrote there. So the last TRUSTED_PROXIES entries can be trusted, and the first of those is the
+client's address. If TRUSTED_PROXIES is 0, the header is ignored.
 """
 
 import re
@@ -15,9 +15,12 @@ _WITH_PORT = re.compile(r'"?(?:\[([^\]]*)\]|([^:]*))(?::\d{1,5})?"?')
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """None where the proxies' entry is not an address. Several headers are one list. With fewer
-    entries than proxies the request came in past the outer ones: the first entry is the client's,
-    and where there is none, the client itself has called us."""
+    """The client's address, or None if the proxy's entry is not an address.
+
+    Several headers count as one list. If there are fewer entries than proxies, the request
+    bypassed the outer proxies: the first entry is the client's. Without the header, the caller is
+    the client.
+    """
     said = request.META.get("HTTP_X_FORWARDED_FOR")
     proxies: int = settings.TRUSTED_PROXIES
     if said is None or proxies == 0:
@@ -27,8 +30,8 @@ def client_address(request: HttpRequest) -> str | None:
 
 
 def _parsed(entry: str) -> str | None:
-    """In one form for each address, so that nobody has two: without port and scope, and IPv4 that
-    is written as IPv6 as IPv4."""
+    """Normalises an address, so that a client has only one: no port, no scope, and IPv4 instead of
+    an IPv4-mapped IPv6 address."""
     entry = entry.strip()
     if with_port := _WITH_PORT.fullmatch(entry):
         entry = with_port[1] or with_port[2] or ""

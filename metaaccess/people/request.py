@@ -1,9 +1,10 @@
-"""Who asks, where being signed in was checked before."""
+"""The user and the token of a request that is already authenticated."""
 
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from metaaccess.models import ApiToken, User
+from metaaccess.people.api_token import ApiToken
+from metaaccess.people.user import User
 
 
 def person(request: HttpRequest | Request) -> User:
@@ -12,6 +13,6 @@ def person(request: HttpRequest | Request) -> User:
 
 
 def token(request: Request) -> ApiToken:
-    """What the person's program signed in with."""
+    """The token that the user's program signed in with."""
     assert isinstance(request.auth, ApiToken)
     return request.auth

@@ -1,8 +1,9 @@
-"""Who guesses passwords is locked out for a while; django-axes counts, these are our limits.
+"""Locks out password guessers for a while. django-axes counts failures; the limits are here.
 
-Five failures of one e-mail address from one place lock that address for that place: a colleague
-elsewhere is not shut out by it. Fifty lock an address for everywhere, and a place for every
-address, so that neither guessing from many places nor one password for many addresses goes on.
+A place is a client address. Five failures for one e-mail address from one place lock that e-mail
+address for that place only, so that colleagues elsewhere can still sign in. Fifty failures lock an
+e-mail address everywhere, or a place for all e-mail addresses. This stops guessing from many
+places, and trying one password on many users.
 """
 
 from datetime import datetime, timedelta
@@ -18,11 +19,11 @@ from django.utils.crypto import salted_hmac
 
 from metaaccess import portions
 from metaaccess.actions import Action
-from metaaccess.models import User
 from metaaccess.people.client_address import client_address
+from metaaccess.people.user import User
 from metaaccess.signals import announce
 
-# Failures of an address from a place; of an address, or from a place, so many times as many.
+# LIMIT: failures for one address from one place. LIMIT * WIDER: for one address, or from one place.
 LIMIT, WIDER = settings.AXES_FAILURE_LIMIT, 10
 LOCKED_FOR: timedelta = settings.AXES_COOLOFF_TIME
 KEPT_FOR = timedelta(days=1)
@@ -31,7 +32,7 @@ PAIR, ADDRESS, PLACE = range(3)  # the order of AXES_LOCKOUT_PARAMETERS
 
 class Lockout(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types
     def get_failures(self, request: HttpRequest, credentials: Any = None) -> int:
-        """Weighed, for axes knows one limit."""
+        """Scales the counts to one limit, since axes supports only one."""
         counts = [
             attempts.aggregate(sum=Sum("failures_since_start"))["sum"] or 0
             for attempts in self.get_user_attempts(request, credentials)
@@ -39,14 +40,16 @@ class Lockout(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types
         return max(counts[PAIR], counts[ADDRESS] // WIDER, counts[PLACE] // WIDER)
 
     def reset_user_attempts(self, request: HttpRequest, credentials: Any = None) -> int:
-        """A success forgives what failed from the same place with the same address, no more: else
-        a guesser with an account of his own would begin anew with each sign-in to that."""
+        """Resets only the failures of the same address from the same place.
+
+        Otherwise a guesser could reset the count of a place by signing in with their own address.
+        """
         count, _ = self.filter_user_attempts(request, credentials)[PAIR].delete()
         return int(count)
 
 
 def tried_address(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
-    """A digest of the e-mail address that was tried: people type passwords into that field, too."""
+    """A digest of the entered e-mail address, since people type passwords into that field too."""
     return _digest(str((credentials or {}).get("username") or request.POST.get("username") or ""))
 
 
@@ -55,12 +58,12 @@ def _digest(email: str) -> str:
 
 
 def place(request: HttpRequest) -> str | None:
-    """Where a sign-in is tried from: the client's address."""
+    """The place of a sign-in attempt: the client's address. None if it is unknown."""
     return client_address(request)
 
 
 def locked_until(email: str) -> datetime | None:
-    """Until when an address is locked, for some place or for all; None: it is not."""
+    """When the lockout of an e-mail address ends, for one place or for all. None: not locked."""
     failures = AccessAttempt.objects.filter(
         username=_digest(email), attempt_time__gt=timezone.now() - LOCKED_FOR
     ).order_by()
@@ -75,7 +78,7 @@ def locked_until(email: str) -> datetime | None:
 
 
 def lift(user: User) -> bool:
-    """Lets a user try again; False where there was no lockout."""
+    """Lifts the lockout of a user. Returns False if there was none."""
     was_locked = locked_until(user.email) is not None
     AccessAttempt.objects.filter(username=_digest(user.email)).delete()
     if was_locked:
@@ -84,4 +87,5 @@ def lift(user: User) -> bool:
 
 
 def prune() -> None:
+    """Deletes failed sign-ins that no longer count."""
     portions.delete(AccessAttempt.objects.filter(attempt_time__lt=timezone.now() - KEPT_FOR))

@@ -1,6 +1,6 @@
-"""The second factor of a person: an authenticator app, and recovery codes for the day it is lost.
+"""Two-factor sign-in: an authenticator app, and recovery codes in case the app is lost.
 
-django-otp keeps both, lets a code be used once, and slows down who guesses.
+django-otp stores both, accepts each code once, and slows down guessing.
 """
 
 from datetime import datetime
@@ -14,15 +14,15 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from metaaccess.actions import Action
-from metaaccess.models import User
+from metaaccess.people.user import User
 from metaaccess.signals import announce
 
 RECOVERY_CODES = 10
-APP, RECOVERY = "a code of the app", "a recovery code"
+APP, RECOVERY = "a code from the app", "a recovery code"
 
 
 def devices() -> QuerySet[Any]:
-    """The apps that are asked for a code: one for each person who has turned it on."""
+    """The confirmed apps: one for each user who turned two-factor sign-in on."""
     found: QuerySet[Any] = TOTPDevice.objects.filter(confirmed=True)
     return found
 
@@ -32,6 +32,7 @@ def is_on(user: User) -> bool:
 
 
 def on_since(user: User) -> datetime | None:
+    """When two-factor sign-in was turned on. None: it is off."""
     return devices().filter(user=user).values_list("created_at", flat=True).first()
 
 
@@ -40,25 +41,29 @@ def codes_left(user: User) -> int:
 
 
 def codes_made(user: User) -> int | None:
-    """Which set of recovery codes is the present one; None: there is none."""
+    """The ID of the current set of recovery codes. None: there is none."""
     pk: int | None = StaticDevice.objects.filter(user=user).values_list("pk", flat=True).first()
     return pk
 
 
 def begin(user: User) -> TOTPDevice:
-    """What the person's app is to be shown; it counts for nothing until `confirm`."""
+    """Creates the secret for the user's app. It takes effect only with `confirm`."""
     TOTPDevice.objects.filter(user=user, confirmed=False).delete()
     return TOTPDevice.objects.create(user=user, name="app", confirmed=False)
 
 
 def begun(user: User) -> TOTPDevice | None:
+    """The app that `begin` created and `confirm` has not confirmed yet. None: there is none."""
     device: TOTPDevice | None = TOTPDevice.objects.filter(user=user, confirmed=False).first()
     return device
 
 
 @transaction.atomic
 def confirm(user: User, code: str) -> list[str] | None:
-    """Turns it on if the code is the app's; the recovery codes, or None."""
+    """Turns two-factor sign-in on, and returns the recovery codes.
+
+    None: the code is wrong, or there is no app to confirm.
+    """
     device = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=False).first()
     if device is None or not device.verify_token(code):
         return None
@@ -72,7 +77,7 @@ def confirm(user: User, code: str) -> list[str] | None:
 
 @transaction.atomic
 def renew_codes(user: User) -> list[str]:
-    """New recovery codes; the old ones are refused from now on."""
+    """Replaces the recovery codes. The old ones stop working."""
     codes = _new_codes(user)
     announce(user, user.account, Action.RECOVERY_CODES_MADE, user.email)
     return codes
@@ -80,7 +85,10 @@ def renew_codes(user: User) -> list[str]:
 
 @transaction.atomic
 def turn_off(user: User, action: Action = Action.TWO_FACTOR_OFF) -> bool:
-    """False where it was not on. `action` is TWO_FACTOR_TAKEN_OFF where somebody else does it."""
+    """Turns two-factor sign-in off. Returns False if it was not on.
+
+    `action`: TWO_FACTOR_TAKEN_OFF if another person does it.
+    """
     was_on = is_on(user)
     TOTPDevice.objects.filter(user=user).delete()
     StaticDevice.objects.filter(user=user).delete()
@@ -90,7 +98,7 @@ def turn_off(user: User, action: Action = Action.TWO_FACTOR_OFF) -> bool:
 
 
 def verify(user: User, code: str) -> str | None:
-    """Which of the two the code is: it is used up then. None: neither."""
+    """Uses up a code. Returns its kind, APP or RECOVERY, or None if the code is wrong."""
     written = "".join(code.split()).replace("-", "").lower()
     device = django_otp.match_token(user, written)
     if device is None:
@@ -99,7 +107,7 @@ def verify(user: User, code: str) -> str | None:
 
 
 def qr_code(device: TOTPDevice) -> str:
-    """What an app scans, as the address of an image that stands in the page itself."""
+    """The QR code for the app to scan, as a data URI."""
     picture: str = segno.make(device.config_url, error="m").svg_data_uri(scale=5, border=2)
     return picture
 

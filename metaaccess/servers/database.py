@@ -1,6 +1,6 @@
-"""What PostgreSQL may take, by kind of process, and when it counts as away.
+"""Time limits for PostgreSQL by kind of process, and which errors mean that it is away.
 
-`metaaccess.servers.postgresql` is the backend that keeps to it.
+The backend in `metaaccess.servers.postgresql` enforces the limits.
 """
 
 import logging
@@ -13,22 +13,22 @@ from django.db import Error, OperationalError, connection, transaction
 from psycopg_pool import PoolTimeout
 
 RETRY_AFTER_S = 5
-# Classes of SQLSTATE: connection exception, transaction rollback (deadlock, serialization),
-# insufficient resources (connections, disk, memory), operator intervention (shutdown, start-up, a
-# statement's time is up), I/O error.
+# SQLSTATE classes: connection exception; transaction rollback (deadlock, serialization);
+# insufficient resources (connections, disk, memory); operator intervention (shutdown, start-up,
+# statement timeout); I/O error.
 _AWAY_CLASSES = ("08", "40", "53", "57", "58")
-# Read-only, which is a standby or a primary that was demoted; a transaction that idled or lasted
-# for too long; a lock that could not be had in time.
+# Read-only server (a standby or a demoted primary); idle-in-transaction timeout; transaction
+# timeout; lock timeout.
 _AWAY_STATES = {"25006", "25P03", "25P04", "55P03"}
 _LOST_CLASSES = ("08", "57P", "25006")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds; 0: no limit.
+    """Time limits in seconds. 0: no limit.
 
-    `connection_s`: how long somebody waits for a connection, asking every `ask_every_s`.
-    `is_impatient`: once the server is known to be away, nobody waits for it.
+    `connection_s`: how long to wait for a connection, retrying every `ask_every_s`.
+    `is_impatient`: fail at once while the server is known to be away.
     """
 
     lock_s: float = 0
@@ -39,7 +39,7 @@ class Limits:
     is_impatient: bool = False
 
     def settings(self) -> dict[str, str]:
-        """By PostgreSQL's names, in milliseconds; empty where nothing is limited."""
+        """PostgreSQL's settings by name, in milliseconds, without those that are 0."""
         seconds = {
             "lock_timeout": self.lock_s,
             "statement_timeout": self.statement_s,
@@ -48,29 +48,32 @@ class Limits:
         return {name: f"{value * 1000:.0f}" for name, value in seconds.items() if value}
 
 
-# A person or a client waits, with a thread that others wait for.
+# A user or a client is waiting, and occupies a thread that others need.
 WEB = Limits(
     lock_s=5, statement_s=15, idle_in_transaction_s=15, connection_s=1.5, ask_every_s=0.25,
     is_impatient=True,
 )  # fmt: skip
-# Nobody waits; but a greenlet that hangs has locks, and a connection of eight.
+# Nobody is waiting, but a greenlet that hangs holds locks and one of eight connections.
 WORKER = Limits(lock_s=10, statement_s=60, idle_in_transaction_s=60)
-# Management commands: migrations, and whatever an operator starts and can stop.
+# Management commands, such as migrations: an operator starts them and can stop them.
 UNLIMITED = Limits()
 
 limits = UNLIMITED
 
 
 def limit(kind: Limits) -> None:
-    """Sets the limits of this process; its entry point calls this before it connects."""
+    """Sets the limits of this process. Its entry point calls this before it connects."""
     global limits  # noqa: PLW0603  # one per process
     limits = kind
 
 
 @contextmanager
 def longer(statement_s: float) -> Iterator[None]:
-    """A transaction whose statements may each take `statement_s` seconds, where limits apply. In
-    another transaction they may until that ends."""
+    """Opens a transaction whose statements may each take `statement_s` seconds.
+
+    Does nothing else if the process has no statement limit. Inside another transaction, the longer
+    limit lasts until that transaction ends.
+    """
     with transaction.atomic(savepoint=False):
         if limits.statement_s:
             with connection.cursor() as cursor:
@@ -81,15 +84,17 @@ def longer(statement_s: float) -> Iterator[None]:
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether PostgreSQL could not do this now and may be able to in a moment: it does not answer,
-    is starting or stopping, read-only, out of connections or disk, or too slow. Neither a defect
-    nor wrong input: ask again later. Takes Django's and psycopg's errors."""
+    """Whether PostgreSQL is temporarily unable to do this, so that a later retry may succeed.
+
+    True if it does not respond, is starting or stopping, is read-only, has no connections or disk
+    left, or is too slow. False for defects and wrong input. Accepts errors of Django and psycopg.
+    """
     chain = list(_causes(error))
     states = [each.sqlstate for each in chain if isinstance(each, psycopg.Error) and each.sqlstate]
     if states:
         return states[0].startswith(_AWAY_CLASSES) or states[0] in _AWAY_STATES
     return any(
-        # No word came from a server.
+        # Without a SQLSTATE the error did not come from a server.
         isinstance(each, OperationalError | psycopg.OperationalError)
         or (isinstance(each, Error | psycopg.Error) and "connection is closed" in str(each))
         for each in chain
@@ -103,7 +108,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 class WithoutTraceback(logging.Filter):
-    """Of a logger: an error that means "away" is one line, for there is one in each request."""
+    """A logging filter: logs "away" errors on one line, since every request causes one."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and is_away(record.exc_info[1]):
@@ -113,8 +118,10 @@ class WithoutTraceback(logging.Filter):
 
 
 def has_lost_server(error: BaseException) -> bool:
-    """Whether connections to this server are of no more use: others may reach its successor.
-    Takes psycopg's errors."""
+    """Whether open connections to this server are useless, while new ones may reach its successor.
+
+    Accepts errors of psycopg.
+    """
     if not isinstance(error, psycopg.Error) or isinstance(error, PoolTimeout):
         return False
     if error.sqlstate is None:

@@ -1,4 +1,4 @@
-"""Whether the process is up, and whether it can work."""
+"""`/healthz` and `/readyz`: whether the process is up, and whether it can work."""
 
 import threading
 import time
@@ -11,13 +11,13 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from metaaccess.servers import redis_client
 
-# The broker and Redis are asked while PostgreSQL is, which has about as long.
+# The broker and Redis are checked while PostgreSQL is, which has about the same time limit.
 ANSWERS_WITHIN_S = 1.5
 _KEY = "metaaccess:readyz"
 _under_way: dict[Callable[[], None], Future[None]] = {}
 _lock = threading.Lock()
-# A real commit, which no standby and no demoted primary takes, and which no table grows by: an
-# UPDATE of nothing, and some bytes in the write-ahead log.
+# A real commit, which a standby or a demoted primary refuses. It adds no row: it updates none, and
+# writes a few bytes to the write-ahead log.
 _WRITE = """
 WITH nothing AS (UPDATE metaaccess_account SET name = name WHERE false RETURNING 1)
 SELECT pg_logical_emit_message(true, 'readyz', ''), count(*) FROM nothing
@@ -25,15 +25,18 @@ SELECT pg_logical_emit_message(true, 'readyz', ''), count(*) FROM nothing
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """The process is up. Says nothing of PostgreSQL or Redis, so that they cannot restart it."""
+    """Responds if the process is up.
+
+    Ignores PostgreSQL and Redis, so that their failure does not restart the process.
+    """
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Whether PostgreSQL, the broker and Redis each take a write; an answer within two seconds.
+    """Reports within two seconds whether PostgreSQL, the broker and Redis each accept a write.
 
-    503 without PostgreSQL: nothing can be saved. Without the broker or Redis status changes are
-    saved, and pushed a little later: that is told, and no reason to send requests elsewhere.
+    Returns 503 without PostgreSQL, since nothing can be saved. Returns 200 without the broker or
+    Redis, since status changes are saved and pushed a little later. The body names what is down.
     """
     until = time.monotonic() + ANSWERS_WITHIN_S
     asked = [_ask(_write_to_broker), _ask(_write_to_redis)]
@@ -62,8 +65,10 @@ def _postgresql_takes_a_write() -> bool:
 
 
 def _ask(write: Callable[[], None]) -> Future[None]:
-    """In a thread of its own, so that nobody waits for longer than he wants; one thread at a time,
-    however many ask and however long it hangs."""
+    """Runs `write` in a thread, so that the caller can stop waiting.
+
+    There is one thread per function at a time, however many callers ask and however long it hangs.
+    """
     with _lock:
         if write in _under_way:
             return _under_way[write]
@@ -91,11 +96,11 @@ def _was_answered(answer: Future[None], until: float) -> bool:
 
 
 def _write_to_broker() -> None:
-    """To a queue that is not there, where the broker has such; a blocked RabbitMQ confirms
-    nothing."""
+    """RabbitMQ: publishes to a queue that does not exist, and waits for the confirmation, which a
+    blocked RabbitMQ does not send."""
     with current_app.connection_for_write(connect_timeout=ANSWERS_WITHIN_S) as broker:
         channel = broker.channel()
-        if client := getattr(channel, "client", None):  # Redis, also behind sentinels
+        if client := getattr(channel, "client", None):  # Redis, with or without Sentinel
             client.set(_KEY, 1, ex=60)
         else:
             current_app.amqp.Producer(channel).publish("", routing_key=_KEY, exchange="")

@@ -1,4 +1,4 @@
-"""The Redis of REDIS_URL: one server, one behind TLS, or the master that Sentinel names.
+"""Connects to the Redis of REDIS_URL: plain, with TLS, or the master that Sentinel names.
 
 redis://[user:password@]host:6379/0
 rediss://host:6379/0?ssl_ca_certs=/etc/ssl/redis-ca.pem
@@ -16,12 +16,12 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 SENTINEL_PORT = 26379
-# A Sentinel that is down is passed over at once: redis-py would ask it four times, seconds apart.
+# Skips a Sentinel immediately if it is down. redis-py would retry it four times, seconds apart.
 ONCE = Retry(NoBackoff(), 0)
 
 
 class Sentinels(NamedTuple):
-    """What a sentinel:// address says. `username` and `password` are those of the Redis servers."""
+    """The parts of a sentinel:// URL. `username` and `password` are for the Redis servers."""
 
     nodes: Sequence[tuple[str, int]]
     master_name: str
@@ -32,9 +32,9 @@ class Sentinels(NamedTuple):
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Raises ValueError where it names no host, no master, or something unknown."""
+        """Raises ValueError if a host or the master name is missing, or a parameter is unknown."""
         first, *others = url.replace(";", ",").split(",")
-        # Celery's own way to write several repeats the scheme.
+        # Celery's notation for several hosts repeats the scheme.
         rest = ",".join([first, *(other.removeprefix("sentinel://") for other in others)])
         parts = urlsplit(rest)
         credentials, _, hosts = parts.netloc.rpartition("@")
@@ -44,13 +44,13 @@ class Sentinels(NamedTuple):
         sentinel_password = query.pop("sentinel_password", None)
         nodes = [_node(host) for host in hosts.split(",")]
         if not master_name or query:
-            raise ValueError("a sentinel address takes master_name, and maybe sentinel_password")
+            raise ValueError("a sentinel URL takes master_name and, optionally, sentinel_password")
         database = int(parts.path.strip("/") or 0)
         secrets = (unquote(username) or None, unquote(password) or None, sentinel_password)
         return cls(nodes, master_name, database, *secrets)
 
     def arguments(self, **options: Any) -> dict[str, Any]:
-        """Of the connections to the Sentinels themselves: the time limits of `options`, too."""
+        """Arguments for connections to the Sentinels themselves, with the timeouts of `options`."""
         limits = {name: value for name, value in options.items() if name.startswith("socket_")}
         return limits | {"password": self.sentinel_password, "retry": ONCE}
 
@@ -63,7 +63,7 @@ def _node(text: str) -> tuple[str, int]:
 
 
 def pool(url: str, **options: Any) -> redis.ConnectionPool:
-    """Connections to the Redis of an address; `options` are those of redis-py's connections."""
+    """A pool of connections to the Redis at `url`. `options`: those of redis-py's connections."""
     if not url.startswith("sentinel://"):
         return redis.ConnectionPool.from_url(url, **options)
     given = Sentinels.parse(url)
@@ -80,7 +80,7 @@ def pool(url: str, **options: Any) -> redis.ConnectionPool:
 
 
 class CachePool:
-    """Django's cache makes its pools with this class."""
+    """The pool class of Django's cache, which calls `from_url`."""
 
     @staticmethod
     def from_url(url: str, **options: Any) -> redis.ConnectionPool:
@@ -88,7 +88,7 @@ class CachePool:
 
 
 def connect() -> redis.Redis:
-    """A client of REDIS_URL that waits REDIS_TIMEOUT_S for an answer."""
+    """A client for REDIS_URL that waits at most REDIS_TIMEOUT_S for a response."""
     timeouts = ("socket_timeout", "socket_connect_timeout")
     options = dict.fromkeys(timeouts, settings.REDIS_TIMEOUT_S)
     return redis.Redis(connection_pool=pool(settings.REDIS_URL, **options))

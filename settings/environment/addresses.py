@@ -1,4 +1,4 @@
-"""Settings that are addresses: the console's, its hosts, PostgreSQL's, the mail server's."""
+"""Readers of addresses: the console, its host names, PostgreSQL and the mail server."""
 
 import re
 from email.utils import parseaddr
@@ -15,21 +15,21 @@ from settings.environment.values import env, given, read_url, stop, stop_at_valu
 
 _PUBLIC = "the console's address without a path, such as https://console.example"
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_HOSTS = "host names without scheme and port, such as console.example,.example.com"
+_HOSTS = "host names without scheme or port, such as console.example,.example.com"
 _HOST = re.compile(r"\*|\.?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.I | re.ASCII)
 _POSTGRESQL = (
-    "a PostgreSQL address with host and name, such as postgres://user:password@host:5432/name "
+    "a PostgreSQL URL with a host and a name, such as postgres://user:password@host:5432/name "
     "or postgres://user@/name?host=/var/run/postgresql"
 )
-# What libpq would only refuse at the first connection.
+# libpq would reject other values only at the first connection.
 _CHOICES = {
     "sslmode": {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
     "target_session_attrs": {
         "any", "read-write", "read-only", "primary", "standby", "prefer-standby",
     },
 }  # fmt: skip
-# An address that nothing answers at any more is noticed in seconds, not hours. A connection that
-# waits for an answer is kept by the server's own acknowledgements.
+# With these, a server that has disappeared is noticed in seconds, not hours. A connection that
+# waits for a slow query stays open, because the server still acknowledges packets.
 _LIVENESS = {
     "connect_timeout": "2",
     "keepalives_idle": "5",
@@ -42,7 +42,7 @@ _MAIL_YES_OR_NO = {"1", "0", "true", "false", "yes", "no", "on", "off", "t", "f"
 
 
 def split(url: str) -> SplitResult | None:
-    """The parts of a URL; None where host or port cannot be read."""
+    """Returns the parts of a URL, or None if its host or port cannot be read."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -53,7 +53,10 @@ def split(url: str) -> SplitResult | None:
 
 
 def read_public_url(name: str, default: str) -> str:
-    """As browsers write an origin: without the port that goes without saying."""
+    """Reads the console's address and returns it as browsers write an origin.
+
+    The result is in lower case and has no default port and no trailing slash.
+    """
     value = read_url(name, default, _PUBLIC)
     parts = split(value)
     if (
@@ -69,12 +72,13 @@ def read_public_url(name: str, default: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """As in ALLOWED_HOSTS: without the port, an IPv6 address in brackets."""
+    """Returns a URL's host as ALLOWED_HOSTS expects it: no port, IPv6 addresses in brackets."""
     parts = urlsplit(url)
     return parts.netloc.removesuffix(f":{parts.port}")
 
 
 def read_hosts(name: str, default: list[str]) -> list[str]:
+    """Reads comma-separated host names in the form of ALLOWED_HOSTS."""
     value = given(name)
     if value is None:
         return default
@@ -100,8 +104,10 @@ def _is_host(text: str) -> bool:
 
 
 def read_database(name: str) -> dict[str, Any]:
-    """Django's settings of a database, from a URL as libpq reads it: several hosts, and all of
-    its parameters, may be named."""
+    """Reads a PostgreSQL URL and returns Django's settings for that database.
+
+    The URL may have all that libpq accepts: several hosts, and any connection parameter.
+    """
     url = read_url(name, None, _POSTGRESQL)
     if not url.startswith(("postgres://", "postgresql://")):
         stop(name, "is not PostgreSQL", _POSTGRESQL)
@@ -130,7 +136,10 @@ def read_database(name: str) -> dict[str, Any]:
 
 
 def read_mail(name: str, default: str, timeout_s: float) -> dict[str, Any]:
-    """Django's settings of the mail server; `timeout_s` where the URL names none."""
+    """Reads a mail URL and returns Django's `EMAIL_…` settings.
+
+    `timeout_s` applies if the URL has no timeout.
+    """
     url = read_url(name, default, _MAIL)
     parts = split(url)
     try:
@@ -157,10 +166,10 @@ def _is_mail_server(parts: SplitResult, mail: dict[str, Any]) -> bool:
 
 
 def read_sender(name: str, default: str) -> str:
-    """The address that mails come from, with or without a name."""
+    """Reads the sender of mails: an address, optionally with a display name."""
     sender = env.str(name, default)
     try:
         validate_email(parseaddr(sender)[1])
     except ValidationError:
-        stop_at_value(name, "a mail address such as MetaAccess <no-reply@console.example>")
+        stop_at_value(name, "an email address such as MetaAccess <no-reply@console.example>")
     return str(sender)

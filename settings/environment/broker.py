@@ -1,9 +1,8 @@
-"""The broker: REDIS_URL, CELERY_BROKER_URL, and what follows from them for Celery.
+"""The broker: reads REDIS_URL and CELERY_BROKER_URL, and derives Celery's settings from them.
 
 docs/adr/0005 and 0021 give the reason for each setting.
 """
 
-import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -15,47 +14,51 @@ from kombu import Exchange, Queue
 from metaaccess.servers.redis_client import Sentinels
 from settings.environment import values
 
-REDIS_TAKES = (
+REDIS_FORMS = (
     "redis://:password@host:6379/0, rediss://host:6379/0?ssl_ca_certs=/path.pem, or "
     "sentinel://host:26379,host:26379/0?master_name=NAME"
 )
-BROKER_TAKES = (
-    f"an address of Redis ({REDIS_TAKES}) or of RabbitMQ, amqp://user:password@host/vhost"
-)
+BROKER_FORMS = f"a URL of Redis ({REDIS_FORMS}) or of RabbitMQ, amqp://user:password@host/vhost"
 AMQP = ("amqp", "amqps")
 TLS_QUERY = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
-# One for what takes long, because somebody else is waited for; one for everything else; and one
-# for the sweep alone, so that beat can see whether one is waiting.
+# Pushes have their own queue, because they wait for receivers and take long. The sweep has its own,
+# so that beat can see whether one is already waiting. All other tasks share the control queue.
 PUSHES = "metaaccess"
 CONTROL = "metaaccess.control"
 SWEEP = "metaaccess.sweep"
 
-# Between two tries to connect, however long the broker has been away: kombu would wait for up to
-# half a minute after it is back.
+# Seconds between two attempts to connect, however long the broker has been unreachable. By default
+# kombu backs off, and may take half a minute to notice that the broker is back.
 RECONNECT: dict[str, Any] = {"interval_start": 2, "interval_step": 0, "interval_max": 2}
-# Options of a publish: RabbitMQ, short of memory, takes messages and confirms none.
+# Timeouts for publishing a message, in seconds: when RabbitMQ is short of memory, it accepts
+# messages but does not confirm them.
 IN_TIME: dict[str, Any] = {"timeout": 1.0, "confirm_timeout": 1.0}
 
 
 def retry_no_timeout(problem: BaseException, interval_s: float) -> None:
-    """A connection that broke is tried anew, once; a broker that is silent is not."""
+    """Retries a publish once after a broken connection, but never after a timeout.
+
+    Raises the problem if it is a TimeoutError: a silent broker would only take the time again.
+    """
     if isinstance(problem, TimeoutError):
         raise problem
 
 
 def read_redis_url() -> str:
-    url = values.read_url("REDIS_URL", None, REDIS_TAKES)
-    _check_redis("REDIS_URL", url, REDIS_TAKES)
+    """Reads REDIS_URL, which is required."""
+    url = values.read_url("REDIS_URL", None, REDIS_FORMS)
+    _check_redis("REDIS_URL", url, REDIS_FORMS)
     return url
 
 
 def read_broker_url(redis_url: str) -> str:
+    """Reads CELERY_BROKER_URL; `redis_url` if it is not set."""
     name = "CELERY_BROKER_URL"
-    url = values.read_url(name, redis_url, BROKER_TAKES)
+    url = values.read_url(name, redis_url, BROKER_FORMS)
     if url == redis_url:
         return url
     if _scheme(url) not in AMQP:
-        _check_redis(name, url, BROKER_TAKES)
+        _check_redis(name, url, BROKER_FORMS)
         return url
     for part in url.split(";"):
         try:
@@ -65,26 +68,27 @@ def read_broker_url(redis_url: str) -> str:
         except ValueError:
             is_right = False
         if not is_right:
-            values.stop(name, "has a wrong value", BROKER_TAKES)
+            values.stop(name, "has a wrong value", BROKER_FORMS)
     return url
 
 
 def read_queue_type(broker_url: str) -> str:
-    """`quorum` where RabbitMQ's queues shall live on several of its nodes."""
+    """Reads RABBITMQ_QUEUE_TYPE: `classic`, or `quorum` for queues replicated across nodes."""
     name = "RABBITMQ_QUEUE_TYPE"
-    value = os.environ.get(name) or "classic"
+    value = values.given(name) or "classic"
     if value not in ("classic", "quorum"):
         values.stop(name, f"is {value!r}", "classic or quorum")
     if value == "quorum" and _scheme(broker_url) not in AMQP:
-        values.stop(name, "is 'quorum'", "it only where CELERY_BROKER_URL is RabbitMQ's")
+        values.stop(name, "is 'quorum'", "classic, unless CELERY_BROKER_URL is RabbitMQ's")
     return value
 
 
 def queues(broker_url: str, queue_type: str) -> list[Queue]:
+    """Returns the three queues, declared as the broker needs them."""
     if _scheme(broker_url) not in AMQP:
         return [Queue(name, Exchange(name), name) for name in (PUSHES, CONTROL, SWEEP)]
-    # Named in any case: without it RabbitMQ would take the default of the virtual host. Celery
-    # has RabbitMQ keep what is due later, if the queue is a quorum queue of a topic exchange.
+    # The type is always given, because RabbitMQ would otherwise use the virtual host's default.
+    # Celery lets RabbitMQ itself delay messages if a quorum queue is bound to a topic exchange.
     kind = "topic" if queue_type == "quorum" else "direct"
     arguments = {"x-queue-type": queue_type}
     return [
@@ -94,7 +98,10 @@ def queues(broker_url: str, queue_type: str) -> list[Queue]:
 
 
 def celery_options(broker_url: str, visibility_timeout_s: int) -> dict[str, Any]:
-    """CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS and, with TLS, CELERY_BROKER_USE_SSL."""
+    """Returns CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS and CELERY_BROKER_USE_SSL.
+
+    The last one is False without TLS.
+    """
     scheme = _scheme(broker_url)
     options: dict[str, Any] = {
         "visibility_timeout": visibility_timeout_s,
@@ -114,11 +121,15 @@ def celery_options(broker_url: str, visibility_timeout_s: int) -> dict[str, Any]
             "sentinel_kwargs": given.arguments(**timeouts),
         }
         broker_url = _as_kombu_writes_it(broker_url, given)
-    found = {"CELERY_BROKER_TRANSPORT_OPTIONS": options}
+    use_ssl: dict[str, Any] | bool = False
     if scheme in ("rediss", "amqps"):
-        found["CELERY_BROKER_USE_SSL"] = _tls(broker_url)
+        use_ssl = _tls(broker_url)
         broker_url = ";".join(part.partition("?")[0] for part in broker_url.split(";"))
-    return found | {"CELERY_BROKER_URL": broker_url}
+    return {
+        "CELERY_BROKER_URL": broker_url,
+        "CELERY_BROKER_USE_SSL": use_ssl,
+        "CELERY_BROKER_TRANSPORT_OPTIONS": options,
+    }
 
 
 def _as_kombu_writes_it(url: str, given: Sentinels) -> str:
@@ -133,7 +144,7 @@ def _as_kombu_writes_it(url: str, given: Sentinels) -> str:
 
 
 def _tls(url: str) -> dict[str, Any]:
-    """By default kombu checks no certificate of Redis."""
+    """Returns TLS options that require a valid certificate: kombu does not check Redis's."""
     parts = urlsplit(url.partition(";")[0])
     files = dict(parse_qsl(parts.query))
     if parts.scheme == "rediss":
@@ -142,7 +153,7 @@ def _tls(url: str) -> dict[str, Any]:
     return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname} | names
 
 
-def _check_redis(name: str, url: str, takes: str) -> None:
+def _check_redis(name: str, url: str, expected: str) -> None:
     scheme = _scheme(url)
     try:
         if scheme == "sentinel":
@@ -155,11 +166,11 @@ def _check_redis(name: str, url: str, takes: str) -> None:
         _check_tls(parts.query, scheme == "rediss")
         redis.ConnectionPool.from_url(url)
     except ValueError:
-        values.stop(name, "has a wrong value", takes)
+        values.stop(name, "has a wrong value", expected)
 
 
 def _check_tls(query: str, is_tls: bool) -> None:
-    """Of the files with certificates and keys; raises ValueError."""
+    """Checks the certificate and key files in a URL's query. Raises ValueError."""
     files = dict(parse_qsl(query, strict_parsing=True)) if query else {}
     if files and (not is_tls or not files.keys() <= TLS_QUERY):
         raise ValueError("an unknown parameter")

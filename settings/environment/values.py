@@ -1,8 +1,6 @@
-"""Reads settings from the environment; a wrong value stops the start with one line."""
+"""Reads settings from the environment. A wrong value stops the start with one line."""
 
-import json
 import os
-import secrets
 import sys
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -16,54 +14,55 @@ from environs import Env, EnvError
 T = TypeVar("T")
 FILE_SUFFIX = "_FILE"
 _MAX_FILE_BYTES = 64 * 1024
-# A token of 32 random characters has at least 128 bits, whatever their alphabet.
-SHORTEST_KEY = 32
-
 MOST_RETRIES = 100
 
 
-def stop(name: str, problem: str, takes: str) -> NoReturn:
-    sys.exit(f"{name} {problem}: it takes {takes}.")
+def stop(name: str, problem: str, expected: str) -> NoReturn:
+    """Ends the process with a line such as `DEBUG is 'perhaps': expected true or false.`"""
+    sys.exit(f"{name} {problem}: expected {expected}.")
 
 
-def stop_at_value(name: str, takes: str, secret: bool = False) -> NoReturn:
-    """Repeats the value only where it cannot be a secret: never the content of a file."""
+def stop_at_value(name: str, expected: str, secret: bool = False) -> NoReturn:
+    """Like `stop`, but shows the value unless it may be a secret or comes from a file."""
     shown = not secret and name in os.environ
-    stop(name, f"is {os.environ[name]!r}" if shown else "has a wrong value", takes)
+    stop(name, f"is {os.environ[name]!r}" if shown else "has a wrong value", expected)
 
 
 def given(name: str) -> str | None:
-    """The variable's value, or the content of the file that NAME_FILE names, without the
-    whitespace around it. None: neither is set."""
+    """Returns a variable's value, or the content of the file that NAME_FILE names.
+
+    Whitespace around the value is removed. Returns None if neither variable is set, and stops the
+    process if both are.
+    """
     value = os.environ.get(name)
     path = os.environ.get(name + FILE_SUFFIX)
     if not path:
         return value if value is None else value.strip()
     if value:
-        stop(name + FILE_SUFFIX, f"is set beside {name}", f"the place of {name}: unset one of them")
+        stop(name + FILE_SUFFIX, f"is set as well as {name}", "only one of them")
     return _content(name + FILE_SUFFIX, path)
 
 
 def _content(name: str, path: str) -> str:
-    takes = "the path of a readable text file with one line"
+    expected = "the path of a readable text file with one line"
     try:
         with open(path, "rb") as file:
             content = file.read(_MAX_FILE_BYTES + 1)
         text = content.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
-        stop(name, f"names {path!r}, which is not UTF-8 text", takes)
+        stop(name, f"names {path!r}, which is not UTF-8 text", expected)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not a path"
-        stop(name, f"names {path!r}, which cannot be read ({reason})", takes)
+        stop(name, f"names {path!r}, which cannot be read ({reason})", expected)
     if not text:
-        stop(name, f"names {path!r}, which is empty", takes)
+        stop(name, f"names {path!r}, which is empty", expected)
     if len(content) > _MAX_FILE_BYTES or len(text.splitlines()) > 1:
-        stop(name, f"names {path!r}, which has more than one line", takes)
+        stop(name, f"names {path!r}, which has more than one line", expected)
     return text
 
 
 class _Environment(Env):
-    """Takes each value from `given`, so that each may be in a file."""
+    """Reads every value through `given`, so that any setting may be in a file."""
 
     def _get_value(self, env_key: str, default: Any) -> Any:
         value = given(env_key)
@@ -73,122 +72,84 @@ class _Environment(Env):
 env = _Environment()
 
 
-def read(parse: Callable[..., T], name: str, default: Any, takes: str, secret: bool = False) -> T:
-    """One variable, parsed by a reader of environs; `takes` says in words what it may be."""
+def read(
+    parse: Callable[..., T], name: str, default: Any, expected: str, secret: bool = False
+) -> T:
+    """Reads a variable with a parser of environs. `expected` describes valid values in words."""
     try:
         return parse(name, default)
     except (EnvError, ValueError, TypeError):
-        stop_at_value(name, takes, secret)
+        stop_at_value(name, expected, secret)
 
 
-def read_positive(name: str, default: float, takes: str, most: float = 1e9) -> float:
-    value = read(env.float, name, default, takes)
+def read_positive(name: str, default: float, expected: str, most: float = 1e9) -> float:
+    """Reads a number greater than 0 and at most `most`."""
+    value = read(env.float, name, default, expected)
     if not 0 < value <= most:
-        stop_at_value(name, takes)
+        stop_at_value(name, expected)
     return value
 
 
-def read_whole(name: str, default: int, takes: str, least: int = 1, most: int = 10**9 - 1) -> int:
-    value = read(env.int, name, default, takes)
+def read_whole(
+    name: str, default: int, expected: str, least: int = 1, most: int = 10**9 - 1
+) -> int:
+    """Reads an integer from `least` to `most`."""
+    value = read(env.int, name, default, expected)
     if not least <= value <= most:
-        stop_at_value(name, takes)
+        stop_at_value(name, expected)
     return value
 
 
 def read_countdowns(name: str, default: str) -> tuple[float, ...]:
-    """Seconds to wait before each retry; one attempt more than there are countdowns."""
-    takes = "seconds before each retry, separated by commas, such as 4,60"
+    """Returns the seconds to wait before each retry. A push has one attempt more than that."""
+    expected = "seconds before each retry, comma-separated, such as 4,60"
     try:
         countdowns = tuple(float(part) for part in env.str(name, default).split(","))
     except ValueError:
-        stop_at_value(name, takes)
+        stop_at_value(name, expected)
     if not all(0 <= seconds < 86_400 for seconds in countdowns):
-        stop_at_value(name, takes + ", each less than a day")
+        stop_at_value(name, expected + ", each less than a day")
     if len(countdowns) > MOST_RETRIES:
-        stop(name, f"has {len(countdowns)} of them", f"{takes}, at most {MOST_RETRIES}")
+        stop(name, f"has {len(countdowns)} values", f"{expected}, at most {MOST_RETRIES}")
     return countdowns
 
 
 def read_networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Returns networks in CIDR notation; none if the variable is not set."""
     try:
         return [ip_network(part.strip()) for part in env.str(name, "").split(",") if part.strip()]
     except ValueError:
         stop_at_value(name, "networks such as 10.1.0.0/16,fd12::/32")
 
 
-def read_url(name: str, default: str | None, takes: str) -> str:
-    """A URL that may hold a password, so it is never repeated. Empty counts as unset."""
+def read_url(name: str, default: str | None, expected: str) -> str:
+    """Reads a URL. An empty value counts as unset; None as `default` makes the variable required.
+
+    The URL may contain a password, so no error shows it.
+    """
     value = given(name) or default
     if value is None:
-        stop(name, "is not set", takes)
+        stop(name, "is not set", expected)
     if "://" not in value:
-        stop(name, "has a wrong value", takes)
+        stop(name, "has a wrong value", expected)
     return value
 
 
 def read_certificates(name: str) -> str:
-    """The certificates of a PEM file, and nothing else of it; '' where the variable is not set.
+    """Returns the certificates in a PEM file, without its other content; '' if not set.
 
-    Read at the start, so that a file that is wrong or goes away later fails no push.
+    The file is read at the start, so that no push fails if it disappears or is damaged later.
     """
     path = env.str(name, "")
     if not path:
         return ""
-    takes = "a file of certificates in PEM format, which are trusted beside the public authorities"
+    expected = "a file of certificates in PEM format, trusted in addition to the public authorities"
     if Path(path).exists() and not Path(path).is_file():
-        stop(name, f"is {path!r}, which is not a file", takes)
+        stop(name, f"is {path!r}, which is not a file", expected)
     try:
         certificates = x509.load_pem_x509_certificates(Path(path).read_bytes())
         return "".join(one.public_bytes(Encoding.PEM).decode() for one in certificates)
     except OSError as problem:
-        stop(name, f"is {path!r}, which cannot be read ({problem.strerror})", takes)
+        stop(name, f"is {path!r}, which cannot be read ({problem.strerror})", expected)
     except ValueError:
-        stop(name, f"is {path!r}, which holds no certificate, or a broken one", takes)
-
-
-def read_keys(var_dir: Path, development: bool) -> dict[str, str]:
-    """SECRET_KEY and WEBHOOK_KEYS: from the environment, else from the file that development keeps.
-
-    The file is made once, readable by its owner alone, and only where DEBUG is on. Otherwise both
-    are required, and what seals from now on is long: SECRET_KEY and the first of WEBHOOK_KEYS.
-    """
-    names = ("SECRET_KEY", "WEBHOOK_KEYS")
-    keys = {name: value for name in names if (value := given(name))}
-    if len(keys) < len(names):
-        if not development and not (var_dir / "keys.json").exists():
-            missing = next(name for name in names if name not in keys)
-            stop(missing, "is not set", "a long random text, and is required when DEBUG is off")
-        keys = _kept_keys(var_dir / "keys.json") | keys
-    webhook_keys = [key for part in keys["WEBHOOK_KEYS"].split(",") if (key := part.strip())]
-    if not webhook_keys:
-        stop("WEBHOOK_KEYS", "names no key", "long random texts separated by commas, newest first")
-    if not development:
-        _check_length("SECRET_KEY", keys["SECRET_KEY"], "a random text")
-        _check_length("WEBHOOK_KEYS", webhook_keys[0], "keys, newest first, the first one random")
-    return keys | {"WEBHOOK_KEYS": ",".join(webhook_keys)}
-
-
-def _check_length(name: str, key: str, takes: str) -> None:
-    if len(key) < SHORTEST_KEY:
-        stop(name, "is too short", f"{takes} and at least {SHORTEST_KEY} characters long")
-
-
-def _kept_keys(path: Path) -> dict[str, str]:
-    if not path.exists():
-        make_keys(path)
-    kept: dict[str, str] = json.loads(path.read_text())
-    return kept
-
-
-def make_keys(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    keys = {"SECRET_KEY": secrets.token_urlsafe(50), "WEBHOOK_KEYS": secrets.token_urlsafe(32)}
-    draft = path.with_suffix(f".{os.getpid()}")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(keys, file)
-    try:
-        os.link(draft, path)  # fails where another process was first: its keys are the ones
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+        stop(name, f"is {path!r}, which contains no certificate or a broken one", expected)

@@ -1,7 +1,6 @@
-"""Beat: intervals by a clock that nobody sets, and no periodic task twice in its queue.
+"""The scheduler of beat: intervals by the monotonic clock, and a limit on waiting messages.
 
-It keeps nothing on disk. What it missed while it was down is sent at its start: all of it may run
-at any time.
+It keeps no state on disk. At its start it sends every periodic task once: each may run at any time.
 """
 
 import logging
@@ -14,12 +13,14 @@ from settings.environment.broker import CONTROL, RECONNECT, SWEEP
 
 logger = logging.getLogger(__name__)
 
-# Messages that may wait in a queue, so that hours without a worker leave no mountain of them. In
-# the queue of the sweep nothing else waits.
+# The number of messages that may wait in a queue, so that no backlog of periodic tasks builds up
+# while there is no worker. The sweep's queue contains nothing but sweeps.
 MOST_WAITING = {SWEEP: 1, CONTROL: 100}
 
 
 class Scheduler(CelerysScheduler):
+    """Sends periodic tasks on time, independent of changes to the system clock."""
+
     def __init__(self, *args: Any, **options: Any) -> None:
         self._due: dict[str, float] = {}
         self._looks: Any = None
@@ -30,7 +31,7 @@ class Scheduler(CelerysScheduler):
         self.update_from_dict(self.app.conf.beat_schedule)
 
     def tick(self, **kwargs: Any) -> float:  # type: ignore[override]
-        """Sends what is due; the seconds until something is again."""
+        """Sends the tasks that are due, and returns the seconds until the next one is."""
         entries: dict[str, Any] = self.schedule
         for name, entry in entries.items():
             now = time.monotonic()
@@ -41,7 +42,7 @@ class Scheduler(CelerysScheduler):
 
     def _ensure_connected(self) -> Any:
         def tell(problem: Exception, interval_s: float) -> None:
-            logger.error("no connection to the broker, again in %g s: %s", interval_s, problem)
+            logger.error("cannot connect to the broker, retrying in %g s: %s", interval_s, problem)
 
         return self.connection.ensure_connection(tell, **RECONNECT)
 
@@ -52,22 +53,25 @@ class Scheduler(CelerysScheduler):
             self.apply_async(entry, producer=producer, advance=False)
         except Exception as problem:
             if not self._is_away:
-                logger.error("the broker does not answer; periodic tasks wait for it: %s", problem)
+                logger.error(
+                    "the broker is unreachable; periodic tasks wait until it answers: %s", problem
+                )
             self._is_away = True
         else:
             self._is_away = False
 
     def _waiting(self, entry: Any) -> int:
-        """How many messages wait in an entry's queue; none where the broker does not say.
+        """Returns the number of messages in an entry's queue; 0 if the broker does not answer.
 
-        On a connection of its own: RabbitMQ, short of memory, hears none that publishes.
+        It uses its own connection: when RabbitMQ is short of memory, it reads nothing from
+        connections that publish.
         """
         try:
             self._looks = self._looks or self.app.connection_for_read()
             queue = self.app.amqp.queues[entry.options["queue"]].bind(self._looks.default_channel)
             declared: Any = queue.queue_declare()
             return int(declared.message_count)
-        except Exception:  # sending shows what it is
+        except Exception:  # sending the task then reports the problem
             if self._looks:
                 self._looks.collect()
             self._looks = None

@@ -1,4 +1,4 @@
-"""What stands in front of the product: answers for probes, and for when PostgreSQL is away."""
+"""Middleware in front of the product: it answers probes, and 503 if PostgreSQL is unreachable."""
 
 import sys
 from collections.abc import Callable
@@ -18,7 +18,7 @@ PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class ProbeMiddleware:
-    """Answers probes, which ask from within: by address, without a host name that we know."""
+    """Answers probes before ALLOWED_HOSTS is checked: they use an IP address, not a host name."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -33,7 +33,7 @@ class ProbeMiddleware:
 
 
 class UnavailableMiddleware:
-    """503 in place of 500 where PostgreSQL is away: to be tried again, and no defect."""
+    """Answers 503 instead of 500 if PostgreSQL is unreachable: the client should retry."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -45,7 +45,7 @@ class UnavailableMiddleware:
 
 @receiver(got_request_exception)
 def note(request: HttpRequest | None = None, **kwargs: Any) -> None:
-    """An error of another middleware has become an answer before ours sees it."""
+    """Marks the request: Django turns another middleware's error into a response before ours."""
     if request is not None and is_away(sys.exc_info()[1]):
         request.postgresql_is_away = True  # type: ignore[attr-defined]
 
@@ -57,7 +57,8 @@ def _unavailable(request: HttpRequest) -> HttpResponse:
     elif request.path in PROBES:
         answer = HttpResponse("PostgreSQL does not answer\n", "text/plain", 503)
     else:
-        answer = render(None, "503.html", status=503)  # without what looks at the request
+        # Without the request, so that no context processor queries the database.
+        answer = render(None, "503.html", status=503)
     answer["Retry-After"] = str(RETRY_AFTER_S)
     answer["Cache-Control"] = "no-store"
     return answer

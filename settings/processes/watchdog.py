@@ -1,10 +1,10 @@
-"""A worker that hears nothing any more ends itself, and its supervisor starts it again.
+"""The watchdog: a worker that no longer receives messages exits, and its supervisor restarts it.
 
-Each worker sends itself a message every few seconds, through the broker and the consumer that its
-tasks come by, so that an idle one hears of something, too. It ends itself when the broker took
-`UNHEARD` of them one after the other and nothing at all came back, although it had room for it.
-While the broker takes none, or all slots are busy, it counts from the beginning: a new process
-would hear no more. Whether there is anything to push does not matter, nor does PostgreSQL.
+Each worker sends itself a message every few seconds, through the broker and the consumer that
+deliver its tasks, so that even an idle worker receives something. It exits if the broker accepted
+`UNHEARD` of these messages in a row and the worker received nothing at all, although it had free
+slots. The count restarts while the broker accepts no message or all slots are busy: a new process
+would receive no more. The check depends neither on pending pushes nor on PostgreSQL.
 """
 
 import logging
@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 PING = "settings.processes.watchdog.ping"
 LOOK_S = 5.0
 UNHEARD = 6
-# The queue of a worker that is gone.
+# The broker deletes the queue of a stopped worker after this time.
 FORGOTTEN_S = 120
 
 
 class Watchdog(bootsteps.StartStopStep):
-    """Begins with the first connection to the broker; `start` runs again with each other one."""
+    """Begins with the first connection to the broker. `start` runs again at each reconnect."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -39,7 +39,7 @@ class Watchdog(bootsteps.StartStopStep):
         self._thread: threading.Thread | None = None
         self._connection: Any = None
         self._queue = Queue(
-            # Of this process alone, even if another one has its name.
+            # Unique to this process, even if another has the same host name.
             f"metaaccess.ping.{consumer.hostname}.{uuid4().hex[:8]}",
             Exchange(""),
             expires=FORGOTTEN_S,
@@ -60,15 +60,16 @@ class Watchdog(bootsteps.StartStopStep):
         while not self.is_deaf(consumer):
             time.sleep(LOOK_S)
         logger.error(
-            "%s ends: the broker took %s messages to it in %g s, and none came. "
-            "Its supervisor starts it again",
+            "%s exits: the broker accepted %s messages for it in %g s, and it received none. "
+            "Its supervisor restarts it",
             consumer.hostname, UNHEARD, UNHEARD * LOOK_S,
         )  # fmt: skip
         os._exit(1)
 
     def is_deaf(self, consumer: Any) -> bool:
-        """Looks whether something came since the last look, and sends the next message."""
-        is_ending = state.should_stop is not None and state.should_stop is not False  # 0: it is
+        """Checks whether a message arrived since the last check, and sends the next one."""
+        # An exit code of 0 also means that the worker is stopping.
+        is_ending = state.should_stop is not None and state.should_stop is not False
         if is_ending:
             self.unheard = 0
         elif self.unheard >= UNHEARD:
@@ -80,16 +81,16 @@ class Watchdog(bootsteps.StartStopStep):
         return False
 
     def _ping(self, app: Celery) -> bool:
-        """Whether the broker took the message."""
+        """Returns whether the broker accepted the message."""
         try:
             self._connection = self._connection or app.connection_for_write(connect_timeout=2)
             app.send_task(
-                PING, queue=self._queue,  # type: ignore[arg-type]  # Celery takes it, too
+                PING, queue=self._queue,  # type: ignore[arg-type]  # Celery accepts a Queue, too
                 connection=self._connection, retry=False,
                 timeout=LOOK_S, confirm_timeout=LOOK_S,
             )  # fmt: skip
         except Exception:
-            # The worker's own connection says what is wrong.
+            # The worker's own connection reports the problem.
             if self._connection:
                 self._connection.collect()
             self._connection = None
@@ -102,10 +103,10 @@ def _is_amqp(consumer: Any) -> bool:
 
 
 def install(app: Celery) -> None:
-    """Adds the watchdog to the workers of an application."""
+    """Adds the watchdog to the workers of a Celery application."""
     app.task(name=PING, ignore_result=True)(_nothing)
     app.steps["consumer"].add(Watchdog)
 
 
 def _nothing() -> None:
-    """What a worker does about a message to itself: that it came is all."""
+    """Does nothing: only the arrival of the message counts."""

@@ -1,4 +1,4 @@
-"""gunicorn's threads, and others for those who ask whether the process is up."""
+"""A gunicorn worker that answers probes on separate threads."""
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +17,11 @@ _LINE_BYTES = 64
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Requests that wait for PostgreSQL take threads; a probe must not wait for one of those, or
-    an orchestrator restarts a process that is well. So `/healthz` has a thread of its own, and the
-    two that look at servers have others.
+    """Keeps probes responsive while requests that wait for PostgreSQL occupy all threads.
 
-    A connection gets a thread when its first bytes are there, which say what it asks for.
+    Otherwise an orchestrator would restart a healthy process. `/healthz` has its own thread, and
+    `/readyz` and `/metrics`, which query servers, have two others. A connection is assigned to a
+    thread when its first bytes have arrived, because they contain the path.
     """
 
     def init_process(self) -> None:
@@ -57,8 +57,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def _first_bytes(sock: Any) -> bytes:
-    """Left for the parser to read. Empty where it has read them already: a request that came
-    together with the one before it."""
+    """Returns the first bytes, and leaves them for the parser to read.
+
+    Returns b"" if the parser has read them already: the request arrived with the one before it.
+    """
     try:
         peeked: bytes = sock.recv(_LINE_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except OSError:

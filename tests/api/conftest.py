@@ -1,4 +1,4 @@
-"""Programs that call the API, each with a token of one person."""
+"""Programs that call the API, each with the token of one user."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from metaaccess.models import ApiToken, Scope, User
 
 
 class Program:
-    """A client that sends JSON with a token; `token=None` sends none."""
+    """A client that sends JSON and a token; no token if `token` is None."""
 
     def __init__(self, token: str | None) -> None:
         self._client = Client(raise_request_exception=False)
@@ -77,7 +77,7 @@ def olga(program: MakeProgram, operator: User) -> Program:
 
 
 def problem(answer: Any) -> tuple[int, str]:
-    """The status and kind of an answer that must be a problem."""
+    """Asserts that an answer is a problem; returns its status and type."""
     assert answer["Content-Type"] == "application/problem+json", answer.content
     body = answer.json()
     assert body["status"] == answer.status_code

@@ -1,4 +1,4 @@
-"""Who reaches what: every route and method of the API, found from the URL resolver."""
+"""Access: every route and method of the API, found by walking the URL resolver."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from webhooks.queue.states import State
 CANARY = "canaryword"
 DEVICE_ID = "CANARYWORD000001"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-# What changes something, by the route's name; {} where a call needs no more than its address.
+# Bodies by the name of the call. Calls that are not listed here get {}.
 BODIES: dict[str, Any] = {
     "device_create": {"name": "new"},
     "device_set_status": {"status": "compliant"},
@@ -37,7 +37,7 @@ READING = {"get_logs"}
 
 
 class Route(NamedTuple):
-    """`actions`: what each of its methods does."""
+    """A route; `actions` maps its HTTP methods to names of calls."""
 
     template: str
     gaps: tuple[str, ...]
@@ -95,7 +95,7 @@ Rows = dict[type[models.Model], models.Model]
 
 @pytest.fixture
 def acme(account: Account, make_webhook: MakeWebhook) -> Rows:
-    """A row of each kind, with the canary in its words."""
+    """A row of each model, with the canary in its texts."""
     now = datetime.now(UTC)
     webhook = make_webhook(name=CANARY, url=f"https://{CANARY}.example/", events=["deleted"])
     device = Device.objects.create(account=account, device_id=DEVICE_ID, name=CANARY)
@@ -140,7 +140,7 @@ def test_the_walk_finds_the_calls() -> None:
 
 
 @each(DONE)
-def test_without_a_token_there_is_nothing(route: Route, method: str, acme: Rows) -> None:
+def test_a_call_without_a_token_is_rejected(route: Route, method: str, acme: Rows) -> None:
     before = everything()
 
     answer = call(Program(None), route, method, acme)
@@ -172,7 +172,7 @@ def test_an_outsider_finds_nothing(
 
 
 @each(WRITES)
-def test_a_read_only_person_changes_nothing(
+def test_a_read_only_user_changes_nothing(
     route: Route, method: str, acme: Rows, program: MakeProgram, colleague: User
 ) -> None:
     carl = program(colleague)
@@ -187,7 +187,7 @@ def test_a_read_only_person_changes_nothing(
 
 @each(WRITES)
 @pytest.mark.parametrize("scope", [Scope.READ, Scope.DEVICES])
-def test_a_token_may_no_more_than_its_scope(  # noqa: PLR0917  # fixtures
+def test_a_token_is_limited_to_its_scope(  # noqa: PLR0917  # fixtures
     route: Route, method: str, scope: Scope, acme: Rows, program: MakeProgram, administrator: User
 ) -> None:
     ada = program(administrator, scope)
@@ -201,10 +201,10 @@ def test_a_token_may_no_more_than_its_scope(  # noqa: PLR0917  # fixtures
 
 
 @each(WRITES)
-def test_an_administrators_call_does_change_something(
+def test_an_administrators_call_changes_something(
     route: Route, method: str, acme: Rows, ada: Program
 ) -> None:
-    """So what the others asked above would have changed something, too."""
+    """Shows that the rejected calls above would have changed something."""
     before = everything()
 
     answer = call(ada, route, method, acme)
@@ -215,7 +215,7 @@ def test_an_administrators_call_does_change_something(
 
 @each([(route, method) for route, method in DONE if (route, method) not in WRITES])
 @pytest.mark.parametrize("who", ["carl", "olga"])
-def test_readers_see_what_is_theirs(  # noqa: PLR0917  # fixtures
+def test_readers_see_their_rows(  # noqa: PLR0917  # fixtures
     route: Route, method: str, who: str, acme: Rows, program: MakeProgram, colleague: User,
     operator: User,
 ) -> None:  # fmt: skip
@@ -229,11 +229,11 @@ def test_readers_see_what_is_theirs(  # noqa: PLR0917  # fixtures
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v2/devices", "/api/v1/devices/short",
                                   "/api/v1/devices/"])  # fmt: skip
-def test_where_there_is_nothing_the_answer_is_a_problem(ada: Program, path: str) -> None:
+def test_an_unknown_url_answers_with_a_problem(ada: Program, path: str) -> None:
     assert problem(ada.get(path)) == (404, "not-found")
 
 
-def test_an_inactive_person_s_token_is_refused(
+def test_the_token_of_an_inactive_user_is_rejected(
     ada: Program, administrator: User, device: Device
 ) -> None:
     User.objects.filter(pk=administrator.pk).update(is_active=False)
@@ -245,7 +245,7 @@ def test_an_inactive_person_s_token_is_refused(
     "", "Token", "Token  ", "Token a b", "Bearer x", "Basic YTpi", "Token \xff\xfe", "Token ü",
     "Token " + "x" * 5_000, "Token not-hexadecimal-at-all",
 ])  # fmt: skip
-def test_a_header_that_is_no_token_is_refused(header: str, db: None) -> None:
+def test_a_header_without_a_valid_token_is_rejected(header: str, db: None) -> None:
     answer = Program(None).get("devices", Authorization=header)
 
     assert problem(answer)[0] == 401

@@ -34,7 +34,7 @@ def test_a_delivery_is_shown(ada: Program, delivery: Delivery) -> None:
     }  # fmt: skip
 
 
-def test_held_is_what_waits_for_a_disabled_webhook(
+def test_events_of_a_disabled_webhook_are_held(
     ada: Program, delivery: Delivery, webhook: WebhookConfig
 ) -> None:
     Delivery.objects.create(
@@ -51,7 +51,7 @@ def test_held_is_what_waits_for_a_disabled_webhook(
     assert states(ada, "state=delivered") == ["delivered"]
 
 
-def test_a_retry_tells_its_time(ada: Program, delivery: Delivery) -> None:
+def test_a_retry_shows_its_time(ada: Program, delivery: Delivery) -> None:
     Delivery.objects.update(state=State.RETRYING, push_id=UUID(int=1), attempts=1)
 
     assert ada.get(f"deliveries/{delivery.pk}").json()["next_attempt_at"] is not None
@@ -78,7 +78,7 @@ def test_an_event_is_sent_again(ada: Program, delivery: Delivery) -> None:
 
 
 @pytest.mark.parametrize("why", ["on its way", "a test", "no plan"])
-def test_what_cannot_be_sent_again_says_why(
+def test_a_rejected_redelivery_says_why(
     ada: Program, delivery: Delivery, account: Account, why: str
 ) -> None:
     if why != "on its way":

@@ -29,14 +29,14 @@ def test_a_device_is_added(ada: Program, account: Account, webhook: WebhookConfi
     assert DeviceLog.objects.get().actor == "ada@acme.example (token a admin program)"
 
 
-def test_a_device_id_is_made_up(ada: Program) -> None:
+def test_a_device_id_is_generated(ada: Program) -> None:
     answer = ada.post("devices", {})
 
     assert answer.status_code == 201
     assert len(answer.json()["device_id"]) == 16
 
 
-def test_a_taken_device_id_is_refused(ada: Program, device: Device) -> None:
+def test_a_taken_device_id_is_rejected(ada: Program, device: Device) -> None:
     answer = ada.post("devices", {"device_id": device.device_id})
 
     assert problem(answer) == (400, "invalid")
@@ -71,10 +71,10 @@ def test_a_status_is_set(ada: Program, device: Device, webhook: WebhookConfig) -
     assert (delivery.device_id, delivery.timestamp) == (device.device_id, 1582708254594)
 
 
-def test_a_late_report_is_answered_with_the_device_as_it_is(
+def test_a_late_report_returns_the_current_device(
     ada: Program, device: Device, webhook: WebhookConfig
 ) -> None:
-    """An agent that sends its backlog again has done nothing wrong."""
+    """An agent may send its backlog again without an error."""
     path = f"devices/{device.device_id}/status"
     ada.post(path, {"status": "non_compliant", "timestamp": 1582708254594})
     late = {"status": "compliant", "timestamp": 1582708254593}
@@ -91,13 +91,13 @@ def test_a_late_report_is_answered_with_the_device_as_it_is(
 
 
 @pytest.mark.parametrize("status", ["compliant", "installed"], ids=["changed", "unchanged"])
-def test_a_report_in_time_is_not_stale(ada: Program, device: Device, status: str) -> None:
+def test_a_timely_report_is_not_stale(ada: Program, device: Device, status: str) -> None:
     answer = ada.post(f"devices/{device.device_id}/status", {"status": status})
 
     assert (answer.json()["status"], answer.json()["stale"]) == (status, False)
 
 
-def test_late_reports_of_a_bulk_are_named(
+def test_a_bulk_lists_its_late_reports(
     ada: Program, device: Device, webhook: WebhookConfig
 ) -> None:
     reports = [
@@ -126,7 +126,7 @@ def ahead(seconds: int) -> int:
         return int(cursor.fetchone()[0]) * 1_000
 
 
-def test_a_timestamp_too_far_ahead_is_refused(ada: Program, device: Device) -> None:
+def test_a_timestamp_too_far_ahead_is_rejected(ada: Program, device: Device) -> None:
     path = f"devices/{device.device_id}/status"
 
     answer = ada.post(path, {"status": "compliant", "timestamp": ahead(120)})
@@ -150,7 +150,7 @@ def test_a_bulk_names_the_timestamps_that_are_too_far_ahead(ada: Program, device
     assert device.status == "installed"
 
 
-def test_a_clock_that_is_a_little_fast_hides_nothing(
+def test_a_slightly_fast_clock_hides_no_change(
     ada: Program, device: Device, webhook: WebhookConfig
 ) -> None:
     path = f"devices/{device.device_id}/status"
@@ -162,7 +162,7 @@ def test_a_clock_that_is_a_little_fast_hides_nothing(
     assert Delivery.objects.get(status="compliant").timestamp == fast + 1
 
 
-def test_a_device_that_is_deleted_meanwhile_is_not_found(
+def test_a_device_deleted_during_the_call_is_not_found(
     ada: Program, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look_up = DeviceViewSet.get_object
@@ -232,7 +232,7 @@ def test_a_thousand_changes_take_as_many_queries_as_one(
         assert len(answer.json()["changed"]) == count
         return len(found)
 
-    ada.get("devices?limit=1")  # its first request notes when the token was used
+    ada.get("devices?limit=1")  # the first request records when the token was last used
     assert queries("compliant", 1) == queries("non_compliant", 1_000)
     assert Delivery.objects.exclude(status="installed").count() == 1_001
 
@@ -243,7 +243,7 @@ def test_a_thousand_changes_take_as_many_queries_as_one(
     [{"device_id": "6WXJURV8QAM0I7KC", "status": "compliant"}] * 1_001,
     [{"device_id": "6WXJURV8QAM0I7KC", "status": "compliant"}, 5],
 ])  # fmt: skip
-def test_of_a_wrong_bulk_nothing_is_written(ada: Program, device: Device, wrong: Any) -> None:
+def test_an_invalid_bulk_writes_nothing(ada: Program, device: Device, wrong: Any) -> None:
     answer = ada.post("devices/status", wrong)
 
     assert problem(answer) == (400, "invalid")
@@ -289,7 +289,7 @@ def test_many_devices_are_deleted(
     assert Delivery.objects.count() == 1
 
 
-def test_an_operator_says_for_which_account(olga: Program, account: Account) -> None:
+def test_an_operator_names_the_account(olga: Program, account: Account) -> None:
     without = olga.post("devices", {})
     unknown = olga.post("devices", {"account_id": 999_999})
     named = olga.post("devices", {"account_id": account.pk})
@@ -298,7 +298,7 @@ def test_an_operator_says_for_which_account(olga: Program, account: Account) -> 
     assert (named.status_code, named.json()["account_id"]) == (201, account.pk)
 
 
-def test_nobody_adds_a_device_elsewhere(ada: Program, other_account: Account) -> None:
+def test_no_device_can_be_added_to_another_account(ada: Program, other_account: Account) -> None:
     answer = ada.post("devices", {"account_id": other_account.pk})
 
     assert list(answer.json()["errors"]) == ["account_id"]

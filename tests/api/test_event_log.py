@@ -52,7 +52,7 @@ def test_filters_of_attempts(ada: Program, account: Account, query: str) -> None
 
 
 def test_pages_neither_repeat_nor_skip_while_rows_arrive(ada: Program, account: Account) -> None:
-    rows = [make_attempt(account) for _ in range(5)]  # all of one time
+    rows = [make_attempt(account) for _ in range(5)]  # all at the same time
     newest_first = [row.pk for row in reversed(rows)]
 
     first = ada.get(f"{LOG}?limit=2").json()
@@ -67,7 +67,7 @@ def test_pages_neither_repeat_nor_skip_while_rows_arrive(ada: Program, account: 
     assert back["results"] == second["results"]
 
 
-def test_devices_are_paged_as_well(ada: Program, account: Account) -> None:
+def test_devices_are_paged(ada: Program, account: Account) -> None:
     devices = [Device.objects.create(account=account) for _ in range(5)]
 
     path, seen = "devices?limit=2", []
@@ -81,7 +81,7 @@ def test_devices_are_paged_as_well(ada: Program, account: Account) -> None:
     assert [row["device_id"] for row in back["results"]] == seen[2:4]
 
 
-def test_the_export_has_what_the_filter_shows(ada: Program, account: Account) -> None:
+def test_the_export_contains_the_filtered_rows(ada: Program, account: Account) -> None:
     make_attempt(account)
     make_attempt(account, outcome="failed", status_code=503, detail="=cmd()")
 
@@ -102,11 +102,11 @@ def test_a_log_is_exported_for_excel(ada: Program, account: Account) -> None:
     assert excel == b"\xef\xbb\xbf" + plain
 
 
-def test_another_format_is_refused(ada: Program) -> None:
+def test_another_format_is_rejected(ada: Program) -> None:
     answer = ada.get(f"{LOG}?format=xlsx")
 
     assert problem(answer) == (400, "invalid")
-    assert answer.json()["errors"] == {"format": ["'xlsx' is not json, csv, csv-excel."]}
+    assert answer.json()["errors"] == {"format": ["'xlsx' is not one of json, csv, csv-excel."]}
 
 
 def test_the_device_log(ada: Program, device: Device) -> None:
@@ -155,7 +155,7 @@ def test_an_operator_sees_all_accounts_or_one(
 # --- Get Logs ---
 
 
-def test_get_logs_goes_on_where_it_ended(ada: Program, account: Account) -> None:
+def test_get_logs_continues_after_the_token(ada: Program, account: Account) -> None:
     rows = [make_attempt(account) for _ in range(3)]
 
     first = ada.post("logs", {"event_category": "webhook", "limit": 2}).json()
@@ -214,9 +214,7 @@ def test_get_logs_names_a_wrong_field(ada: Program, body: dict[str, Any], field:
     assert list(answer.json()["errors"]) == [field]
 
 
-def test_the_logs_tell_what_happened_to_a_device_through_the_api(
-    ada: Program, device: Device
-) -> None:
+def test_the_logs_record_device_changes_through_the_api(ada: Program, device: Device) -> None:
     ada.post(f"devices/{device.device_id}/status", {"status": "compliant"})
 
     (row,) = DeviceLog.objects.filter(cause="changed")

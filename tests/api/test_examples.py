@@ -1,4 +1,4 @@
-"""What the documents print works as printed."""
+"""The examples in the documentation work as printed."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def schema() -> Any:
 
 
 def call_of(operation: str) -> tuple[str, str]:
-    """Method and path of an operation, as the schema has them."""
+    """Returns the method and path of an operation in the schema."""
     (found,) = (
         (method.upper(), path)
         for path, operations in schema()["paths"].items()
@@ -41,7 +41,7 @@ def call_of(operation: str) -> tuple[str, str]:
 def test_the_schemas_examples_work(
     operation: str, body: Any, ada: Program, device: Device, webhook: WebhookConfig
 ) -> None:
-    """Each operation that takes a body has one: the schema is not made without it."""
+    """Covers each operation with a body: the schema cannot be generated without its example."""
     if operation == "webhook_enable":
         recovery.disable([webhook.pk], "for a test")
     method, path = call_of(operation)
@@ -57,7 +57,7 @@ def test_the_guide_has_commands() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_guides_commands_work(command: str, ada: Program, device: Device) -> None:
-    """Read as a shell reads them; the answers of a command without a body are lists."""
+    """Parses the commands as a shell does."""
     words = shlex.split(command.replace("\\\n", " "))
     (url,) = (word for word in words if word.startswith("http://localhost:8000/"))
     options = list(pairwise(words))

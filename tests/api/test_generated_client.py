@@ -1,4 +1,4 @@
-"""A client made from the schema, as a customer would make one, works with the API as it is."""
+"""A client generated from the schema, as a customer would generate it, works with the API."""
 
 import importlib
 import subprocess
@@ -23,7 +23,7 @@ Part = Callable[[str], Any]
 
 @pytest.fixture(scope="module")
 def part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
-    """Imports a part of the client. A warning of the generator is an error."""
+    """Imports a module of the generated client. Warnings of the generator are errors."""
     directory = tmp_path_factory.mktemp("generated")
     generate(directory)
     sys.path.insert(0, str(directory))
@@ -54,7 +54,7 @@ def client(part: Part, live_server: LiveServer, administrator: User) -> Iterator
         yield client
 
 
-def test_it_adds_a_webhook(part: Part, client: Any) -> None:
+def test_the_client_adds_a_webhook(part: Part, client: Any) -> None:
     models = part("models")
     body = models.WebhookRequest(
         url="https://siem.example.com/metaaccess",
@@ -72,7 +72,7 @@ def test_it_adds_a_webhook(part: Part, client: Any) -> None:
     assert read == made
 
 
-def test_it_reports_a_status_and_reads_the_device_log(part: Part, client: Any) -> None:
+def test_the_client_reports_a_status_and_reads_the_device_log(part: Part, client: Any) -> None:
     models, devices = part("models"), "api.devices"
 
     made = part(f"{devices}.device_create").sync(
@@ -93,7 +93,7 @@ def test_it_reports_a_status_and_reads_the_device_log(part: Part, client: Any) -
     ]  # fmt: skip
 
 
-def test_it_reads_the_webhook_log(part: Part, client: Any, account: Account) -> None:
+def test_the_client_reads_the_webhook_log(part: Part, client: Any, account: Account) -> None:
     make_attempt(account)
     failed = make_attempt(account, outcome="failed", status_code=None)
     models = part("models")
@@ -110,7 +110,7 @@ def test_it_reads_the_webhook_log(part: Part, client: Any, account: Account) -> 
     assert (whole.time, whole.request_body) == (failed.time, failed.request_body)
 
 
-def test_it_follows_the_pages(part: Part, client: Any, account: Account) -> None:
+def test_the_client_follows_pages(part: Part, client: Any, account: Account) -> None:
     ids = [Device.objects.create(account=account).device_id for _ in range(5)]
     read = part("api.devices.device_list").sync
 

@@ -1,4 +1,4 @@
-"""Requests that are sent again, tokens that ask too often, and what is wrong with bodies."""
+"""Repeated requests, the rate limit, and invalid bodies."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ from webhooks.models import Delivery, WebhookConfig
 # --- Idempotency-Key ---
 
 
-def test_the_same_request_is_done_once(ada: Program) -> None:
+def test_a_repeated_request_is_executed_once(ada: Program) -> None:
     first = ada.post("devices", {"name": "a"}, Idempotency_Key="k1")
     second = ada.post("devices", {"name": "a"}, Idempotency_Key="k1")
     other = ada.post("devices", {"name": "a"}, Idempotency_Key="k2")
@@ -83,14 +83,14 @@ def test_pushes_are_queued_once(ada: Program, webhook: WebhookConfig, path: str)
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words", "käse"])
-def test_a_key_that_is_none_is_refused(ada: Program, key: str) -> None:
+def test_an_invalid_key_is_rejected(ada: Program, key: str) -> None:
     answer = ada.post("devices", {}, Idempotency_Key=key)
 
     assert problem(answer) == (400, "invalid")
     assert list(answer.json()["errors"]) == ["Idempotency-Key"]
 
 
-def test_keys_are_forgotten_after_a_day(ada: Program) -> None:
+def test_keys_expire_after_a_day(ada: Program) -> None:
     ada.post("devices", {}, Idempotency_Key="old")
     IdempotencyKey.objects.update(created_at=Now() - idempotency.KEPT - timedelta(seconds=1))
     ada.post("devices", {}, Idempotency_Key="new")
@@ -101,7 +101,7 @@ def test_keys_are_forgotten_after_a_day(ada: Program) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_at_once_are_one() -> None:
+def test_two_simultaneous_requests_are_executed_once() -> None:
     account = Account.objects.create(name="Acme")
     person = User.objects.create_user(
         "ada@acme.example", "pw", account=account, role=Role.ADMINISTRATOR
@@ -129,7 +129,7 @@ def test_two_at_once_are_one() -> None:
 # --- Too many requests ---
 
 
-def test_a_token_that_asks_too_often_waits(
+def test_a_token_is_rate_limited(
     ada: Program, program: MakeProgram, colleague: User, settings: Any
 ) -> None:
     settings.API_REQUESTS_PER_MINUTE = 2
@@ -143,7 +143,7 @@ def test_a_token_that_asks_too_often_waits(
     assert carl.get("devices").status_code == 200
 
 
-def test_without_redis_nobody_is_held_back(
+def test_without_redis_there_is_no_rate_limit(
     ada: Program, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.API_REQUESTS_PER_MINUTE = 1
@@ -203,7 +203,7 @@ def deep(levels: int) -> str:
     (STATUS, '{"status": "compliant", "timestamp": 1e99}', 400),
     (STATUS, '{"status": "compliant", "timestamp": ' + "9" * 5_000 + "}", 400),
 ])  # fmt: skip
-def test_a_wrong_body_is_a_problem_of_the_callers(
+def test_an_invalid_body_is_a_client_error(
     ada: Program, device: Device, path: str, body: Any, status: int
 ) -> None:
     answer = ada.post(path, body)
@@ -218,7 +218,7 @@ def test_a_wrong_body_is_a_problem_of_the_callers(
 @pytest.mark.parametrize(("timestamp", "word"), [
     (1582708254, "milliseconds, not seconds"), (1515732850254594, "ahead of the server's clock"),
 ])  # fmt: skip
-def test_a_wrong_timestamp_says_what_it_takes(
+def test_an_invalid_timestamp_says_what_is_expected(
     ada: Program, device: Device, timestamp: int, word: str
 ) -> None:
     answer = ada.post(STATUS, {"status": "compliant", "timestamp": timestamp})
@@ -226,7 +226,7 @@ def test_a_wrong_timestamp_says_what_it_takes(
     assert word in answer.json()["errors"]["timestamp"][0]
 
 
-def test_only_json_is_taken(ada: Program, device: Device) -> None:
+def test_only_json_is_accepted(ada: Program, device: Device) -> None:
     answer = ada._client.post(
         "/api/v1/devices", {"name": "a"}, headers=ada._headers
     )  # a form, as a browser sends it
@@ -234,7 +234,7 @@ def test_only_json_is_taken(ada: Program, device: Device) -> None:
     assert problem(answer) == (415, "unsupported-media-type")
 
 
-def test_a_defect_of_ours_is_a_problem_as_well(
+def test_an_unexpected_error_is_a_problem(
     ada: Program, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*args: object, **kwargs: object) -> None:
@@ -248,8 +248,8 @@ def test_a_defect_of_ours_is_a_problem_as_well(
     assert b"canary" not in answer.content
 
 
-def test_what_a_body_repeats_is_json(ada: Program) -> None:
-    """A name that is markup comes back as it was, and as JSON: no browser runs it."""
+def test_markup_in_a_body_is_returned_as_json(ada: Program) -> None:
+    """Markup in a name is returned unchanged and as JSON, so no browser executes it."""
     answer = ada.post("devices", {"name": "<script>"})
 
     assert answer["Content-Type"] == "application/json"

@@ -1,4 +1,4 @@
-"""The schema is valid and whole, and the API keeps to it, whatever it is sent."""
+"""The schema is valid and complete, and the API conforms to it for any request."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue.states import State
 
-# The ID of a row of each kind; far from those that the database gives to new rows.
+# The ID of one row of each model, far above the IDs that the database assigns to new rows.
 KNOWN_ID = 10**9
 NOON_MS = int(NOON.timestamp() * 1000)
 URL = "https://receiver.example/hook"
@@ -39,19 +39,19 @@ CONFIG = SchemathesisConfig.from_dict(
         "seed": 1,
         "generation": {
             "deterministic": True,
-            # For each operation, beside the 60 or so that try each rule of its schema once.
+            # For each operation, in addition to about 60 examples that cover each schema rule once.
             "max-examples": 3,
             "no-shrink": True,
-            # No text takes it, which patterns would say at the price of being read by nobody.
+            # All texts reject NUL. Patterns could express that, but would be unreadable.
             "allow-x00": False,
         },
         "checks": {
             "positive_data_acceptance": {
-                # What the schema cannot say: that the webhook is another one than was read (412).
+                # 412 for a webhook that has changed, which a schema cannot express.
                 "expected-statuses": ["2xx", "401", "403", "404", "409", "412"],
             },
             "negative_data_rejection": {
-                # 412 comes first: of a body that is for another version nothing is read.
+                # 412 comes first: the body of a request for another version is not validated.
                 "expected-statuses": ["400", "401", "404", "405", "406", "412", "415", "422"],
             },
         },
@@ -60,12 +60,12 @@ CONFIG = SchemathesisConfig.from_dict(
 SCHEMA = schemathesis.openapi.from_dict(
     SchemaGenerator().get_schema(request=None, public=True), config=CONFIG
 )
-# What is made, read, changed and deleted.
+# The resources that can be created, read, changed and deleted.
 LIVES = SCHEMA.include(path_regex=r"/(devices|webhooks)(/\{\w+\})?$")
 
 
 def routes(patterns: list[Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """The methods and paths that Django's resolver knows, as OpenAPI writes them."""
+    """Returns the methods and paths of Django's resolver in OpenAPI notation."""
     for each in patterns:
         path = before + str(each.pattern)
         if isinstance(each, URLResolver):
@@ -77,7 +77,7 @@ def routes(patterns: list[Any], before: str = "") -> Iterator[tuple[str, str]]:
             yield from ((method, named) for method in methods)
 
 
-def test_the_schema_is_valid_and_made_without_a_warning() -> None:
+def test_the_schema_is_valid_and_generated_without_a_warning() -> None:
     written = StringIO()
 
     call_command(
@@ -97,10 +97,10 @@ def test_every_route_is_in_the_schema() -> None:
 
 @SCHEMA.hook
 def map_case(context: Any, case: Any) -> Any:
-    """Turns what follows the schema into what the API can take, where rules are beyond a schema."""
+    """Makes valid cases acceptable to the API where its rules go beyond the schema."""
     _find_rows(case)
     if case.meta.generation.mode.is_positive:
-        case.query.pop("account", None)  # a filter for operators
+        case.query.pop("account", None)  # only operators have this filter
         for body in case.body if isinstance(case.body, list) else [case.body]:
             if isinstance(body, dict):
                 _obey(body)
@@ -108,11 +108,11 @@ def map_case(context: Any, case: Any) -> Any:
 
 
 def _find_rows(case: Any) -> None:
-    """Half of the IDs are those of rows, so that calls succeed; the others find nothing."""
+    """Replaces half of the IDs by those of existing rows; calls with the others answer 404."""
     component = case.meta.components.get(ParameterLocation.PATH)
     if component is None or component.mode.is_negative:
         return
-    if case.meta.phase.name is TestPhase.STATEFUL:  # it goes where the answer before led
+    if case.meta.phase.name is TestPhase.STATEFUL:  # its IDs come from previous answers
         return
     for name, drawn in case.path_parameters.items():
         if sum(str(drawn).encode()) % 2 == 0:
@@ -120,18 +120,18 @@ def _find_rows(case: Any) -> None:
 
 
 def _obey(body: dict[str, Any]) -> None:
-    body.pop("account_id", None)  # there is one that an administrator may name
-    if "url" in body:  # a public host, and a key that is for it
+    body.pop("account_id", None)  # an administrator may use only one
+    if "url" in body:  # needs a public host and an API key
         body |= {"url": URL, "api_key": API_KEY}
-    if "timestamp" in body:  # not in the future
+    if "timestamp" in body:  # must not be in the future
         body["timestamp"] = min(body["timestamp"], NOON_MS)
-    if "age" in body:  # in the place of the times
+    if "age" in body:  # excludes the times
         body.pop("start_time", None)
         body.pop("end_time", None)
-    if "since" in body:  # before the end
+    if "since" in body:  # must be before `until`
         body.pop("until", None)
         body["since"] = 0
-    if "filter" in body:  # each log has its own
+    if "filter" in body:  # the filters differ between the logs
         body["filter"] = {"start_time": "2026-11-23T12:00:00Z"}
 
 
@@ -140,7 +140,7 @@ Rows = Callable[[], None]
 
 @pytest.fixture
 def rows(transactional_db: None, account: Account, make_webhook: MakeWebhook) -> Rows:
-    """A row of each kind; and a function that puts back what calls have removed."""
+    """Creates a row of each model; returns a function that restores rows that calls removed."""
     make_attempt(account, pk=KNOWN_ID)
     DeviceLog.objects.create(
         pk=KNOWN_ID, account=account, time=NOON, event_id="0" * 32, device_id=DEVICE_ID,
@@ -173,9 +173,11 @@ def rows(transactional_db: None, account: Account, make_webhook: MakeWebhook) ->
 def way(
     live_server: LiveServer, administrator: User, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, Any]]:
-    """How to call: with a token, and over one connection to the server, which keeps its own to
-    the database. New ones would be most of the time that calls take; so would Nagle's algorithm,
-    which makes each answer wait for 40 ms."""
+    """Options for calls: a token, and one connection to the server.
+
+    The server also keeps its database connection. Nagle's algorithm, which delays each answer by
+    40 ms, is off. Otherwise these would take most of the test's time.
+    """
     settings.API_REQUESTS_PER_MINUTE = 1_000_000
     monkeypatch.setattr(WSGIRequestHandler, "disable_nagle_algorithm", True)
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
@@ -190,7 +192,7 @@ def way(
 
 @pytest.fixture
 def successes() -> Iterator[list[int]]:
-    """The statuses of calls of one operation that succeeded: there must be some."""
+    """Collects the status codes of successful calls of an operation; at least one must succeed."""
     statuses: list[int] = []
     yield statuses
     assert statuses, "no call of the operation succeeded"
@@ -199,10 +201,10 @@ def successes() -> Iterator[list[int]]:
 @pytest.mark.slow
 @SCHEMA.parametrize()
 @hypothesis.settings(deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_api_keeps_to_its_schema(
+def test_the_api_conforms_to_its_schema(
     case: Any, way: dict[str, Any], rows: Rows, successes: list[int]
 ) -> None:
-    # Wrong tokens once for each operation are enough: they take two more calls each time.
+    # Checks wrong tokens once per operation only, because that takes two more calls.
     answer = case.call_and_validate(**way, excluded_checks=[ignored_auth] if successes else [])
 
     if answer.status_code < 300:
@@ -212,10 +214,8 @@ def test_the_api_keeps_to_its_schema(
 
 
 @pytest.mark.slow
-def test_what_was_made_is_there_and_what_was_deleted_is_not(
-    way: dict[str, Any], rows: Rows
-) -> None:
-    """Calls that follow each other by what an answer named, such as the ID of a new webhook."""
+def test_created_rows_exist_and_deleted_rows_do_not(way: dict[str, Any], rows: Rows) -> None:
+    """Makes sequences of calls linked by answers, for example by the ID of a new webhook."""
     walked: set[tuple[str, int]] = set()
 
     class Walk(LIVES.as_state_machine()):  # type: ignore[misc]
@@ -223,9 +223,9 @@ def test_what_was_made_is_there_and_what_was_deleted_is_not(
             rows()
 
         def before_call(self, case: Any) -> None:
-            IdempotencyKey.objects.all().delete()  # short ones are drawn more than once
+            IdempotencyKey.objects.all().delete()  # short keys are generated more than once
             if case.method == "POST" and isinstance(case.body, dict):
-                case.body.pop("device_id", None)  # an answer's, which is taken
+                case.body.pop("device_id", None)  # comes from an answer, so it is taken
 
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return way
@@ -245,7 +245,7 @@ def test_what_was_made_is_there_and_what_was_deleted_is_not(
         )
     )
 
-    # Which calls follow each other goes by the IDs that the database gives: not all are drawn.
+    # The sequences depend on the IDs that the database assigns, so not every one occurs.
     for one, all_of_them in (
         ("/api/v1/webhooks/{id}", "/api/v1/webhooks"),
         ("/api/v1/devices/{device_id}", "/api/v1/devices"),

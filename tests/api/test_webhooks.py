@@ -78,7 +78,7 @@ def test_a_webhook_may_be_added_disabled(ada: Program) -> None:
     (NEW | {"urll": "https://siem.example/"}, "urll"),
     (NEW | {"consecutive_failures": 0}, "consecutive_failures"),
 ])  # fmt: skip
-def test_a_wrong_field_is_named(ada: Program, body: dict[str, Any], field: str) -> None:
+def test_an_invalid_field_is_named(ada: Program, body: dict[str, Any], field: str) -> None:
     answer = ada.post("webhooks", body)
 
     assert problem(answer) == (400, "invalid")
@@ -86,7 +86,7 @@ def test_a_wrong_field_is_named(ada: Program, body: dict[str, Any], field: str) 
     assert WebhookConfig.objects.count() == 0
 
 
-def test_a_refused_key_is_not_repeated(ada: Program) -> None:
+def test_a_rejected_key_is_not_shown(ada: Program) -> None:
     answer = ada.post("webhooks", NEW | {"api_key": "canary\x00key"})
 
     assert answer.status_code == 400
@@ -103,7 +103,7 @@ def test_only_the_enterprise_plan_has_webhooks(ada: Program, account: Account) -
     assert WebhookConfig.objects.count() == 0
 
 
-def test_what_is_given_is_changed(ada: Program, webhook: WebhookConfig) -> None:
+def test_the_given_fields_are_changed(ada: Program, webhook: WebhookConfig) -> None:
     answer = ada.patch(f"webhooks/{webhook.pk}", {"name": "new", "events": ["deleted"]})
 
     assert answer.status_code == 200
@@ -123,7 +123,7 @@ def test_a_signing_secret_is_removed_by_an_empty_text(ada: Program, webhook: Web
     assert webhook.signing_secret == ""
 
 
-def test_another_host_wants_its_key(ada: Program, webhook: WebhookConfig) -> None:
+def test_another_host_requires_the_key_again(ada: Program, webhook: WebhookConfig) -> None:
     path = f"webhooks/{webhook.pk}"
 
     without = ada.patch(path, {"url": "https://elsewhere.example/hook"})
@@ -134,7 +134,7 @@ def test_another_host_wants_its_key(ada: Program, webhook: WebhookConfig) -> Non
     assert [same.status_code, with_key.status_code] == [200, 200]
 
 
-def test_enabled_is_a_field_as_well(ada: Program, webhook: WebhookConfig) -> None:
+def test_enabled_is_a_writable_field(ada: Program, webhook: WebhookConfig) -> None:
     path = f"webhooks/{webhook.pk}"
 
     disabled = ada.patch(path, {"enabled": False}).json()
@@ -166,7 +166,7 @@ def test_two_administrators_do_not_overwrite_each_other(
 def test_two_changes_at_once(
     at_once: AtOnce, ada: Program, webhook: WebhookConfig, with_etag: bool
 ) -> None:
-    """Both have read the webhook when the first of them writes."""
+    """Both administrators have read the webhook before the first one changes it."""
     path = f"webhooks/{webhook.pk}"
     headers = {"If_Match": ada.get(path)["ETag"]} if with_etag else {}
     bodies: list[dict[str, Any]] = [{"name": "SIEM"}, {"events_per_push": 10}]
@@ -190,7 +190,7 @@ def test_two_changes_at_once(
 
 
 @pytest.mark.parametrize("word", ["enable", "disable"])
-def test_a_button_of_an_old_version_is_refused(
+def test_an_action_on_an_old_version_is_rejected(
     ada: Program, webhook: WebhookConfig, word: str
 ) -> None:
     if word == "enable":
@@ -205,7 +205,7 @@ def test_a_button_of_an_old_version_is_refused(
     assert admin_log() == before
 
 
-def test_failures_are_no_new_version(ada: Program, webhook: WebhookConfig) -> None:
+def test_failures_do_not_change_the_version(ada: Program, webhook: WebhookConfig) -> None:
     path = f"webhooks/{webhook.pk}"
     before = ada.get(path)["ETag"]
     WebhookConfig.objects.filter(pk=webhook.pk).update(
@@ -224,7 +224,7 @@ def test_a_webhook_is_deleted(ada: Program, webhook: WebhookConfig) -> None:
 
 
 def hold(webhook: WebhookConfig, device: Device) -> None:
-    """Two events of one device and one of another, held."""
+    """Holds two events of one device and one of another."""
     recovery.disable([webhook.pk], "for a test")
     other = Device.objects.create(account=device.account, device_id="B" * 16)
     for status in ("compliant", "non_compliant"):
@@ -238,7 +238,7 @@ def hold(webhook: WebhookConfig, device: Device) -> None:
     ("latest", ["installed", "non_compliant"]),
     ("discard", []),
 ])  # fmt: skip
-def test_enabling_asks_what_becomes_of_held_events(
+def test_enabling_decides_what_happens_to_held_events(
     ada: Program, webhook: WebhookConfig, device: Device, held: str, waiting: list[str]
 ) -> None:
     Delivery.objects.all().delete()
@@ -256,10 +256,10 @@ def test_enabling_asks_what_becomes_of_held_events(
     assert ("discarded" in detail) is (held != "deliver")
 
 
-def test_what_is_left_of_a_push_is_another_push(
+def test_remaining_events_of_a_push_form_a_new_push(
     ada: Program, webhook: WebhookConfig, device: Device
 ) -> None:
-    """A retry has the same body as its push: one that lost events is no retry."""
+    """A retry must have the same body as its push, so the remaining events form a new push."""
     Delivery.objects.all().delete()
     hold(webhook, device)
     Delivery.objects.update(state=State.RETRYING, push_id=UUID(int=1), attempts=1)
@@ -271,7 +271,7 @@ def test_what_is_left_of_a_push_is_another_push(
     assert left.count() == 2
 
 
-def test_enabling_and_disabling_twice_does_it_once(ada: Program, webhook: WebhookConfig) -> None:
+def test_enabling_and_disabling_twice_has_one_effect(ada: Program, webhook: WebhookConfig) -> None:
     for word in ("disable", "disable", "enable", "enable"):
         assert ada.post(f"webhooks/{webhook.pk}/{word}", {}).status_code == 200
 
@@ -287,7 +287,7 @@ def test_a_test_push_is_queued(ada: Program, webhook: WebhookConfig) -> None:
     assert delivery.kind == Kind.TEST
 
 
-def test_disabled_webhooks_are_found(ada: Program, webhook: WebhookConfig) -> None:
+def test_webhooks_are_filtered_by_enabled(ada: Program, webhook: WebhookConfig) -> None:
     recovery.disable([webhook.pk], "for a test")
 
     found = [
@@ -298,7 +298,7 @@ def test_disabled_webhooks_are_found(ada: Program, webhook: WebhookConfig) -> No
     assert found == [[], [webhook.pk]]
 
 
-def test_events_of_a_time_are_sent_again(
+def test_events_from_a_time_range_are_replayed(
     ada: Program, webhook: WebhookConfig, device: Device
 ) -> None:
     Delivery.objects.update(state=State.FAILED)
@@ -323,7 +323,7 @@ def test_events_of_a_time_are_sent_again(
     ({"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "since"),
     ({"since": 0, "only": "some"}, "only"),
 ])  # fmt: skip
-def test_a_wrong_time_to_send_again_is_named(
+def test_an_invalid_replay_range_is_named(
     ada: Program, webhook: WebhookConfig, body: dict[str, Any], field: str
 ) -> None:
     answer = ada.post(f"webhooks/{webhook.pk}/replay", body)

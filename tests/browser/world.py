@@ -15,6 +15,7 @@ from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, ApiToken, Device, Status, User
 from metaaccess.signals import Cause
 from tests.conftest import disabled_by_failures
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue.states import State
 from webhooks.sending import payload
@@ -114,7 +115,7 @@ def add_devices(account: Account, person: User, now: datetime) -> None:
 def add_webhook(account: Account, name: str, url: str) -> WebhookConfig:
     webhook = WebhookConfig(account=account, name=name, url=url)
     webhook.api_key = f"{name.lower().replace(' ', '-')}-key-{webhook.uid.hex}"[:-4] + "7KQ2"
-    webhook.save()
+    save_settings(webhook)
     return webhook
 
 
@@ -140,13 +141,13 @@ def goes_down(now: datetime, days: int, failures: int) -> Iterator[Story]:
 
 def write(webhook: WebhookConfig, stories: Iterator[Story]) -> None:
     rows: list[WebhookLog] = []
-    ended: list[tally.Ended] = []
+    ended: list[tally.TalliedAttempt] = []
     for story in stories:
         at = story.at
         for attempt, answer in enumerate(story.answers, start=1):
             row = log_row(webhook, story, at, attempt, answer)
             rows.append(row)
-            ended.append(tally.Ended(at, ending(attempt, answer), row.duration_ms))
+            ended.append(tally.TalliedAttempt(at, ending(attempt, answer), row.duration_ms))
             if attempt <= len(COUNTDOWNS_S):
                 at += timedelta(seconds=COUNTDOWNS_S[attempt - 1])
     record.attempts(sorted(rows, key=lambda row: row.time))

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from eventlog import tally
 from eventlog.models import Ending, WebhookLog
-from eventlog.tally import Ended
+from eventlog.tally import TalliedAttempt
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled
@@ -32,7 +32,7 @@ def ada(client: Client, administrator: User) -> Client:
 
 def ended(webhook: WebhookConfig, *endings: Ending, ms: int = 128, hours_ago: int = 0) -> None:
     at = timezone.now() - timedelta(hours=hours_ago)
-    attempts = [Ended(at, ending, ms) for ending in endings]
+    attempts = [TalliedAttempt(at, ending, ms) for ending in endings]
     tally.count(webhook.account_id, webhook.pk, attempts)
 
 

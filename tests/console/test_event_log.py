@@ -15,7 +15,7 @@ from django.utils.html import escape
 
 from console.event_log import labels
 from eventlog.models import AdminLog, DeviceLog, WebhookLog
-from eventlog.reading.pages import Cursor
+from eventlog.reading.keyset import Cursor
 from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled
 from tests.eventlog.attempts import DEVICE_ID, NOON, make_attempt

@@ -180,7 +180,9 @@ def test_the_apps_code_signs_in_and_redirects(ada: User, recovery_codes: list[st
 
     assert answer["Location"] == "/console/webhooks/webhookconfig/"
     assert is_in(client)
-    assert log() == [(ada.email, "logged on", ada.email, "with a code of the app, from 127.0.0.1")]
+    assert log() == [
+        (ada.email, "logged on", ada.email, "with a code from the app, from 127.0.0.1")
+    ]
 
 
 @pytest.mark.parametrize("written", ["{}", " {} ", "-"])
@@ -383,7 +385,7 @@ def test_a_command_turns_it_off_and_lifts_a_lockout(ada: User, recovery_codes: l
 
     printed = run("Ada@acme.example", "--two-factor", "--lockout")
 
-    assert printed == "The lockout is lifted.\nTwo-factor sign-in is off.\n"
+    assert printed == "Lockout lifted.\nTwo-factor sign-in turned off.\n"
     assert log() == [
         ("command line", "lockout lifted", ada.email, ""),
         ("command line", "two-factor sign-in taken off", ada.email, ""),
@@ -393,7 +395,7 @@ def test_a_command_turns_it_off_and_lifts_a_lockout(ada: User, recovery_codes: l
 
 def test_the_command_reports_that_there_was_nothing_to_do(ada: User) -> None:
     assert run(ada.email, "--two-factor", "--lockout") == (
-        "There was no lockout.\nTwo-factor sign-in was not on.\n"
+        "The user was not locked out.\nTwo-factor sign-in was not on.\n"
     )
     assert log() == []
 
@@ -401,7 +403,7 @@ def test_the_command_reports_that_there_was_nothing_to_do(ada: User) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["ada@acme.example"], "say what to do: --lockout, --two-factor, or both"),
+        (["ada@acme.example"], "choose --lockout, --two-factor, or both"),
         (["nobody@acme.example", "--lockout"], "no user has the e-mail address 'nobody@acme"),
     ],
 )

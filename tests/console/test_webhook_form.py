@@ -9,7 +9,7 @@ from django.urls import reverse
 from eventlog.models import AdminLog
 from metaaccess.models import Account, Plan, Status, User
 from tests.conftest import API_KEY, MakeWebhook
-from webhooks.configuration import reasons
+from webhooks.health import reasons
 from webhooks.models import WebhookConfig
 from webhooks.operating import recovery
 
@@ -225,7 +225,7 @@ def test_the_form_of_a_webhook_whose_account_left_the_plan(
     answer = ada.post(page_of(webhook), filled_in(webhook, name="renamed"))
 
     assert list(errors(answer)) == ["__all__"]
-    assert "webhooks exist only on the Enterprise plan" in answer.content.decode()
+    assert "Webhooks are available on the Enterprise plan only" in answer.content.decode()
     assert ada.get(ADD).status_code == 403
 
 

@@ -14,13 +14,13 @@ from console import charts
 from console.webhooks import health_data
 from eventlog import tally
 from eventlog.models import AdminLog, Ending, Tally, WebhookLog
-from eventlog.tally import Ended
+from eventlog.tally import TalliedAttempt
 from metaaccess.actions import Action
 from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled_by_failures
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
-from webhooks.queue import outbox
+from webhooks.queue import add
 from webhooks.queue.states import Kind, State
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
@@ -187,7 +187,7 @@ def test_the_page_takes_few_queries(
 ) -> None:
     webhook = make_webhook(consecutive_failures=1, failing_since=NOW)
     attempt(webhook)
-    tally.count(webhook.account_id, webhook.pk, [Ended(timezone.now(), Ending.FAILED, 20)])
+    tally.count(webhook.account_id, webhook.pk, [TalliedAttempt(timezone.now(), Ending.FAILED, 20)])
     delivery(webhook, State.RETRYING)
 
     with django_assert_max_num_queries(14):
@@ -196,7 +196,9 @@ def test_the_page_takes_few_queries(
 
 def test_the_charts_have_a_table(ada: Client, webhook: WebhookConfig) -> None:
     now = timezone.now()
-    ended = [Ended(now, Ending.DELIVERED, 100)] * 3_000 + [Ended(now, Ending.FAILED, 100)] * 1_000
+    ended = [TalliedAttempt(now, Ending.DELIVERED, 100)] * 3_000 + [
+        TalliedAttempt(now, Ending.FAILED, 100)
+    ] * 1_000
     tally.count(webhook.account_id, webhook.pk, ended)
 
     for period, steps in (("1h", 12), ("24h", 24), ("7d", 28), ("no-such-period", 24)):
@@ -215,7 +217,7 @@ def test_the_charts_have_a_table(ada: Client, webhook: WebhookConfig) -> None:
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York", "UTC"])
 def test_a_chart_ends_now_in_every_time_zone(webhook: WebhookConfig, zone: str) -> None:
     now = timezone.now()
-    tally.count(webhook.account_id, webhook.pk, [Ended(now, Ending.DELIVERED, 100)])
+    tally.count(webhook.account_id, webhook.pk, [TalliedAttempt(now, Ending.DELIVERED, 100)])
 
     with timezone.override(zone):
         for period in charts.PERIODS:
@@ -435,7 +437,7 @@ def test_an_unknown_push_is_not_found(ada: Client, webhook: WebhookConfig, push:
 
 def test_another_webhooks_push_is_not_found(ada: Client, make_webhook: MakeWebhook) -> None:
     webhook, other = make_webhook(), make_webhook()
-    push_id = outbox.add_test(other, "TEST000000000000")
+    push_id = add.add_test(other, "TEST000000000000")
     logged = attempt(other)
 
     for known in (push_id, logged.push_id):

@@ -11,7 +11,7 @@ from django.utils import timezone
 from console.webhooks import listing
 from eventlog import tally
 from eventlog.models import Ending, WebhookLog
-from eventlog.tally import Ended
+from eventlog.tally import TalliedAttempt
 from metaaccess.models import Account, Device, Plan, User
 from tests.conftest import MakeWebhook, disabled, disabled_by_failures
 from webhooks.models import WebhookConfig
@@ -34,7 +34,7 @@ def pushed(webhook: WebhookConfig, ending: Ending, minutes_ago: int, kind: str =
         outcome=outcome, duration_ms=5, event_count=1, device_ids=[], kind=kind,
     )  # fmt: skip
     if kind != "test":
-        tally.count(webhook.account_id, webhook.pk, [Ended(at, ending, 5)])
+        tally.count(webhook.account_id, webhook.pk, [TalliedAttempt(at, ending, 5)])
     return at
 
 
@@ -59,9 +59,9 @@ def test_each_webhook_shows_its_last_success_and_failure(make_webhook: MakeWebho
 def test_the_sparkline_has_a_text_alternative(webhook: WebhookConfig) -> None:
     at = timezone.now()
     for ending, count in ((Ending.DELIVERED, 1204), (Ending.RETRYING, 1)):
-        tally.count(webhook.account_id, webhook.pk, [Ended(at, ending, 5)] * count)
+        tally.count(webhook.account_id, webhook.pk, [TalliedAttempt(at, ending, 5)] * count)
     too_long_ago = at - timedelta(hours=25)
-    tally.count(webhook.account_id, webhook.pk, [Ended(too_long_ago, Ending.DELIVERED, 5)])
+    tally.count(webhook.account_id, webhook.pk, [TalliedAttempt(too_long_ago, Ending.DELIVERED, 5)])
 
     webhooks: list[Any] = [webhook]
     listing.describe(webhooks)

@@ -1,4 +1,4 @@
-"""Looking at processes from outside, and waiting for what they do."""
+"""Helpers that observe processes and wait for their effects."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def eventually(look: Callable[[], T], timeout_s: float = 20) -> T:
-    """What `look` returns as soon as that is true."""
+    """Waits until `look` returns a true value, and returns it."""
     deadline = time.monotonic() + timeout_s
     while not (found := look()):
         assert time.monotonic() < deadline, f"still {found!r} after {timeout_s} s"
@@ -36,7 +36,7 @@ def is_running(pid: int) -> bool:
 
 
 def keeper_of(directory: Path) -> psutil.Process:
-    """The one keeper of a directory."""
+    """Returns the only keeper of a directory."""
     (keeper,) = (
         process
         for process in psutil.process_iter()
@@ -53,7 +53,7 @@ def words_of(process: psutil.Process) -> list[str]:
 
 
 def processes_of(directory: Path) -> set[int]:
-    """The keeper, the two servers and their helper processes."""
+    """Returns the PIDs of the keeper, the two servers and their helper processes."""
     keeper = keeper_of(directory)
     return {keeper.pid} | {child.pid for child in keeper.children(recursive=True)}
 
@@ -63,7 +63,7 @@ def all_gone(pids: set[int]) -> bool:
 
 
 def remember(stack: Stack, word: str) -> None:
-    """Writes a word into both servers."""
+    """Writes a word to both servers."""
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS words (word text)")
         connection.execute("INSERT INTO words VALUES (%s)", [word])
@@ -72,7 +72,7 @@ def remember(stack: Stack, word: str) -> None:
 
 
 def words(stack: Stack) -> tuple[list[str], list[str]]:
-    """The words in PostgreSQL and in Redis."""
+    """Returns the words in PostgreSQL and in Redis."""
     with psycopg.connect(stack.database_url) as connection:
         rows = connection.execute("SELECT word FROM words").fetchall()
     with Redis.from_url(stack.redis_url) as client:
@@ -81,7 +81,7 @@ def words(stack: Stack) -> tuple[list[str], list[str]]:
 
 
 def start_python(code: str, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-    """A Python process that has devstack at hand, with its output to read."""
+    """Starts a Python process that can import devstack, with pipes for its input and output."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""What manage.py finds in its environment, with and without servers of its own."""
+"""The environment that manage.py gets, with and without private servers."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import pytest
 
 from devstack.running import environment, runs
 from devstack.running import run as devstack_run
+from devstack.running.var_dir import MIGRATE_LOCK, RUN_FILE
 from devstack.servers import locks
 from devstack.servers.client import attach
 from tests.devstack.helpers import ROOT, start_python
@@ -20,14 +21,14 @@ NONE_GIVEN = {"DATABASE_URL": "", "REDIS_URL": ""}
 PREPARE = """
 import os, sys
 from pathlib import Path
-from devstack.environment import prepare
+from devstack.running.environment import prepare
 prepare(["manage.py", *sys.argv[1:]], Path.cwd())
 print(os.environ["DATABASE_URL"], os.environ["REDIS_URL"], *sorted(sys.modules))
 """
 
 
 def prepared(*arguments: str, **variables: str) -> tuple[str, str, set[str]]:
-    """Both URLs after `prepare` in a process of its own, and the modules that it imported."""
+    """Runs `prepare` in a new process; returns both URLs and the imported modules."""
     with start_python(PREPARE, *arguments, **variables) as process:
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
@@ -35,15 +36,18 @@ def prepared(*arguments: str, **variables: str) -> tuple[str, str, set[str]]:
     return database_url, redis_url, set(modules)
 
 
-def test_nothing_is_loaded_where_both_urls_are_given(tmp_path: Path) -> None:
+def test_nothing_else_is_imported_if_both_urls_are_set(tmp_path: Path) -> None:
     *urls, modules = prepared("webhook_list", **GIVEN, VAR_DIR=str(tmp_path / "var"))
 
     assert urls == list(GIVEN.values())
     assert {name for name in modules if name.startswith("devstack")} == {
         "devstack",
+        "devstack.running",
         "devstack.running.environment",
-        "devstack.servers.locks",
         "devstack.running.runs",
+        "devstack.running.var_dir",
+        "devstack.servers",
+        "devstack.servers.locks",
     }
     assert "subprocess" not in modules
     assert not (tmp_path / "var").exists()
@@ -70,14 +74,14 @@ def test_only_the_missing_url_is_replaced(tmp_path: Path) -> None:
         *urls, modules = prepared("webhook_list", **variables)
 
         assert urls == [GIVEN["DATABASE_URL"], stack.redis_url]
-        # A database that was given is never migrated unasked.
+        # A database whose URL was set is never migrated automatically.
         assert "devstack.running.migrations" not in modules
 
 
 def test_settings_of_a_running_make_run_are_taken_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_file = tmp_path / environment.RUN_FILE
+    run_file = tmp_path / RUN_FILE
     run_file.write_text(json.dumps({**GIVEN, "PUBLIC_URL": "http://run", "DEBUG": "true"}))
     monkeypatch.setattr(os, "environ", {"VAR_DIR": str(tmp_path), "DEBUG": "false"})
 
@@ -92,10 +96,10 @@ def test_settings_of_a_running_make_run_are_taken_over(
     }
 
 
-def test_settings_of_a_run_that_is_dead_are_not_believed(
+def test_settings_of_a_dead_run_are_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / environment.RUN_FILE).write_text(json.dumps({"PUBLIC_URL": "http://run"}))
+    (tmp_path / RUN_FILE).write_text(json.dumps({"PUBLIC_URL": "http://run"}))
     monkeypatch.setattr(os, "environ", {"VAR_DIR": str(tmp_path), **GIVEN})
 
     environment.prepare(["manage.py", "webhook_list"], ROOT)
@@ -126,7 +130,7 @@ def test_command_on_an_empty_directory_finds_a_migrated_database(tmp_path: Path)
     assert not (tmp_path / "sockets").exists()
 
 
-def test_an_empty_database_is_not_started_beside_a_run_that_may_be_meant(
+def test_no_empty_database_is_started_beside_another_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkout, other = tmp_path / "checkout", tmp_path / "other"
@@ -138,15 +142,14 @@ def test_an_empty_database_is_not_started_beside_a_run_that_may_be_meant(
 
     assert str(refused.value) == (
         f"There is no database in {checkout}/var, but make run is running with VAR_DIR={other}. "
-        f"Give this command that VAR_DIR to use its database, or VAR_DIR={checkout}/var to start "
-        "an empty one."
+        f"Set that VAR_DIR to use its database, or VAR_DIR={checkout}/var to start an empty one."
     )
     assert not (checkout / "var").exists()
 
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder whose servers run, and which is VAR_DIR; what a command would start is not."""
+    """A VAR_DIR with a database. Commands do not attach to its servers."""
     monkeypatch.setattr(os, "environ", {**NONE_GIVEN, "VAR_DIR": str(tmp_path / "var")})
     monkeypatch.setattr(environment, "_attach", lambda *_: None)
     (tmp_path / "var" / "postgres").mkdir(parents=True)
@@ -162,7 +165,7 @@ def test_a_command_says_which_database_it_uses(
     assert capsys.readouterr() == ("", f"Using the private PostgreSQL in {database}.\n")
 
 
-def test_a_command_says_which_other_run_there_is(
+def test_a_command_names_other_runs(
     database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with runs.registered(tmp_path, database), runs.registered(tmp_path, tmp_path / "other"):
@@ -174,7 +177,7 @@ def test_a_command_says_which_other_run_there_is(
     )
 
 
-def test_an_empty_database_that_was_chosen_is_started(
+def test_an_explicitly_chosen_empty_database_is_started(
     database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (database / "postgres" / "PG_VERSION").unlink()
@@ -185,7 +188,7 @@ def test_an_empty_database_that_was_chosen_is_started(
     assert capsys.readouterr().err.startswith(f"Starting a new, empty PostgreSQL in {database}. ")
 
 
-def test_a_database_that_was_given_is_not_named(
+def test_a_database_from_the_environment_is_not_named(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(os.environ, "DATABASE_URL", GIVEN["DATABASE_URL"])
@@ -199,7 +202,7 @@ def test_no_command_migrates_while_make_run_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def manage(*arguments: str) -> None:
-        held.append((arguments[0], locks.is_held(tmp_path / environment.MIGRATE_LOCK)))
+        held.append((arguments[0], locks.is_held(tmp_path / MIGRATE_LOCK)))
 
     held: list[tuple[str, bool]] = []
     monkeypatch.setattr("devstack.running.run._manage", manage)
@@ -209,7 +212,7 @@ def test_no_command_migrates_while_make_run_does(
     assert held == [("migrate", True)]
 
 
-def test_a_run_that_is_over_or_was_killed_is_not_named(tmp_path: Path) -> None:
+def test_ended_and_killed_runs_are_not_named(tmp_path: Path) -> None:
     with runs.registered(tmp_path, tmp_path / "first"):
         (tmp_path / ".cache" / "runs" / "killed").write_text("/killed")
 
@@ -221,16 +224,18 @@ def test_a_run_that_is_over_or_was_killed_is_not_named(tmp_path: Path) -> None:
 def test_run_says_which_port_is_in_use(tmp_path: Path, busy_port: int) -> None:
     done = run("-m", "devstack", "run", PORT=str(busy_port), VAR_DIR=str(tmp_path / "var"))
 
-    assert done.stderr == f"PORT {busy_port} is in use: set PORT to a free one\n"
+    assert done.stderr == f"PORT {busy_port} is in use: set PORT to a free port\n"
     assert done.returncode == 1
     assert not (tmp_path / "var").exists()
 
 
-def test_run_is_not_started_twice_on_the_same_data(tmp_path: Path, free_port: int) -> None:
-    with locks.held(tmp_path / environment.RUN_FILE, timeout_s=1):
+def test_run_does_not_start_twice_with_the_same_data(tmp_path: Path, free_port: int) -> None:
+    with locks.held(tmp_path / RUN_FILE, timeout_s=1):
         done = run("-m", "devstack", "run", PORT=str(free_port), VAR_DIR=str(tmp_path))
 
-    assert done.stderr == f"a run with the data of {tmp_path} is already there: set VAR_DIR\n"
+    assert done.stderr == (
+        f"make run is already running with VAR_DIR={tmp_path}: set another VAR_DIR\n"
+    )
     assert done.returncode == 1
 
 

@@ -1,4 +1,4 @@
-"""What the fault tests need is installed where we may, and named where we may not."""
+"""The tools of the fault tests are installed by root, and named to other users."""
 
 import os
 
@@ -14,7 +14,7 @@ def test_missing_packages_are_named(
     monkeypatch.setattr(fault_tools, "PACKAGES", {"a-server": "no-such-program", "sh": "sh"})
 
     assert fault_tools.main() == 1
-    assert capsys.readouterr().err == "Something is missing: install Debian's a-server\n"
+    assert capsys.readouterr().err == "Required Debian packages are missing: install a-server\n"
 
 
 def test_packages_are_installed_by_root(monkeypatch: pytest.MonkeyPatch) -> None:

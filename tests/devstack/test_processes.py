@@ -1,4 +1,4 @@
-"""The supervisor of `make run`, with small shell processes in place of the product's."""
+"""The supervisor of `make run`, with small shell processes instead of the product's."""
 
 import os
 import signal
@@ -11,10 +11,10 @@ import pytest
 
 from tests.devstack.helpers import ROOT, all_gone, eventually, is_running
 
-# Each process writes down its number; and, when it is told to stop, its name.
+# Each process writes its PID to a file, and its name to another when it is told to stop.
 SUPERVISE = """
 import sys
-from devstack.processes import Limits, Process, Supervisor
+from devstack.running.processes import Limits, Process, Supervisor
 
 folder = sys.argv[1]
 script = (
@@ -50,7 +50,7 @@ def supervise(folder: Path, plan: str, grace_s: float = 10) -> "subprocess.Popen
 
 
 def number_of(folder: Path, name: str) -> int:
-    """The number of a running process, once it has written it down."""
+    """Returns the PID of a running process, once the process has written it."""
     path = folder / name
     text = eventually(lambda: path.exists() and path.read_text().strip())
     return int(text)
@@ -60,7 +60,7 @@ def below(supervisor: "subprocess.Popen[str]") -> set[int]:
     return {child.pid for child in psutil.Process(supervisor.pid).children(recursive=True)}
 
 
-def test_killed_process_is_started_again(tmp_path: Path) -> None:
+def test_a_killed_process_is_restarted(tmp_path: Path) -> None:
     with supervise(tmp_path, "three") as supervisor:
         first = number_of(tmp_path, "worker")
         os.kill(first, signal.SIGKILL)
@@ -69,14 +69,12 @@ def test_killed_process_is_started_again(tmp_path: Path) -> None:
 
         supervisor.send_signal(signal.SIGINT)
         output = supervisor.communicate()[0]
-    assert "worker   | ended with -9, starts again in 1 s\n" in output
+    assert "worker   | exited with -9, restarting in 1 s\n" in output
     assert supervisor.returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_stops_all_and_those_that_stop_last_after_the_others(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_signal_stops_all_processes_in_order(tmp_path: Path, number: signal.Signals) -> None:
     with supervise(tmp_path, "three") as supervisor:
         for name in ("web", "receiver", "worker"):
             number_of(tmp_path, name)
@@ -92,7 +90,7 @@ def test_signal_stops_all_and_those_that_stop_last_after_the_others(
     assert all_gone(pids)
 
 
-def test_process_that_does_not_stop_is_killed_after_the_grace(tmp_path: Path) -> None:
+def test_a_process_that_does_not_stop_is_killed_after_the_grace_period(tmp_path: Path) -> None:
     with supervise(tmp_path, "stubborn", grace_s=0.2) as supervisor:
         number_of(tmp_path, "web")
         pids = below(supervisor)
@@ -126,15 +124,15 @@ def test_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
         eventually(lambda: all_gone(pids))
 
 
-def test_hopeless_process_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_failing_process_is_given_up_and_the_others_continue(tmp_path: Path) -> None:
     with supervise(tmp_path, "hopeless worker") as supervisor:
         assert supervisor.stdout
         lines = [supervisor.stdout.readline() for _ in range(2)]
         web = number_of(tmp_path, "web")
 
         assert lines == [
-            "worker | ended with 1, starts again in 1 s\n",
-            "worker | ended with 1, 2 times within 20 s of its start: not started again\n",
+            "worker | exited with 1, restarting in 1 s\n",
+            "worker | exited with 1, 2 times within 20 s of its start: not restarting it\n",
         ]
         assert is_running(web)
         supervisor.send_signal(signal.SIGINT)
@@ -142,7 +140,7 @@ def test_hopeless_process_is_given_up_and_the_others_go_on(tmp_path: Path) -> No
     assert supervisor.returncode == 0
 
 
-def test_hopeless_essential_process_ends_the_run_with_an_error(tmp_path: Path) -> None:
+def test_a_failing_essential_process_ends_the_run_with_an_error(tmp_path: Path) -> None:
     with supervise(tmp_path, "hopeless web") as supervisor:
         supervisor.communicate(timeout=20)
 
@@ -150,11 +148,11 @@ def test_hopeless_essential_process_ends_the_run_with_an_error(tmp_path: Path) -
     assert (tmp_path / "stopped").read_text() == "worker\n"
 
 
-def test_process_that_lived_long_enough_is_started_again_without_a_limit(tmp_path: Path) -> None:
+def test_a_process_that_ran_long_enough_is_always_restarted(tmp_path: Path) -> None:
     with supervise(tmp_path, "lived long enough") as supervisor:
         assert supervisor.stdout
         lines = [supervisor.stdout.readline() for _ in range(3)]
         supervisor.send_signal(signal.SIGINT)
         supervisor.communicate()
 
-    assert lines == ["worker | ended with 1, starts again in 1 s\n"] * 3
+    assert lines == ["worker | exited with 1, restarting in 1 s\n"] * 3

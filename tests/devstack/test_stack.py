@@ -1,4 +1,4 @@
-"""The private servers: started by the first client, stopped with the last."""
+"""The private servers: the first client starts them, and the last one stops them."""
 
 import tempfile
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from redis import Redis
 
-import devstack
-from devstack.servers.client import ServerName, Stack, attach
+from devstack import DevstackError
+from devstack.servers.client import ServerName, Stack, attach, ephemeral
 from tests.devstack.helpers import (
     all_gone,
     eventually,
@@ -21,11 +21,11 @@ from tests.devstack.helpers import (
     words,
 )
 
-pytestmark = pytest.mark.faults  # most kill a server, or who keeps it
+pytestmark = pytest.mark.faults  # most of these tests kill a server or its keeper
 
 CLIENT = """
 import sys
-from devstack.client import attach
+from devstack.servers.client import attach
 stack = attach(sys.argv[1])
 print(stack.database_url, flush=True)
 sys.stdin.readline()
@@ -52,7 +52,7 @@ def test_ephemeral_stack_leaves_no_process_and_no_file(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    with devstack.ephemeral(fast=True) as stack:
+    with ephemeral(fast=True) as stack:
         (directory,) = tmp_path.iterdir()
         pids = processes_of(directory)
         sockets = sockets_of(directory)
@@ -65,7 +65,7 @@ def test_ephemeral_stack_leaves_no_process_and_no_file(
     assert not sockets.exists()
 
 
-def test_data_is_there_again_after_the_last_client_has_left(directory: Path) -> None:
+def test_data_survives_the_last_client(directory: Path) -> None:
     with attach(directory) as stack:
         remember(stack, "hello")
         sockets = sockets_of(directory)
@@ -75,7 +75,7 @@ def test_data_is_there_again_after_the_last_client_has_left(directory: Path) -> 
         assert words(stack) == (["hello"], ["hello"])
 
 
-def test_two_directories_have_servers_of_their_own(stack: Stack, tmp_path: Path) -> None:
+def test_two_directories_have_separate_servers(stack: Stack, tmp_path: Path) -> None:
     with attach(tmp_path / "other") as other:
         remember(stack, "here")
         remember(other, "there")
@@ -110,7 +110,7 @@ def test_clients_that_come_at_the_same_time_share_one_keeper(directory: Path) ->
     eventually(lambda: all_gone(pids))
 
 
-def test_client_that_comes_while_the_servers_stop_gets_new_ones(directory: Path) -> None:
+def test_a_client_that_arrives_while_the_servers_stop_gets_new_ones(directory: Path) -> None:
     for number in range(3):
         with start_python(CLIENT, str(directory)) as client:
             assert client.stdout
@@ -124,7 +124,7 @@ def test_client_that_comes_while_the_servers_stop_gets_new_ones(directory: Path)
         assert words(stack) == (["0", "1", "2"], ["0", "1", "2"])
 
 
-def test_killed_client_takes_the_servers_with_it(directory: Path) -> None:
+def test_killing_the_last_client_stops_the_servers(directory: Path) -> None:
     with start_python(CLIENT, str(directory)) as client:
         assert client.stdout
         client.stdout.readline()
@@ -137,7 +137,7 @@ def test_killed_client_takes_the_servers_with_it(directory: Path) -> None:
         assert not sockets.exists()
 
 
-def test_killed_keeper_takes_the_servers_with_it_and_the_data_stay(directory: Path) -> None:
+def test_killing_the_keeper_stops_the_servers_and_keeps_the_data(directory: Path) -> None:
     stack = attach(directory)
     remember(stack, "hello")
     pids = processes_of(directory)
@@ -152,7 +152,7 @@ def test_killed_keeper_takes_the_servers_with_it_and_the_data_stay(directory: Pa
     stack.close()
 
 
-def test_directory_deeper_than_a_socket_path_may_be(tmp_path: Path) -> None:
+def test_a_directory_longer_than_a_socket_path(tmp_path: Path) -> None:
     directory = tmp_path.joinpath(*["a-long-name-for-a-folder"] * 8)
 
     with attach(directory) as stack:
@@ -161,7 +161,7 @@ def test_directory_deeper_than_a_socket_path_may_be(tmp_path: Path) -> None:
         assert words(stack) == (["hello"], ["hello"])
 
 
-def test_postgres_can_be_reached_by_its_owner_only(stack: Stack, directory: Path) -> None:
+def test_only_its_owner_can_reach_postgres(stack: Stack, directory: Path) -> None:
     with psycopg.connect(stack.database_url) as connection:
         settings = connection.execute(
             "SELECT current_setting('listen_addresses'), current_setting('TimeZone'),"
@@ -172,7 +172,7 @@ def test_postgres_can_be_reached_by_its_owner_only(stack: Stack, directory: Path
     assert sockets_of(directory).stat().st_mode & 0o777 == 0o700
 
 
-def test_redis_wants_its_password(stack: Stack) -> None:
+def test_redis_requires_its_password(stack: Stack) -> None:
     host_and_port = stack.redis_url.rpartition("@")[2]
 
     with (
@@ -187,7 +187,7 @@ def test_redis_wants_its_password(stack: Stack) -> None:
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 @pytest.mark.parametrize("server", ["postgres", "redis"])
-def test_server_that_went_away_comes_back_with_its_data(
+def test_a_stopped_server_comes_back_with_its_data(
     stack: Stack, server: ServerName, how: str
 ) -> None:
     remember(stack, "hello")
@@ -200,7 +200,7 @@ def test_server_that_went_away_comes_back_with_its_data(
     assert words(stack) == (["hello"], ["hello"])
 
 
-def test_restart_keeps_the_address(stack: Stack) -> None:
+def test_a_restart_keeps_the_url(stack: Stack) -> None:
     remember(stack, "hello")
 
     stack.restart("redis")
@@ -214,7 +214,7 @@ def test_server_that_cannot_start_shows_its_log(directory: Path) -> None:
         pass
     (directory / "postgres" / "PG_VERSION").write_text("9\n")
 
-    with pytest.raises(devstack.DevstackError, match=r"not compatible|incompatible") as failure:
+    with pytest.raises(DevstackError, match=r"not compatible|incompatible") as failure:
         attach(directory)
 
     assert "postgres did not start" in str(failure.value)

@@ -1,1 +1,1 @@
-from tests.pipeline.conftest import account  # noqa: F401  # committed, as threads need it
+from tests.pipeline.conftest import account  # noqa: F401  # committed, so that threads see it

@@ -1,4 +1,4 @@
-"""The receivers of docs/receivers.md: started as they stand there, and pushed to."""
+"""Starts the receivers of docs/receivers.md as they are printed there, and pushes to them."""
 
 import os
 import shutil
@@ -15,12 +15,14 @@ import requests
 
 from devstack.servers.ports import free_port
 from eventlog.models import WebhookLog
-from metaaccess.devices.change import NewStatus, new_device_id
+from metaaccess.devices.change import NewStatus
+from metaaccess.devices.ids import new_device_id
 from metaaccess.models import Account, Device
 from tests.pipeline.workers import until
+from webhooks.configuration.change import save_settings
 from webhooks.models import WebhookConfig
 from webhooks.queue import claims
-from webhooks.sending import push, signing
+from webhooks.sending import payload, push, signing
 from webhooks.sending.payload import SentEvent
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
@@ -31,7 +33,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOW_MS = 1_795_000_000_000
 FILES = ("flask_receiver.py", "django_receiver.py", "express/server.js", "go/main.go")
 GO = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-# Flask and Django are always there. The others are tried where their runtimes are.
+# Flask and Django are always installed. The others are tested if their runtimes are installed.
 RECEIVERS = ["flask", "django"]
 if shutil.which("node") and (FOLDER / "express" / "node_modules" / "express").is_dir():
     RECEIVERS.append("express")
@@ -40,7 +42,7 @@ if GO:
 
 
 class Running:
-    """A receiver's process, and what it has printed."""
+    """A receiver's process and its output."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.url = f"http://127.0.0.1:{free_port()}/"
@@ -69,17 +71,20 @@ class Running:
         return True
 
     def take(self, *events: SentEvent, **changed: Any) -> int:
-        """Sends a push as we do; the status that is answered."""
+        """Sends a push like ours and returns the status code of the response."""
         body, headers = signed(events, **changed)
         return requests.post(self.url, body, headers=headers, timeout=5).status_code
 
     def printed_since(self, count: int) -> list[str]:
-        """What it printed since it had `count` lines: a push that comes last shows that it is
-        done with the others."""
+        """Returns the lines after the first `count`.
+
+        Sends one more push and waits until the receiver has printed it: the receiver has then
+        processed all earlier ones.
+        """
         last = SentEvent(new_device_id(), "installed", NOW_MS)
         assert self.take(last) == 204
         mark = f"{last.device_id} is installed since {NOW_MS}"
-        until("the last push is worked on", lambda: mark in self.lines)
+        until("the last push is processed", lambda: mark in self.lines)
         return self.lines[count:-1]
 
 
@@ -89,7 +94,7 @@ def command(name: str, folder: Path) -> list[str]:
     if name == "go":
         assert GO is not None
         build = [GO, "build", "-o", str(folder / "receiver"), "."]
-        # The compiler's cache is shared by all runs; nothing is fetched, for all is in Go itself.
+        # All runs share the compiler's cache. Nothing is downloaded: the receiver only needs Go.
         quiet = os.environ | {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
         subprocess.run(build, check=True, cwd=FOLDER / "go", env=quiet)
         return [str(folder / "receiver")]
@@ -105,10 +110,10 @@ def signed(
     secret: str = SECRET,
     body: bytes | None = None,
 ) -> tuple[bytes, Mapping[str, str]]:
-    """`body`: what is sent in the place of what was signed."""
+    """Builds and signs a push. `body` replaces the signed body, so that the signature is wrong."""
     push_id = push_id or f"push-{new_device_id()}"
     stamp = str(at if at is not None else int(time.time()))
-    whole = body.build(events)
+    whole = payload.build(events)
     return body or whole, {
         "Authorization": key,
         "Content-Type": "application/json",
@@ -123,7 +128,7 @@ def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
     receiver = Running(request.param, tmp_path_factory.mktemp(request.param))
-    until("it answers", receiver.answers)
+    until("the receiver responds", receiver.answers)
     yield receiver
     receiver.process.terminate()
     receiver.process.wait(10)
@@ -134,11 +139,11 @@ def event(timestamp: int = NOW_MS, device_id: str = "") -> SentEvent:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_guide_has_the_files_as_they_are(name: str) -> None:
+def test_the_guide_contains_the_files_unchanged(name: str) -> None:
     assert (FOLDER / name).read_text().rstrip() in GUIDE
 
 
-def test_a_push_of_ours_is_taken(
+def test_a_real_push_is_accepted(
     running: Running,
     account: Account,
     settings: Any,
@@ -146,7 +151,7 @@ def test_a_push_of_ours_is_taken(
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
     webhook = WebhookConfig(account=account, url=running.url, events_per_push=10)
     webhook.api_key, webhook.signing_secret = API_KEY, SECRET
-    webhook.save()
+    save_settings(webhook)
     devices = Device.objects.bulk_create(Device(account=account) for _ in range(2))
     Device.objects.change([NewStatus(device.device_id, "non_compliant") for device in devices])
     before = len(running.lines)
@@ -167,8 +172,8 @@ def test_a_push_of_ours_is_taken(
     {"at": int(time.time()) + 6_000},
     {"secret": "whsec_" + "A" * 32},
     {"body": b'[{"device_id": "6WXJURV8QAM0I7KC", "status": "compliant", "timestamp": 1}]'},
-], ids=["key", "no key", "old", "of the future", "secret", "body"])  # fmt: skip
-def test_what_is_not_ours_is_refused(running: Running, wrong: dict[str, Any]) -> None:
+], ids=["wrong key", "no key", "too old", "too new", "wrong secret", "wrong body"])  # fmt: skip
+def test_a_forged_push_is_rejected(running: Running, wrong: dict[str, Any]) -> None:
     before = len(running.lines)
 
     assert running.take(event(), **wrong) == 401
@@ -176,7 +181,7 @@ def test_what_is_not_ours_is_refused(running: Running, wrong: dict[str, Any]) ->
     assert running.printed_since(before) == []
 
 
-def test_a_repeat_is_taken_and_dropped(running: Running) -> None:
+def test_a_duplicate_is_accepted_and_dropped(running: Running) -> None:
     before = len(running.lines)
 
     for timestamp in (NOW_MS, NOW_MS + 1):
@@ -185,7 +190,7 @@ def test_a_repeat_is_taken_and_dropped(running: Running) -> None:
     assert len(running.printed_since(before)) == 1
 
 
-def test_what_was_overtaken_is_left_out(running: Running) -> None:
+def test_an_event_that_was_overtaken_is_dropped(running: Running) -> None:
     before, device_id = len(running.lines), new_device_id()
 
     for timestamp in (NOW_MS, NOW_MS - 1, NOW_MS + 1):

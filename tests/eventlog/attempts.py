@@ -1,4 +1,4 @@
-"""Rows of the Webhook log, as a worker would write them."""
+"""Creates rows of the Webhook log, as a worker would."""
 
 from datetime import UTC, datetime
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""What the logs write down, by whom, and how long they keep it."""
+"""What the logs record, under which actor, and for how long."""
 
 import json
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from eventlog import record, tally
 from eventlog.models import AdminLog, DeviceLog, Ending, Tally, WebhookLog
+from metaaccess import portions
 from metaaccess.devices.change import NewStatus
 from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, Device, User
@@ -106,20 +107,20 @@ def test_administration_is_written_with_each_field(account: Account, by_id: bool
     assert abs(row.time - began) < timedelta(seconds=30)
 
 
-def test_administration_of_all_accounts_is_of_none(db: None) -> None:
+def test_administration_of_all_accounts_has_no_account(db: None) -> None:
     record.administration(None, "keys rotated", "all webhooks", "")
 
     assert AdminLog.objects.get().account is None
 
 
-def test_a_long_target_is_cut(account: Account) -> None:
+def test_a_long_target_is_truncated(account: Account) -> None:
     record.administration(account, "webhook created", "x" * 301, "y" * 5000)
 
     row = AdminLog.objects.get()
     assert (len(row.target), len(row.detail)) == (300, 5000)
 
 
-def test_the_actor_is_the_system_unless_somebody_acts() -> None:
+def test_the_actor_is_the_system_by_default() -> None:
     assert current_actor() == "system"
     with acting_as("ada@acme.example"):
         assert current_actor() == "ada@acme.example"
@@ -129,14 +130,14 @@ def test_the_actor_is_the_system_unless_somebody_acts() -> None:
     assert current_actor() == "system"
 
 
-def test_the_actor_is_given_back_after_an_error() -> None:
+def test_the_actor_is_restored_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), acting_as("ada@acme.example"):
         raise ZeroDivisionError
 
     assert current_actor() == "system"
 
 
-# --- Outliving ---
+# --- Deletion ---
 
 
 def test_a_log_outlives_its_device_and_webhook(
@@ -154,7 +155,7 @@ def test_a_log_outlives_its_device_and_webhook(
     ]
 
 
-def test_an_account_takes_its_logs_with_it(account: Account, other_account: Account) -> None:
+def test_deleting_an_account_deletes_its_logs(account: Account, other_account: Account) -> None:
     for owner in (account, other_account):
         record.attempts([attempt(owner)])
         record.status_changes([status_change(owner)])
@@ -191,14 +192,14 @@ def test_log_on_and_log_off_through_the_console(client: Client, administrator: U
     ]
 
 
-def test_an_operators_log_on_is_of_no_account(client: Client, operator: User) -> None:
+def test_an_operators_log_on_has_no_account(client: Client, operator: User) -> None:
     sign_in(client, operator.email, "pw")
 
     assert admin_log() == [(None, operator.email, "logged on", operator.email, "from 127.0.0.1")]
 
 
 @pytest.mark.parametrize("email", ["ada@acme.example", "Ada@Acme.Example"])
-def test_a_wrong_password_is_written_for_the_account(
+def test_a_wrong_password_is_recorded_for_the_account(
     client: Client, administrator: User, email: str
 ) -> None:
     assert sign_in(client, email, "sesame-wrong") == 200
@@ -209,7 +210,7 @@ def test_a_wrong_password_is_written_for_the_account(
     ]  # fmt: skip
 
 
-def test_a_locked_out_person_fails(client: Client, administrator: User) -> None:
+def test_an_inactive_user_cannot_sign_in(client: Client, administrator: User) -> None:
     User.objects.update(is_active=False)
 
     assert sign_in(client, administrator.email, "pw") == 200
@@ -218,8 +219,8 @@ def test_a_locked_out_person_fails(client: Client, administrator: User) -> None:
 
 
 @pytest.mark.parametrize("typed", ["nobody@acme.example", "sesame-wrong", "x" * 254])
-def test_an_unknown_address_is_not_written(client: Client, administrator: User, typed: str) -> None:
-    """People type their password into the wrong field."""
+def test_an_unknown_address_is_not_stored(client: Client, administrator: User, typed: str) -> None:
+    """People sometimes type their password into this field."""
     assert sign_in(client, typed, "pw") == 200
 
     assert admin_log() == [
@@ -227,13 +228,13 @@ def test_an_unknown_address_is_not_written(client: Client, administrator: User, 
     ]
 
 
-def test_who_is_not_signed_in_does_not_log_off(client: Client, db: None) -> None:
+def test_logging_off_without_a_session_is_not_recorded(client: Client, db: None) -> None:
     client.post(reverse("admin:logout"))
 
     assert admin_log() == []
 
 
-# --- Who did it, in the console ---
+# --- The actor in the console ---
 
 
 def test_the_actor_of_a_status_change_in_the_console_is_the_person(
@@ -249,7 +250,7 @@ def test_the_actor_of_a_status_change_in_the_console_is_the_person(
     assert answer.status_code == 302
     row = DeviceLog.objects.get(cause="changed")
     assert (row.actor, row.status) == ("ada@acme.example", "compliant")
-    assert [entry[2] for entry in admin_log()] == ["logged on"], "the device log has it"
+    assert [entry[2] for entry in admin_log()] == ["logged on"], "the Device log records it"
     assert current_actor() == "system"
 
 
@@ -271,7 +272,7 @@ def test_the_actor_of_a_webhook_action_in_the_console_is_the_person(
     ]
 
 
-def test_the_actor_of_a_change_by_nobody_is_the_system(device: Device) -> None:
+def test_the_actor_of_a_change_outside_a_request_is_the_system(device: Device) -> None:
     Device.objects.change([NewStatus(device.device_id, "compliant")])
 
     assert DeviceLog.objects.get(cause="changed").actor == "system"
@@ -282,16 +283,16 @@ def test_the_actor_of_a_change_by_nobody_is_the_system(device: Device) -> None:
 
 @pytest.fixture
 def aged(account: Account) -> Account:
-    """In each log a row of each age: 0, 89, 91 and 200 days."""
+    """In each log, rows that are 0, 89, 91 and 200 days old."""
     now = timezone.now()
     for days in (0, 89, 91, 200):
         at = now - timedelta(days=days)
         record.attempts([attempt(account, time=at)])
-        # It goes by when it was recorded: what is told late is kept as long as all else.
+        # Its age counts from the report, so that a late report is kept as long.
         record.status_changes([status_change(account, timestamp=1582708254594)])
         DeviceLog.objects.filter(pk=DeviceLog.objects.latest("pk").pk).update(recorded_at=at)
         AdminLog.objects.create(account=account, time=at, actor="system", action="x", target="y")
-        tally.count(account.pk, 1, [tally.Ended(at, Ending.DELIVERED, 1)])
+        tally.count(account.pk, 1, [tally.TalliedAttempt(at, Ending.DELIVERED, 1)])
     return account
 
 
@@ -304,7 +305,7 @@ def each(rows: int) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("days", "removed"), [(None, 2), (90, 2), (100, 1), (201, 0), (1, 3)])
-def test_prune_removes_what_is_older(aged: Account, days: int | None, removed: int) -> None:
+def test_prune_removes_older_rows(aged: Account, days: int | None, removed: int) -> None:
     assert record.prune(days) == each(removed)
     assert kept() == [4 - removed] * 4
 
@@ -324,7 +325,7 @@ def test_prune_dry_run_only_counts(aged: Account) -> None:
 def test_prune_removes_more_than_one_portion(
     aged: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "_PRUNE_ROWS", 1)
+    monkeypatch.setattr(portions, "PORTION_ROWS", 1)
 
     assert record.prune(1) == each(3)
     assert kept() == [1] * 4
@@ -336,7 +337,7 @@ def run(*arguments: str) -> str:
     return printed.getvalue()
 
 
-def test_eventlog_prune_says_what_it_removed(aged: Account) -> None:
+def test_eventlog_prune_prints_what_it_removed(aged: Account) -> None:
     assert run() == (
         "webhooklog: 2 rows older than 90 days removed\n"
         "devicelog: 2 rows older than 90 days removed\n"
@@ -362,8 +363,8 @@ def test_eventlog_prune_prints_json(aged: Account) -> None:
 @pytest.mark.parametrize(
     ("days", "words"),
     [
-        ("-1", "--days is -1: it takes a number of days from 0 to 100,000"),
-        ("100001", "--days is 100001: it takes a number of days from 0 to 100,000"),
+        ("-1", "--days is -1: use a number of days from 0 to 100,000"),
+        ("100001", "--days is 100001: use a number of days from 0 to 100,000"),
         ("ninety", "--days: invalid int value: 'ninety'"),
         ("1.5", "--days: invalid int value: '1.5'"),
         ("", "--days: invalid int value: ''"),

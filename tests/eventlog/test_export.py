@@ -1,4 +1,4 @@
-"""A log as CSV: which cells, which order, harmless in a spreadsheet, a portion at a time."""
+"""A log as CSV: its cells and order, harmless in a spreadsheet, read in portions."""
 
 import csv
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def test_device_and_admin_events_are_lines(account: Account) -> None:
 
 @pytest.mark.parametrize("log", [WebhookLog, DeviceLog, AdminLog])
 def test_no_text_of_a_log_is_a_formula(account: Account, log: type[models.Model]) -> None:
-    """Each text field of a log, so that a new column is covered on the day it is written."""
+    """Covers every text field of a log, including columns that are added later."""
     evil = "\u200b＝cmd|' /C calc'!A0"
     make_attempt(account, url=evil, error=evil[:30], detail=evil, statuses=[evil[:20]])
     DeviceLog.objects.create(
@@ -92,7 +92,7 @@ def test_no_text_of_a_log_is_a_formula(account: Account, log: type[models.Model]
     assert {cell[:3] for cell in texts} == {"'\u200b＝"}
 
 
-def test_a_file_for_excel_begins_with_a_byte_order_mark(account: Account) -> None:
+def test_a_file_for_excel_starts_with_a_byte_order_mark(account: Account) -> None:
     make_attempt(account, detail="größer")
     rows = WebhookLog.objects.all()
 
@@ -120,7 +120,7 @@ def test_rows_come_in_portions_newest_first(
     assert [line[5] for line in csv.reader(StringIO(rest))] == ["3", "2", "1"]
 
 
-def test_bodies_are_not_even_read(
+def test_bodies_are_not_read(
     account: Account, django_assert_num_queries: Callable[..., Any]
 ) -> None:
     make_attempt(account, request_body="sent", response_body="received")

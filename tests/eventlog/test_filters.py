@@ -1,4 +1,4 @@
-"""What the logs' filters find, what they refuse, and with which words."""
+"""What the logs' filters find, what they refuse, and their error messages."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +31,7 @@ def found(log_filter: Any) -> list[models.Model]:
 
 
 def refusal(log_filter: Any) -> dict[str, list[str]]:
-    """The errors by field; the filter was tried first, since a search may refuse, too."""
+    """The errors by field. Runs the query first, since the search itself can add an error."""
     list(log_filter.qs)
     assert not log_filter.is_valid()
     return dict(log_filter.errors)
@@ -42,7 +42,7 @@ def refusal(log_filter: Any) -> dict[str, list[str]]:
 
 @pytest.fixture
 def hourly(account: Account) -> dict[datetime, WebhookLog]:
-    """An attempt at each hour of the three days around noon of the 23rd, UTC."""
+    """One attempt per hour for three days around noon of the 23rd, UTC."""
     hours = [NOON + timedelta(hours=hour) for hour in range(-36, 36)]
     return {hour: make_attempt(account, time=hour) for hour in hours}
 
@@ -54,7 +54,7 @@ def hourly(account: Account) -> dict[datetime, WebhookLog]:
         ("yesterday", datetime(2026, 11, 22, tzinfo=UTC), datetime(2026, 11, 22, 22, tzinfo=UTC)),
     ],
 )
-def test_days_are_the_readers(
+def test_days_are_in_the_readers_time_zone(
     account: Account, hourly: dict[datetime, WebhookLog], timeframe: str, first: Any, last: Any
 ) -> None:
     with time_machine.travel(NOON, tick=False), timezone.override(BERLIN):
@@ -73,7 +73,7 @@ def test_the_last_days_end_now(account: Account, timeframe: str, days: int) -> N
 
 
 @pytest.mark.parametrize("since", ["2026-11-23T13:00", "2026-11-23 13:00", "2026-11-23T12:00Z"])
-def test_a_custom_time_is_the_readers_with_its_beginning_and_without_its_end(
+def test_a_custom_time_range_includes_its_start_but_not_its_end(
     account: Account, hourly: dict[datetime, WebhookLog], since: str
 ) -> None:
     with timezone.override(BERLIN):
@@ -91,18 +91,18 @@ NOT_A_TIME = "“{}” is not a date and time: enter one such as 2026-11-23 14:0
         ({"since": "foo"}, {"since": [NOT_A_TIME.format("foo")]}),
         ({"until": "2026-13-01T00:00"}, {"until": [NOT_A_TIME.format("2026-13-01T00:00")]}),
         ({"since": "0001-01-01T00:00"}, {"since": [NOT_A_TIME.format("0001-01-01T00:00")]}),
-        ({"timeframe": "custom"}, {"since": ["Enter when it begins, when it ends, or both."]}),
+        ({"timeframe": "custom"}, {"since": ["Enter a start, an end, or both."]}),
         (
             {"since": "2026-11-23T14:00", "until": "2026-11-23T14:00"},
-            {"until": ["“To” is not later than “From”: no time lies between them."]},
+            {"until": ["“To” must be later than “From”."]},
         ),
         (
             {"timeframe": "soon"},
-            {"timeframe": ["“soon” is not among the choices: today, yesterday, 7d, 30d, custom."]},
+            {"timeframe": ["“soon” is not one of the choices: today, yesterday, 7d, 30d, custom."]},
         ),
     ],
 )
-def test_a_wrong_time_is_named(account: Account, query: Any, errors: Any) -> None:
+def test_an_invalid_time_is_quoted(account: Account, query: Any, errors: Any) -> None:
     with timezone.override(BERLIN):
         assert refusal(attempts(account, **query)) == errors
 
@@ -140,39 +140,37 @@ def test_each_filter_finds_its_attempts(account: Account, query: Any, wanted: st
 
 
 @pytest.mark.parametrize("status", ["abc", "50", "5x", "xxx", "099", "5000", "٥٠٣"])
-def test_a_wrong_http_status_is_named(account: Account, status: str) -> None:
+def test_an_invalid_http_status_is_quoted(account: Account, status: str) -> None:
     assert refusal(attempts(account, status=status)) == {
         "status": [
             f"“{status}” is not an HTTP status: enter a code such as 503, a class such as 5xx, "
-            "or none where no answer came."
+            "or none for attempts without a response."
         ]
     }
 
 
 @pytest.mark.parametrize("webhook", ["x", "0", "-1", "1.5", "9223372036854775808"])
-def test_a_wrong_webhook_is_named(account: Account, webhook: str) -> None:
+def test_an_invalid_webhook_is_quoted(account: Account, webhook: str) -> None:
     assert refusal(attempts(account, webhook=webhook)) == {
         "webhook": [f"“{webhook}” is not a webhook’s ID: enter a number such as 17."]
     }
 
 
 @pytest.mark.parametrize("text", [DEVICE_ID, DEVICE_ID.lower(), "laptop", "TOP", " laptop "])
-def test_a_device_is_searched_by_its_id_or_name(
-    account: Account, device: Device, text: str
-) -> None:
+def test_a_device_is_found_by_id_or_name(account: Account, device: Device, text: str) -> None:
     make_attempt(account, device_ids=["A" * 16])
     row = make_attempt(account, device_ids=["A" * 16, DEVICE_ID])
 
     assert found(attempts(account, q=text)) == [row]
 
 
-def test_a_device_that_is_gone_is_searched_by_its_id(account: Account) -> None:
+def test_a_removed_device_is_found_by_id(account: Account) -> None:
     row = make_attempt(account)
 
     assert found(attempts(account, q=DEVICE_ID)) == [row]
 
 
-def test_a_push_is_searched_by_its_id(account: Account) -> None:
+def test_a_push_is_found_by_id(account: Account) -> None:
     push_id = uuid4()
     rows = [make_attempt(account, push_id=push_id, attempt=number) for number in (1, 2)]
     make_attempt(account)
@@ -190,18 +188,18 @@ def test_names_of_other_accounts_devices_find_nothing(
     assert found(attempts(None, q="laptop")) == [row]
 
 
-def test_a_name_of_too_many_devices_is_refused(account: Account) -> None:
+def test_a_name_that_matches_too_many_devices_is_refused(account: Account) -> None:
     Device.objects.bulk_create(
         Device(account=account, name=f"laptop {number}") for number in range(MOST_DEVICES + 1)
     )
 
     assert refusal(attempts(account, q="laptop")) == {
-        "q": ["More than 50 devices have “laptop” in their name: type more of it, or a device ID."]
+        "q": ["More than 50 device names contain “laptop”: enter more of the name, or a device ID."]
     }
     assert found(attempts(account, q="laptop 50")) == []
 
 
-def test_operators_alone_filter_by_account(account: Account, other_account: Account) -> None:
+def test_only_operators_filter_by_account(account: Account, other_account: Account) -> None:
     make_attempt(account)
     row = make_attempt(other_account)
 

@@ -1,4 +1,4 @@
-"""What a spreadsheet could run is made text; everything else is left alone."""
+"""Text that a spreadsheet could run is made harmless. Other text does not change."""
 
 import re
 
@@ -17,23 +17,23 @@ INVISIBLE = [
 
 
 @pytest.mark.parametrize("sign", SIGNS)
-def test_a_sign_of_a_formula(sign: str) -> None:
+def test_a_formula_sign(sign: str) -> None:
     assert harmless(f"{sign}1+1") == f"'{sign}1+1"
 
 
 @pytest.mark.parametrize("before", INVISIBLE, ids=ascii)
 @pytest.mark.parametrize("sign", ["=", "＝"])
-def test_a_sign_after_what_is_not_seen(before: str, sign: str) -> None:
+def test_a_formula_sign_after_invisible_characters(before: str, sign: str) -> None:
     assert harmless(f"{before}{sign}1").startswith("'")
 
 
 @pytest.mark.parametrize("control", ["\t", "\r", "\n"])
-def test_a_control_character_at_the_beginning(control: str) -> None:
+def test_a_leading_control_character(control: str) -> None:
     assert harmless(f"{control}1+1") == f"'{control}1+1"
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "\r", "\n"])
-def test_a_sign_behind_what_may_separate_cells(separator: str) -> None:
+def test_a_formula_sign_after_a_separator(separator: str) -> None:
     assert harmless(f"laptop{separator} =1") == f"laptop{separator}' =1"
 
 
@@ -42,12 +42,12 @@ def test_a_sign_behind_what_may_separate_cells(separator: str) -> None:
     "a - b", "1+1", "compliant deleted", "2026-11-23T12:00:00.004Z", "ada@acme.example",
     "too late; then closed", "'quoted'", "…", "日本語",
 ])  # fmt: skip
-def test_other_text_stays_as_it_is(text: str) -> None:
+def test_other_text_does_not_change(text: str) -> None:
     assert harmless(text) == text
 
 
 @given(st.lists(st.sampled_from([*SIGNS, *"a1', ;", *INVISIBLE])).map("".join))
-def test_nothing_is_lost_and_no_cell_begins_a_formula(text: str) -> None:
+def test_no_text_is_lost_and_no_cell_starts_a_formula(text: str) -> None:
     guarded = harmless(text)
 
     assert guarded.replace("'", "") == text.replace("'", "")

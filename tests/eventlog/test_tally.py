@@ -1,4 +1,4 @@
-"""What attempts came to, in five-minute steps: counted once, read cheaply."""
+"""Attempts counted in steps of five minutes, and the figures read from them."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,44 +12,44 @@ from pytest_django import DjangoAssertNumQueries
 
 from eventlog import tally
 from eventlog.models import Ending, Tally
-from eventlog.tally import Ended, Figures
+from eventlog.tally import Figures, TalliedAttempt
 from metaaccess.models import Account
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-def ended(minute: float, ending: Ending = Ending.DELIVERED, duration_ms: int = 8) -> Ended:
-    return Ended(NOON + timedelta(minutes=minute), ending, duration_ms)
+def ended(minute: float, ending: Ending = Ending.DELIVERED, duration_ms: int = 8) -> TalliedAttempt:
+    return TalliedAttempt(NOON + timedelta(minutes=minute), ending, duration_ms)
 
 
 @pytest.mark.parametrize(
     ("minute", "start"), [(0, 0), (4.999, 0), (5, 5), (59.999, 55), (-0.001, -5)]
 )
-def test_a_step_begins_at_a_fifth_minute(minute: float, start: int) -> None:
+def test_steps_start_at_multiples_of_five_minutes(minute: float, start: int) -> None:
     assert tally.start_of(NOON + timedelta(minutes=minute)) == NOON + timedelta(minutes=start)
 
 
 @given(st.integers(min_value=1, max_value=600_000))
-def test_a_bucket_is_right_to_a_tenth(duration_ms: int) -> None:
+def test_a_bucket_is_accurate_to_10_percent(duration_ms: int) -> None:
     shown = tally.duration_ms_of(tally.bucket_of(duration_ms))
 
     assert abs(shown - duration_ms) <= max(0.1 * duration_ms, 1)
 
 
-def test_a_duration_of_nothing_has_a_bucket() -> None:
+def test_a_duration_of_zero_has_a_bucket() -> None:
     assert tally.bucket_of(0) == 0
 
 
 @pytest.mark.parametrize(
     ("percent", "expected"), [(0, 0), (50, 4), (90, 4), (91, 40), (99, 40), (100, 40)]
 )
-def test_a_percentile_is_reached_by_so_many(percent: float, expected: int) -> None:
+def test_percentiles(percent: float, expected: int) -> None:
     buckets = {0: 1, 4: 8, 40: 1}
 
     assert tally.percentile_ms(buckets, percent) == tally.duration_ms_of(expected)
 
 
-def test_nothing_has_no_percentile() -> None:
+def test_no_attempts_have_no_percentile() -> None:
     assert tally.percentile_ms({}, 95) is None
 
 
@@ -66,7 +66,7 @@ def test_attempts_are_added_up(account: Account) -> None:
     ]
 
 
-def test_figures_are_one_query(
+def test_figures_take_one_query(
     account: Account, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     tally.count(account.pk, 7, [ended(0, duration_ms=16)] * 19 + [ended(0, Ending.FAILED, 1_024)])
@@ -79,14 +79,14 @@ def test_figures_are_one_query(
     assert (got.pushes, got.success_rate) == (20, 0.95)
 
 
-def test_figures_of_nothing_say_nothing(account: Account) -> None:
+def test_figures_of_no_attempts(account: Account) -> None:
     got = tally.figures(Tally.objects.all())
 
     assert got == Figures()
     assert (got.pushes, got.success_rate) == (0, None)
 
 
-def test_a_series_has_a_place_for_each_step(
+def test_a_series_includes_empty_steps(
     account: Account, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     tally.count(account.pk, 7, [ended(-1), ended(0), ended(9), ended(31), ended(60)])
@@ -103,10 +103,10 @@ def test_a_series_has_a_place_for_each_step(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_workers_that_count_at_once_lose_nothing(account: Account) -> None:
+def test_concurrent_workers_lose_no_counts(account: Account) -> None:
     endings = list(Ending)
 
-    def work(order: Callable[[list[Ended]], list[Ended]]) -> None:
+    def work(order: Callable[[list[TalliedAttempt]], list[TalliedAttempt]]) -> None:
         for _ in range(50):
             one = [ended(minute, ending) for minute in (0, 6) for ending in endings]
             tally.count(account.pk, 7, order(one))

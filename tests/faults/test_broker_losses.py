@@ -83,7 +83,7 @@ def test_workers_consume_again_after_each_of_four_losses(  # noqa: PLR0917  # fi
 
 SUPERVISE = """
 import sys
-from devstack.processes import Process, Supervisor
+from devstack.running.processes import Process, Supervisor
 sys.exit(Supervisor([Process("worker", sys.argv[1])]).run())
 """
 

@@ -31,7 +31,7 @@ USE_REDIS = """
 import django
 django.setup()
 from django.core.cache import cache
-from metaaccess import redis_client
+from metaaccess.servers import redis_client
 cache.set("key", "value")
 assert cache.get("key") == "value"
 assert redis_client.connect().set("flag", 1, nx=True)

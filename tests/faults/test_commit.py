@@ -1,6 +1,9 @@
 """A COMMIT whose answer is lost: what it wrote is not written a second time."""
 
+import os
+import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -21,7 +24,13 @@ from webhooks.sending.push import Attempt
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
 
-def execute(statement: str, *values: object) -> object:
+ASKED = """
+SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+    WHERE query LIKE '%%pg_xact_status%%' AND pid <> pg_backend_pid())
+"""
+
+
+def execute(statement: str, *values: Any) -> object:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return cursor.fetchone() if cursor.description else None
@@ -56,7 +65,7 @@ def test_a_settle_whose_commit_got_no_answer_is_written_once(
     attempts = [Attempt(each, b"[]", now, now, refused) for each in chunk.pushes]
     worker.do(execute, "SET synchronous_commit = on")
 
-    settled = worker.start(push.settle, chunk, attempts)
+    settled = worker.start(push.settle_batch, chunk, attempts)
     until("COMMIT waits for a standby", lambda: wait_event(worker.pid) == "SyncRep")
     execute("SELECT pg_terminate_backend(%s)", worker.pid)
 
@@ -66,3 +75,30 @@ def test_a_settle_whose_commit_got_no_answer_is_written_once(
     assert Tally.objects.get().count == 1
     assert Delivery.objects.get().attempts == 1
     assert WebhookConfig.objects.get().consecutive_failures == 0
+
+
+def test_a_commit_that_is_still_in_progress_is_waited_for(
+    account: Account, make_webhook: MakeWebhook, worker: Session
+) -> None:
+    """The network breaks during COMMIT; PostgreSQL ends the COMMIT only later."""
+    webhook = make_webhook()
+    Device.objects.create(account=account)
+    chunk = claims.claim(webhook.pk)
+    assert chunk is not None
+    now = timezone.now()
+    taken = AttemptResult(200, "", "", "", 5)
+    attempts = [Attempt(each, b"[]", now, now, taken) for each in chunk.pushes]
+    worker.do(execute, "SET synchronous_commit = on")
+    broken = worker.do(lambda: connection.connection.fileno())  # noqa: PLW0108  # the worker's own
+
+    settled = worker.start(push.settle_batch, chunk, attempts)
+    until("COMMIT waits for a standby", lambda: wait_event(worker.pid) == "SyncRep")
+    with socket.socket(fileno=os.dup(broken)) as link:
+        link.shutdown(socket.SHUT_RDWR)
+    until("another session asks for the outcome", lambda: execute(ASKED) == (True,))
+    execute("ALTER SYSTEM RESET synchronous_standby_names")
+    execute("SELECT pg_reload_conf()")
+
+    settled.result(60)
+    assert WebhookLog.objects.count() == 1
+    assert Delivery.objects.get().state == State.DELIVERED

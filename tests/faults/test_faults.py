@@ -7,6 +7,7 @@ the receiver knows each, and what came twice came with the same Webhook-Id.
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import redis
@@ -31,6 +32,11 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 EVENTS = 300
 # A lease at WEBHOOK_TIMEOUT=1, and the ten seconds that may come on top.
 RESUMED_S = claims.SLICE_S + 1 + claims.LEASE_MARGIN_S + 10
+
+
+def more(receiver: LocalReceiver, count: int) -> bool:
+    """Whether the receiver has more than `count` pushes."""
+    return len(receiver.received) > count
 
 
 @pytest.fixture
@@ -159,7 +165,7 @@ def test_workers_killed_while_they_push(
     kills = 3
     for _ in range(kills):
         seen = len(receiver.received)
-        until("pushes under way", lambda seen=seen: len(receiver.received) > seen, timeout_s=60)
+        until("pushes under way", partial(more, receiver, seen), timeout_s=60)
         workers.kill("one")
         workers.start("one", **quick)
 
@@ -252,7 +258,7 @@ def test_receivers_that_refuse_are_not_felt_by_another(
 
     for number in range(20):
         Device.objects.create(account=other_account)
-        until("its push", lambda number=number: len(healthy.received) > number)
+        until("its push", partial(more, healthy, number))
 
     lateness = [r.time - r.events[0]["timestamp"] / 1000 for r in healthy.received]
     assert max(lateness) < settings.WEBHOOK_TIMEOUT_S

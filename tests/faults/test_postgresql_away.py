@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import psutil
 import psycopg
@@ -60,7 +61,7 @@ class Client:
         self.address = f"http://127.0.0.1:{port}"
         self.headers = {"Authorization": f"Token {token}"}
 
-    def answer(self, method: str, path: str, **given: object) -> tuple[requests.Response, float]:
+    def answer(self, method: str, path: str, **given: Any) -> tuple[requests.Response, float]:
         began = time.monotonic()
         answer = requests.request(
             method, self.address + path, headers=self.headers, timeout=30,
@@ -130,7 +131,7 @@ def check_unavailable(client: Client) -> None:
         assert (path, answer.status_code) == (path, 503)
         assert answer.headers["Content-Type"] == kind
         assert int(answer.headers["Retry-After"]) > 0
-        assert "PostgreSQL has not answered" not in answer.text
+        assert "PostgreSQL has not responded" not in answer.text
         assert took_s < PROMPT_S, path
     ready, took_s = client.answer("GET", "/readyz")
     assert (ready.status_code, ready.json()["postgresql"]) == (503, "does not answer")

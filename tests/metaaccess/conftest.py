@@ -8,7 +8,7 @@ SetClock = Callable[[int], None]
 
 @pytest.fixture
 def set_clock(db: None) -> SetClock:
-    """Sets the database's clock, in Unix ms, for this test: it stands still, and may step back."""
+    """Sets the database's clock for this test, in Unix milliseconds. The clock stands still."""
 
     def set_to(now: int) -> None:
         with connection.cursor() as cursor:

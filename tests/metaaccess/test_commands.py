@@ -18,14 +18,14 @@ DEVICE_ID = "6WXJURV8QAM0I7KC"
 
 
 def run(command: str, *arguments: str) -> str:
-    """What it printed."""
+    """Runs a command and returns its output."""
     printed = StringIO()
     call_command(command, *arguments, stdout=printed, stderr=printed)
     return printed.getvalue()
 
 
 def refused(words: str, command: str, *arguments: str) -> None:
-    """The command ends with an error of these words, prints nothing else and writes nothing."""
+    """Asserts that the command fails with these words, prints nothing and writes nothing."""
     before, printed = written(), StringIO()
     with pytest.raises(CommandError, match=words) as refusal:
         call_command(command, *arguments, stdout=printed, stderr=printed)
@@ -35,7 +35,7 @@ def refused(words: str, command: str, *arguments: str) -> None:
 
 
 def written() -> list[Any]:
-    """All rows that the commands could have changed."""
+    """All rows that the commands could change."""
     models: Any = (Account, User, Device, DeviceLog, AdminLog, Delivery, ApiToken)
     return [list(model.objects.order_by("pk").values()) for model in models]
 
@@ -47,7 +47,7 @@ def create_account(*arguments: str, name: str = "New") -> str:
 # --- account_create ---
 
 
-def test_account_create_makes_the_account_with_its_administrator(db: None) -> None:
+def test_account_create_creates_the_account_and_its_administrator(db: None) -> None:
     printed = json.loads(create_account("--plan", "enterprise", "--password", PASSWORD))
 
     account, user = Account.objects.get(), User.objects.get()
@@ -58,7 +58,7 @@ def test_account_create_makes_the_account_with_its_administrator(db: None) -> No
     assert user.check_password(PASSWORD)
 
 
-def test_account_create_makes_a_token_that_is_stored_as_a_digest(db: None) -> None:
+def test_account_create_creates_a_token_and_stores_its_digest(db: None) -> None:
     token = json.loads(create_account("--password", PASSWORD))["api_token"]
 
     stored = ApiToken.objects.get()
@@ -67,7 +67,7 @@ def test_account_create_makes_a_token_that_is_stored_as_a_digest(db: None) -> No
     assert token not in (stored.digest, stored.token_key)
 
 
-def test_account_create_makes_up_and_prints_a_password(db: None) -> None:
+def test_account_create_generates_and_prints_a_password(db: None) -> None:
     printed = json.loads(create_account())
 
     assert list(printed) == ["account_id", "admin_email", "api_token", "password"]
@@ -75,7 +75,7 @@ def test_account_create_makes_up_and_prints_a_password(db: None) -> None:
     assert User.objects.get().check_password(printed["password"])
 
 
-def test_account_create_is_on_the_standard_plan_unless_told(db: None) -> None:
+def test_account_create_uses_the_standard_plan_by_default(db: None) -> None:
     create_account()
 
     assert Account.objects.get().plan == Plan.STANDARD
@@ -120,7 +120,7 @@ def test_account_create_refuses(administrator: User, arguments: list[str], words
         ("nora@new.example", "password is too similar to the email"),
     ],
 )
-def test_account_create_names_a_weak_password(db: None, password: str, words: str) -> None:
+def test_account_create_warns_about_a_weak_password(db: None, password: str, words: str) -> None:
     printed, said = StringIO(), StringIO()
 
     call_command("account_create", "New", *EMAIL, password=password, stdout=printed, stderr=said)
@@ -144,7 +144,7 @@ def test_device_add_prints_the_id_and_adds_an_installed_device(account: Account)
     assert (device.name, device.os, device.status) == ("lap", "Mac", "installed")
 
 
-def test_device_add_makes_up_an_id(account: Account) -> None:
+def test_device_add_generates_an_id(account: Account) -> None:
     printed = json.loads(run("device_add", "--account", str(account.pk)))
 
     assert printed == {"device_id": Device.objects.get().device_id}
@@ -162,7 +162,7 @@ def test_device_add_is_logged_and_queued(webhook: WebhookConfig) -> None:
     assert (delivery.device_id, delivery.status) == (DEVICE_ID, "installed")
 
 
-def test_an_account_is_named_by_its_name_before_its_id(account: Account) -> None:
+def test_an_account_is_found_by_name_before_id(account: Account) -> None:
     digits = Account.objects.create(name=str(account.pk))
 
     run("device_add", "--account", str(account.pk))
@@ -178,9 +178,9 @@ def test_an_unknown_account_is_refused(account: Account, named: str) -> None:
 @pytest.mark.parametrize(
     "device_id", ["6wxjurv8qam0i7kc", "6WXJURV8QAM0I7K", "6WXJURV8QAM0I7K-", DEVICE_ID + "\n"]
 )
-def test_device_add_refuses_what_is_no_device_id(account: Account, device_id: str) -> None:
+def test_device_add_refuses_an_invalid_device_id(account: Account, device_id: str) -> None:
     refused(
-        "is not a device ID: it takes 16 characters",
+        "is not a device ID: enter 16 characters",
         "device_add",
         "--account",
         "Acme",
@@ -299,9 +299,7 @@ def test_device_simulate_adds_devices_and_changes_them(account: Account) -> None
     assert {row.actor for row in DeviceLog.objects.all()} == {"command line"}
 
 
-def test_device_simulate_uses_the_devices_that_are_there(
-    device: Device, other_account: Account
-) -> None:
+def test_device_simulate_uses_existing_devices(device: Device, other_account: Account) -> None:
     Device.objects.create(account=other_account)
 
     run(
@@ -325,11 +323,11 @@ def test_device_simulate_uses_the_devices_that_are_there(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--devices", "0"], "take numbers greater than 0"),
+        (["--devices", "0"], "must be greater than 0"),
         (["--devices", "many"], "--devices: invalid int value: 'many'"),
-        (["--rate", "0"], "take numbers greater than 0"),
-        (["--rate", "-1"], "take numbers greater than 0"),
-        (["--seconds", "-1"], "take numbers greater than 0"),
+        (["--rate", "0"], "must be greater than 0"),
+        (["--rate", "-1"], "must be greater than 0"),
+        (["--seconds", "-1"], "must be greater than 0"),
         (["--seconds", "soon"], "--seconds: invalid float value: 'soon'"),
         (["--account", "Nobody"], "no account has the ID or the name 'Nobody'"),
     ],

@@ -1,4 +1,4 @@
-"""A report of a crash says where and what, and repeats no value."""
+"""Crash reports show where the program failed and how, but no values."""
 
 import sys
 from typing import Any
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from django.views.debug import ExceptionReporter, get_default_exception_reporter_filter
 
-# Put together, for a report shows lines of the source.
+# Joined at run time, since a report shows lines of the source.
 CANARY = "-".join(("canary", "0123456789"))
 
 
@@ -41,13 +41,13 @@ def test_a_report_shows_no_form_variable_header_or_setting(
         assert CANARY not in report
 
 
-def test_a_report_without_a_request_shows_no_variable_either(settings: Any) -> None:
-    reporter = crash(None)  # type: ignore[arg-type]  # as a management command has none
+def test_a_report_without_a_request_shows_no_variable(settings: Any) -> None:
+    reporter = crash(None)  # type: ignore[arg-type]  # as in a management command
 
     assert CANARY not in reporter.get_traceback_html()
 
 
-def test_a_developer_sees_the_variables_and_no_settings(
+def test_a_developer_sees_variables_but_no_settings(
     request_with_secrets: HttpRequest, settings: Any
 ) -> None:
     settings.DEBUG = True

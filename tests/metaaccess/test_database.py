@@ -1,4 +1,4 @@
-"""When PostgreSQL counts as away, and the limits of a process."""
+"""Which errors mean that PostgreSQL is away, and the time limits of a process."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.pipeline.workers import until
 
 
 def of_django(cause: psycopg.Error) -> DatabaseError:
-    """As Django raises it."""
+    """The error as Django raises it."""
     try:
         with connection.wrap_database_errors:
             raise cause
@@ -40,7 +40,7 @@ def test_away(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["23505", "22001", "42P01", "42601", "42501", "XX001", "25001"])
-def test_not_away_but_a_defect(state: str) -> None:
+def test_a_defect_does_not_count_as_away(state: str) -> None:
     error = psycopg.errors.lookup(state)("the connection is closed")
 
     assert not database.is_away(error)
@@ -69,7 +69,7 @@ def test_errors_without_a_state(error: BaseException | None, away: bool) -> None
     [("25006", True), ("57P01", True), ("08006", True), ("57014", False), ("55P03", False),
      ("53300", False), ("23505", False)],
 )  # fmt: skip
-def test_connections_are_dropped_where_the_server_is_lost(state: str, lost: bool) -> None:
+def test_connections_are_dropped_if_the_server_is_lost(state: str, lost: bool) -> None:
     assert database.has_lost_server(psycopg.errors.lookup(state)("…")) is lost
 
 
@@ -95,15 +95,15 @@ def test_a_session_has_the_limits_of_its_process(transactional_db: None, limited
     assert shown() == LIMITED
 
 
-def test_a_command_has_none(transactional_db: None) -> None:
+def test_a_command_has_no_limits(transactional_db: None) -> None:
     assert shown() == NONE
 
 
-def test_behind_a_pooler_each_transaction_has_them_and_nobody_else(
+def test_behind_a_pooler_each_transaction_sets_the_limits_for_itself(
     transactional_db: None, limited: None
 ) -> None:
     connection.ensure_connection()
-    with connection.cursor() as cursor:  # as the session is where nothing was set
+    with connection.cursor() as cursor:  # the session as it is if nothing was set
         cursor.execute("RESET lock_timeout; RESET statement_timeout")
         cursor.execute("RESET idle_in_transaction_session_timeout")
     connection.connection.is_direct = False
@@ -116,7 +116,7 @@ def test_behind_a_pooler_each_transaction_has_them_and_nobody_else(
     assert (inside, further_inside, shown()) == (LIMITED, LIMITED, NONE)
 
 
-def test_a_statement_may_be_given_longer(transactional_db: None, limited: None) -> None:
+def test_a_statement_can_get_a_longer_limit(transactional_db: None, limited: None) -> None:
     with database.longer(600):
         inside = shown()
 
@@ -124,7 +124,7 @@ def test_a_statement_may_be_given_longer(transactional_db: None, limited: None) 
     assert shown() == LIMITED
 
 
-def test_limits_end_a_statement_and_it_counts_as_away(
+def test_a_statement_that_exceeds_its_limit_counts_as_away(
     transactional_db: None, limited: None
 ) -> None:
     with pytest.raises(OperationalError) as ended, connection.cursor() as cursor:
@@ -135,7 +135,7 @@ def test_limits_end_a_statement_and_it_counts_as_away(
 
 @pytest.mark.parametrize("path", ["/api/v1/devices", "/console/", "/metrics"])
 @pytest.mark.parametrize("debug", [False, True])
-def test_503_where_postgresql_is_away(
+def test_503_while_postgresql_is_away(
     transactional_db: None,
     monkeypatch: pytest.MonkeyPatch,
     settings: object,
@@ -164,7 +164,7 @@ def test_503_where_postgresql_is_away(
         assert (problem["status"], problem["type"]) == (503, "urn:metaaccess:problem:unavailable")
 
 
-def test_a_defect_stays_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_is_still_a_500(monkeypatch: pytest.MonkeyPatch) -> None:
     def defect(*args: object) -> None:
         raise psycopg.errors.UndefinedTable("no such table")
 
@@ -187,37 +187,37 @@ class Server:
             raise self.error
 
 
-def test_the_watch_asks_until_there_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_watch_asks_until_the_server_responds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "ASK_AGAIN_S", 0.01)
     server = Server()
     watching = Watch(server.ask)
     assert (watching.away, server.asked) == (False, 0)
 
     watching.doubt()
-    until("it is known", lambda: watching.away)
-    until("it has asked again", lambda: server.asked > 2)
-    assert not watching.silent, "a server that refuses lives"
+    until("the watch knows", lambda: watching.away)
+    until("the watch has asked again", lambda: server.asked > 2)
+    assert not watching.silent, "a server that refuses connections is up"
     server.error = None
 
-    until("it is back", lambda: not watching.away)
+    until("the server is back", lambda: not watching.away)
     asked = server.asked
-    until("it asks anew", lambda: watching.doubt() or server.asked > asked)
+    until("the watch asks again", lambda: watching.doubt() or server.asked > asked)
     assert not watching.away
 
 
-def test_the_watch_asks_seldom_while_there_are_answers() -> None:
+def test_the_watch_asks_rarely_while_the_server_responds() -> None:
     server = Server()
     server.error = None
     watching = Watch(server.ask)
 
-    for _ in range(100):  # as each tenth of a second of a slow statement
+    for _ in range(100):  # as a slow statement does every tenth of a second
         watching.doubt()
-    until("it has asked", lambda: server.asked)
+    until("the watch has asked", lambda: server.asked)
 
     assert server.asked == 1
 
 
-def test_a_server_that_says_nothing_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_responds_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "ANSWERS_WITHIN_S", 0.05)
     thawed = threading.Event()
 
@@ -227,8 +227,8 @@ def test_a_server_that_says_nothing_is_silent(monkeypatch: pytest.MonkeyPatch) -
     watching = Watch(hang)
 
     watching.doubt()
-    until("it is known", lambda: watching.silent)
+    until("the watch knows", lambda: watching.silent)
     assert watching.away
 
     thawed.set()
-    until("it answers", lambda: not watching.away)
+    until("the server responds", lambda: not watching.away)

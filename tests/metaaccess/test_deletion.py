@@ -1,4 +1,4 @@
-"""An account that is deleted: gone for everybody at once, and its rows a little later."""
+"""Deleting an account: it is hidden at once, and its rows are removed a little later."""
 
 from typing import Any
 
@@ -18,9 +18,11 @@ from eventlog.models import AdminLog, DeviceLog, Ending, Tally, WebhookLog
 from metaaccess import idempotency, portions
 from metaaccess.accounts import deletion
 from metaaccess.devices.change import NewStatus
+from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Plan, Scope, User
 from tests.api.conftest import Program
 from tests.eventlog.attempts import make_attempt
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, Notice, WebhookConfig
 from webhooks.operating import recovery, removal
 from webhooks.queue import claims
@@ -28,18 +30,18 @@ from webhooks.queue import claims
 
 @pytest.fixture
 def full(account: Account, administrator: User, webhook: WebhookConfig, device: Device) -> Account:
-    """An account with a row in every table that has accounts."""
+    """An account with a row in every table that refers to accounts."""
     Device.objects.change([NewStatus(device.device_id, "compliant")])
     recovery.send_test(webhook)
     make_attempt(account, webhook_id=webhook.pk)
-    tally.count(account.pk, webhook.pk, [tally.Ended(timezone.now(), Ending.FAILED, 5)])
+    tally.count(account.pk, webhook.pk, [tally.TalliedAttempt(timezone.now(), Ending.FAILED, 5)])
     Notice.objects.create(account=account, webhook=webhook, kind=Notice.Kind.RECOVERED)
     ApiToken.objects.create(administrator, name="program", scope=Scope.ADMIN)
     return account
 
 
 def rows_of(account: Account) -> dict[str, int]:
-    """How many rows of each table are the account's; those without any are left out."""
+    """The number of the account's rows by table, without tables that have none."""
     counts = {
         relation.related_model.__name__: relation.related_model._base_manager.filter(
             account=account.pk
@@ -60,7 +62,7 @@ def time_passes() -> None:
 
 
 @pytest.mark.parametrize("devices", [1, 50])
-def test_deleting_costs_the_same_however_much_it_has(
+def test_deleting_an_account_costs_the_same_whatever_its_size(
     account: Account, webhook: WebhookConfig, devices: int
 ) -> None:
     Device.objects.bulk_create(Device(account=account) for _ in range(devices))
@@ -74,7 +76,7 @@ def test_deleting_costs_the_same_however_much_it_has(
     assert not [sql for sql in statements if any(table in sql for table in walked)]
 
 
-def test_its_users_and_programs_are_locked_out_at_once(
+def test_its_users_and_programs_lose_access_at_once(
     client: Client, administrator: User, operator: User, account: Account
 ) -> None:
     _, token = ApiToken.objects.create(administrator, name="program", scope=Scope.ADMIN)
@@ -87,7 +89,7 @@ def test_its_users_and_programs_are_locked_out_at_once(
     assert client.get(reverse("admin:index")).status_code == 302
     assert Program(token).get("devices").status_code == 401
     tried = client.post(reverse("admin:login"), {"username": administrator.email, "password": "pw"})
-    assert tried.status_code == 200  # the form again
+    assert tried.status_code == 200  # the form is shown again
     assert list(User.objects.all()) == [operator]
     assert User.objects.create_user(administrator.email, "pw").email == administrator.email
 
@@ -101,7 +103,7 @@ def test_its_webhooks_are_deleted_with_it(full: Account, webhook: WebhookConfig)
     assert (row.deleted_at is not None, row.api_key_sealed) == (True, "")
 
 
-def test_it_is_logged_once_where_operators_read_it(account: Account) -> None:
+def test_the_deletion_is_logged_once_for_operators(account: Account) -> None:
     assert [account.delete()[0], account.delete()[0]] == [1, 0]
 
     assert list(AdminLog.objects.values_list("account", "action", "target")) == [
@@ -109,10 +111,10 @@ def test_it_is_logged_once_where_operators_read_it(account: Account) -> None:
     ]
 
 
-# --- Gone for everybody ---
+# --- Hidden from everybody ---
 
 
-def test_nothing_of_it_is_found(full: Account) -> None:
+def test_the_managers_hide_all_its_rows(full: Account) -> None:
     full.delete()
 
     for model in (Account, User, Device, WebhookConfig, WebhookLog, DeviceLog, Tally):
@@ -120,7 +122,7 @@ def test_nothing_of_it_is_found(full: Account) -> None:
     assert AdminLog.objects.exclude(account=None).count() == 0
 
 
-def test_operators_see_nothing_of_it(full: Account, operator: User, client: Client) -> None:
+def test_operators_no_longer_see_it(full: Account, operator: User, client: Client) -> None:
     _, token = ApiToken.objects.create(operator, name="program", scope=Scope.ADMIN)
     client.force_login(operator)
     pages = [
@@ -148,7 +150,7 @@ def test_operators_see_nothing_of_it(full: Account, operator: User, client: Clie
     assert asked.status_code == 302
 
 
-def test_its_name_can_be_given_again(account: Account, operator: User, client: Client) -> None:
+def test_its_name_can_be_used_again(account: Account, operator: User, client: Client) -> None:
     account.delete()
 
     again = Account(name="Acme")
@@ -167,7 +169,7 @@ def test_its_name_can_be_given_again(account: Account, operator: User, client: C
     assert Account.objects.get(name="Acme") == again
 
 
-def test_a_form_that_was_open_does_not_bring_it_back(account: Account) -> None:
+def test_an_open_form_does_not_bring_it_back(account: Account) -> None:
     Account.objects.get(pk=account.pk).delete()
     account.name = "still open elsewhere"
 
@@ -178,7 +180,7 @@ def test_a_form_that_was_open_does_not_bring_it_back(account: Account) -> None:
     assert (row.name, row.deleted_at is None) == ("Acme", False)
 
 
-def test_commands_do_not_know_it(account: Account) -> None:
+def test_commands_do_not_find_it(account: Account) -> None:
     account.delete()
 
     for named in ("Acme", str(account.pk)):
@@ -226,7 +228,7 @@ def add_through_the_api(account: Account, device_id: str) -> None:
     ],
     ids=["create", "bulk_create", "console", "api"],
 )
-def test_an_id_of_its_devices_can_be_given_again(
+def test_its_device_ids_can_be_used_again(
     account: Account, other_account: Account, device: Device, add: Any
 ) -> None:
     account.delete()
@@ -240,7 +242,7 @@ def test_an_id_of_its_devices_can_be_given_again(
 # --- Its rows ---
 
 
-def test_its_rows_are_removed_and_no_others(
+def test_only_its_rows_are_removed(
     full: Account, other_account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(portions, "PORTION_ROWS", 1)
@@ -259,26 +261,25 @@ def test_its_rows_are_removed_and_no_others(
     assert rows_of(other_account) == before == {"Account": 1, "Device": 1, "DeviceLog": 1}
 
 
-def test_its_row_stays_while_something_may_still_refer_to_it(full: Account) -> None:
+def test_its_row_stays_while_others_may_still_refer_to_it(full: Account) -> None:
     full.delete()
 
     removal.run()
     assert rows_of(full) == {"Account": 1}
 
-    record.administration(full, "logged off", "ada@acme.example", "")  # was under way
+    # A request that was still running.
+    record.administration(full, "logged off", "ada@acme.example", "")
     time_passes()
     removal.run()
     assert rows_of(full) == {}
 
 
-def test_what_was_added_beside_the_deletion_is_removed_as_well(
-    account: Account, operator: User
-) -> None:
+def test_rows_added_during_the_deletion_are_removed_too(account: Account, operator: User) -> None:
     read = Account.objects.get(pk=account.pk)
     account.delete()
     webhook = WebhookConfig(account=read, url="https://receiver.example/hook")
     webhook.api_key = "test-api-key-0123456789"
-    webhook.save()
+    save_settings(webhook)
     User.objects.create_user("late@acme.example", "pw", account=read)
     time_passes()
 
@@ -288,7 +289,7 @@ def test_what_was_added_beside_the_deletion_is_removed_as_well(
     assert rows_of(account) == {}
 
 
-def test_one_that_cannot_be_removed_keeps_none_from_it(
+def test_an_account_that_cannot_be_removed_does_not_block_others(
     account: Account, other_account: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
     with connection.cursor() as cursor:
@@ -331,16 +332,17 @@ def test_the_managers_hide_every_table_that_has_accounts() -> None:
     }
 
     others = {relation.related_model for relation in Account._meta.related_objects} - hidden
-    assert others == {WebhookConfig, Notice}  # marked with it; dropped with their webhook
+    # Webhooks are marked too. Notices are removed with their webhook.
+    assert others == {WebhookConfig, Notice}
 
 
-# --- What else is deleted ---
+# --- Other deletions ---
 
 
-def test_deleting_a_user_does_not_walk_what_its_programs_sent(
+def test_deleting_a_user_does_not_read_its_idempotency_keys(
     administrator: User, operator: User
 ) -> None:
-    """A busy program leaves millions of keys a day. They expire."""
+    """A busy program creates millions of keys a day. They expire instead."""
     ApiToken.objects.create(administrator, name="program", scope=Scope.ADMIN)
     IdempotencyKey.objects.create(user=administrator, key="key", fingerprint="f", body="{}")
 
@@ -356,7 +358,7 @@ def test_deleting_a_user_does_not_walk_what_its_programs_sent(
     assert idempotency.prune() == 1
 
 
-def test_pruning_is_done_in_portions(administrator: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_pruned_in_portions(administrator: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portions, "PORTION_ROWS", 2)
     for number in range(5):
         IdempotencyKey.objects.create(user=administrator, key=f"{number}", fingerprint="", body="")
@@ -370,7 +372,7 @@ def test_pruning_is_done_in_portions(administrator: User, monkeypatch: pytest.Mo
     assert IdempotencyKey.objects.get() == kept
 
 
-def test_so_many_devices_are_deleted_at_a_time(
+def test_the_console_limits_the_devices_deleted_at_a_time(
     client: Client, administrator: User, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base, "MOST_AT_ONCE", 2)
@@ -390,7 +392,7 @@ def test_so_many_devices_are_deleted_at_a_time(
 
 
 @pytest.mark.parametrize("events", [1, 20])
-def test_changing_the_plan_touches_the_account_alone(
+def test_changing_the_plan_updates_only_the_account(
     account: Account, webhook: WebhookConfig, events: int
 ) -> None:
     Device.objects.bulk_create(Device(account=account) for _ in range(events))
@@ -402,3 +404,19 @@ def test_changing_the_plan_touches_the_account_alone(
     assert {query["sql"].split('"')[1] for query in asked if "UPDATE" in query["sql"]} == {
         "metaaccess_account"
     }
+
+
+def test_a_device_id_used_again_continues_the_timestamps_of_the_removed_account(
+    full: Account, device: Device, operator: User
+) -> None:
+    """The device reported 50 s ahead of the clock, and its account was removed at once."""
+    ahead = milliseconds(timezone.now()) + 50_000
+    Device.objects.change([NewStatus(device.device_id, "non_compliant", ahead)])
+    full.delete()
+    assert removal.run()
+
+    other = Account.objects.create(name="Other", plan=Plan.ENTERPRISE)
+    again = Device.objects.create(account=other, device_id=device.device_id)
+
+    again.refresh_from_db()
+    assert milliseconds(again.status_changed_at) == ahead + 1

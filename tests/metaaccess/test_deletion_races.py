@@ -1,4 +1,4 @@
-"""Who deletes an account beside its devices' status changes, in each order."""
+"""Deleting an account while its devices change their status, in each order."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import pytest
 from django.db import connection, transaction
 
 from eventlog.models import AdminLog, DeviceLog
-from metaaccess.devices.change import NewStatus, Outcome
+from metaaccess.devices.change import ChangeReport, NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests import interleaving
 from tests.interleaving import Beside
@@ -24,7 +24,7 @@ def nobody_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def account(committed: None) -> Account:
-    """Committed, so that both see it."""
+    """Committed, so that both connections see it."""
     return Account.objects.create(name="Acme", plan=Plan.ENTERPRISE)
 
 
@@ -34,7 +34,7 @@ def other() -> Iterator[Beside]:
         yield acting
 
 
-def change(device: Device) -> Outcome:
+def change(device: Device) -> ChangeReport:
     return Device.objects.change([NewStatus(device.device_id, "compliant")])
 
 
@@ -44,11 +44,11 @@ def time_passes() -> None:
 
 
 def rows() -> tuple[int, int, int]:
-    """How many accounts, devices and deliveries are stored."""
+    """The number of stored accounts, devices and deliveries."""
     return Account._base_manager.count(), Device._base_manager.count(), Delivery.objects.count()
 
 
-def test_a_status_change_under_way_ends_and_is_pushed_to_nobody(
+def test_a_status_change_in_progress_finishes_and_is_not_pushed(
     account: Account, webhook: WebhookConfig, device: Device, other: Beside
 ) -> None:
     with transaction.atomic():
@@ -62,7 +62,7 @@ def test_a_status_change_under_way_ends_and_is_pushed_to_nobody(
         stored = rows()[:2]
 
     assert (waited, removing_waited) == (False, False)
-    assert stored == (1, 1)  # the device is held by the change
+    assert stored == (1, 1)  # the change holds the lock of the device
     assert not WebhookConfig.objects.exists()
     removal.run()
     assert rows() == (0, 0, 0)
@@ -85,7 +85,7 @@ def test_a_status_change_does_not_wait_for_the_mark(
     assert not DeviceLog._base_manager.exists()
 
 
-def test_two_delete_it_at_once(account: Account, other: Beside) -> None:
+def test_two_deletions_at_once(account: Account, other: Beside) -> None:
     with transaction.atomic():
         Account.objects.get(pk=account.pk).delete()
         deleting = other.start(account.delete)
@@ -95,7 +95,7 @@ def test_two_delete_it_at_once(account: Account, other: Beside) -> None:
     assert AdminLog.objects.filter(action="account deleted").count() == 1
 
 
-def test_an_id_is_given_again_while_its_device_is_being_removed(
+def test_a_device_id_is_used_again_while_its_device_is_being_removed(
     account: Account, device: Device, other: Beside
 ) -> None:
     account.delete()

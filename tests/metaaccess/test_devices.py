@@ -1,4 +1,4 @@
-"""Every way to change a status leads to the same signal."""
+"""Every way to change a status sends the same signal."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from metaaccess.signals import Cause, StatusChange, device_status_changed
 
 @pytest.fixture
 def announced() -> Iterator[list[list[StatusChange]]]:
-    """The lists of changes that were announced, one for each signal."""
+    """The lists of changes that were sent, one per signal."""
     signals: list[list[StatusChange]] = []
 
     def remember(changes: list[StatusChange], **kwargs: object) -> None:
@@ -39,21 +39,21 @@ def test_a_new_device_is_installed(account: Account, announced: list[list[Status
     assert told(announced) == [(device.device_id, "installed", Cause.ADDED)]
 
 
-def test_a_made_up_device_id_has_16_capitals_and_digits(account: Account) -> None:
+def test_a_generated_device_id_is_valid(account: Account) -> None:
     device = Device(account=account)
 
     device.full_clean(exclude=["status_changed_at"])
     assert len(device.device_id) == 16
 
 
-def test_the_device_of_test_pushes_is_nobodys(account: Account) -> None:
+def test_the_device_id_of_test_pushes_is_reserved(account: Account) -> None:
     device = Device(account=account, device_id="TEST000000000000")
 
-    with pytest.raises(ValidationError, match="device of test pushes: choose another ID"):
+    with pytest.raises(ValidationError, match="reserved for test pushes: choose another ID"):
         device.full_clean(exclude=["status_changed_at"])
 
 
-def test_many_new_devices_are_one_signal(
+def test_many_new_devices_send_one_signal(
     account: Account, announced: list[list[StatusChange]]
 ) -> None:
     Device.objects.bulk_create(Device(account=account) for _ in range(3))
@@ -70,7 +70,7 @@ def test_the_timestamp_is_when_the_status_changed(
     assert announced[0][0].timestamp == milliseconds(device.status_changed_at)
 
 
-def test_a_timestamp_may_be_given(device: Device, announced: list[list[StatusChange]]) -> None:
+def test_a_report_may_have_a_timestamp(device: Device, announced: list[list[StatusChange]]) -> None:
     Device.objects.change([NewStatus(device.device_id, "compliant", 1582708254594)])
 
     device.refresh_from_db()
@@ -86,14 +86,14 @@ def test_the_same_status_again_is_no_event(
     assert announced == []
 
 
-def test_an_unknown_device_is_named(db: None, announced: list[list[StatusChange]]) -> None:
+def test_an_unknown_device_is_reported(db: None, announced: list[list[StatusChange]]) -> None:
     outcome = Device.objects.change([NewStatus("0" * 16, "compliant")])
 
     assert outcome.unknown == ["0" * 16]
     assert announced == []
 
 
-def test_one_bulk_may_change_a_device_twice(
+def test_one_bulk_call_may_change_a_device_twice(
     device: Device, announced: list[list[StatusChange]]
 ) -> None:
     Device.objects.change(
@@ -106,7 +106,7 @@ def test_one_bulk_may_change_a_device_twice(
     assert [change.previous for change in announced[0]] == ["installed", "compliant"]
 
 
-def test_a_bulk_takes_as_many_queries_as_one(account: Account) -> None:
+def test_a_bulk_call_takes_as_many_queries_as_a_single_change(account: Account) -> None:
     devices = Device.objects.bulk_create(Device(account=account) for _ in range(200))
     counts = []
     for news in (devices[:1], devices[1:]):
@@ -123,13 +123,13 @@ def test_a_bulk_takes_as_many_queries_as_one(account: Account) -> None:
 def test_a_status_that_cannot_be_set_is_refused(
     device: Device, announced: list[list[StatusChange]], status: str
 ) -> None:
-    with pytest.raises(ValueError, match="takes compliant, non_compliant, installed"):
+    with pytest.raises(ValueError, match="use compliant, non_compliant, installed"):
         Device.objects.change([NewStatus(device.device_id, status)])
 
     assert announced == []
 
 
-def test_save_announces_a_new_status(device: Device, announced: list[list[StatusChange]]) -> None:
+def test_save_sends_a_new_status(device: Device, announced: list[list[StatusChange]]) -> None:
     device.status, device.name = Status.NON_COMPLIANT, "renamed"
     device.save()
 
@@ -137,7 +137,7 @@ def test_save_announces_a_new_status(device: Device, announced: list[list[Status
     assert Device.objects.get().name == "renamed"
 
 
-def test_save_of_another_field_announces_nothing(
+def test_save_of_another_field_sends_nothing(
     device: Device, announced: list[list[StatusChange]]
 ) -> None:
     device.name = "renamed"
@@ -146,7 +146,7 @@ def test_save_of_another_field_announces_nothing(
     assert announced == []
 
 
-def test_save_of_named_fields_leaves_the_status(
+def test_save_of_other_update_fields_does_not_write_the_status(
     device: Device, announced: list[list[StatusChange]]
 ) -> None:
     device.status, device.name = Status.COMPLIANT, "renamed"
@@ -156,14 +156,14 @@ def test_save_of_named_fields_leaves_the_status(
     assert Device.objects.get().status == Status.INSTALLED
 
 
-def test_delete_announces_deleted(device: Device, announced: list[list[StatusChange]]) -> None:
+def test_delete_sends_deleted(device: Device, announced: list[list[StatusChange]]) -> None:
     device.delete()
 
     assert told(announced) == [("6WXJURV8QAM0I7KC", "deleted", Cause.REMOVED_BY_ADMINISTRATOR)]
     assert not Device.objects.exists()
 
 
-def test_queryset_delete_is_one_signal(
+def test_queryset_delete_sends_one_signal(
     account: Account, announced: list[list[StatusChange]]
 ) -> None:
     devices = Device.objects.bulk_create(Device(account=account) for _ in range(3))
@@ -174,7 +174,7 @@ def test_queryset_delete_is_one_signal(
     assert {c.device_id for c in announced[0]} == {d.device_id for d in devices}
 
 
-def test_uninstall_is_deleted_by_the_user(
+def test_uninstall_sends_deleted_by_the_user(
     device: Device, announced: list[list[StatusChange]]
 ) -> None:
     device.uninstall()
@@ -196,7 +196,7 @@ def test_the_consoles_form_changes_a_status(
     assert told(announced) == [(device.device_id, "compliant", Cause.CHANGED)]
 
 
-def test_the_consoles_delete_action_announces_each(
+def test_the_consoles_delete_action_sends_each_device(
     client: Client, administrator: User, device: Device, announced: list[list[StatusChange]]
 ) -> None:
     client.force_login(administrator)
@@ -209,7 +209,7 @@ def test_the_consoles_delete_action_announces_each(
     assert told(announced) == [(device.device_id, "deleted", Cause.REMOVED_BY_ADMINISTRATOR)]
 
 
-def test_deleting_an_account_announces_nothing(
+def test_deleting_an_account_sends_nothing(
     account: Account, device: Device, announced: list[list[StatusChange]]
 ) -> None:
     account.delete()
@@ -227,14 +227,14 @@ def test_deleting_an_account_announces_nothing(
     ],
     ids=["update", "bulk_update", "bulk_create"],
 )
-def test_ways_around_the_signal_are_refused(device: Device, bypass: object) -> None:
+def test_calls_that_bypass_the_signal_are_refused(device: Device, bypass: object) -> None:
     with pytest.raises(TypeError, match="would push nothing"):
         bypass(device)  # type: ignore[operator]
 
 
 def test_a_receiver_that_fails_rolls_the_change_back(device: Device) -> None:
     def fail(**kwargs: object) -> None:
-        raise RuntimeError("the outbox is not there")
+        raise RuntimeError("the outbox is missing")
 
     device_status_changed.connect(fail)
     try:

@@ -1,4 +1,4 @@
-"""What a load balancer and a monitoring system ask."""
+"""The probes of load balancers and monitoring systems."""
 
 from uuid import uuid4
 
@@ -16,18 +16,18 @@ from webhooks.operating import recovery
 from webhooks.queue.states import State
 
 
-def test_a_process_is_up(client: Client) -> None:
+def test_healthz_responds(client: Client) -> None:
     assert client.get("/healthz").content == b"ok\n"
 
 
-def test_it_is_ready_with_postgresql_and_redis(client: Client, db: None) -> None:
+def test_ready_with_postgresql_and_redis(client: Client, db: None) -> None:
     answer = client.get("/readyz")
 
     assert answer.status_code == 200
     assert answer.json() == {"ready": True, "postgresql": "ok", "broker": "ok", "redis": "ok"}
 
 
-def test_without_redis_it_is_ready(client: Client, db: None, settings: object) -> None:
+def test_ready_without_redis(client: Client, db: None, settings: object) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"  # type: ignore[attr-defined]
 
     answer = client.get("/readyz")
@@ -35,7 +35,7 @@ def test_without_redis_it_is_ready(client: Client, db: None, settings: object) -
     assert (answer.status_code, answer.json()["redis"]) == (200, "does not answer")
 
 
-def test_without_postgresql_it_is_not(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_ready_without_postgresql(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def cursor(self) -> None:
             raise OperationalError("the connection is lost")
@@ -50,7 +50,7 @@ def test_without_postgresql_it_is_not(client: Client, monkeypatch: pytest.Monkey
     }  # fmt: skip
 
 
-def test_postgresql_that_is_read_only_takes_no_write(client: Client, db: None) -> None:
+def test_not_ready_if_postgresql_is_read_only(client: Client, db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
 
@@ -59,7 +59,7 @@ def test_postgresql_that_is_read_only_takes_no_write(client: Client, db: None) -
     assert (answer.status_code, answer.json()["postgresql"]) == (503, "does not answer")
 
 
-def test_the_test_of_a_write_leaves_no_row_behind(client: Client, account: Account) -> None:
+def test_the_trial_write_leaves_no_row_behind(client: Client, account: Account) -> None:
     def dead_or_alive() -> int:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(DISTINCT ctid) FROM metaaccess_account")
@@ -72,7 +72,7 @@ def test_the_test_of_a_write_leaves_no_row_behind(client: Client, account: Accou
     assert Account.objects.extra(select={"place": "ctid::text"}).get().place == place
 
 
-def test_the_broker_in_use_is_asked(client: Client, db: None) -> None:
+def test_the_configured_broker_is_checked(client: Client, db: None) -> None:
     in_use = celery_app.conf.broker_write_url
     celery_app.conf.broker_write_url = "amqp://guest@127.0.0.1:1//"
     try:
@@ -84,7 +84,7 @@ def test_the_broker_in_use_is_asked(client: Client, db: None) -> None:
     assert (answer.json()["broker"], answer.json()["redis"]) == ("does not answer", "ok")
 
 
-def test_a_redis_that_takes_no_write_is_told(client: Client, db: None) -> None:
+def test_a_redis_that_refuses_writes_is_reported(client: Client, db: None) -> None:
     flags = redis.Redis.from_url(settings.REDIS_URL)
     maximum = flags.config_get("maxmemory")["maxmemory"]
     flags.config_set("maxmemory", 1)
@@ -98,7 +98,7 @@ def test_a_redis_that_takes_no_write_is_told(client: Client, db: None) -> None:
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 @pytest.mark.parametrize("host", ["10.0.0.5:8000", "evil.example", "no host", "[::1"])
-def test_probes_are_answered_whatever_the_host(
+def test_probes_respond_for_any_host_header(
     client: Client, db: None, settings: object, path: str, host: str
 ) -> None:
     settings.ALLOWED_HOSTS = ["console.example"]  # type: ignore[attr-defined]
@@ -114,12 +114,12 @@ def test_probes_only_read(client: Client, path: str) -> None:
     assert client.post(path).status_code == 405
 
 
-def test_a_process_is_up_without_a_query(client: Client) -> None:
-    # No `db`: a connection would be refused.
+def test_healthz_uses_no_database(client: Client) -> None:
+    # Without the `db` fixture, a query would fail.
     assert client.get("/healthz", headers={"cookie": "sessionid=nonsense"}).status_code == 200
 
 
-def test_metrics_count_what_waits(client: Client, webhook: WebhookConfig) -> None:
+def test_metrics_count_waiting_events(client: Client, webhook: WebhookConfig) -> None:
     for state in (State.PENDING, State.PENDING, State.RETRYING, State.DELIVERED):
         Delivery.objects.create(
             webhook=webhook, account=webhook.account, event_id=uuid4(), device_id="A" * 16,

@@ -1,4 +1,4 @@
-"""Addresses of Sentinel. What a real one does is in faults/test_brokers.py."""
+"""URLs of Sentinel. tests/faults/test_brokers.py tests a real one."""
 
 import pytest
 from django.core.cache import caches
@@ -23,12 +23,12 @@ def test_sentinels(url: str) -> None:
     assert (given.username, given.password, given.sentinel_password) == (None, "p,w", None)
 
 
-def test_a_pool_of_the_master() -> None:
+def test_the_pool_connects_to_the_master() -> None:
     pool = redis_client.pool("sentinel://a/3?master_name=m", socket_timeout=1)
 
     assert isinstance(pool, SentinelConnectionPool)
     assert pool.connection_kwargs["db"] == 3
 
 
-def test_the_cache_has_one_server_whatever_its_address_contains() -> None:
+def test_the_cache_does_not_split_its_url() -> None:
     assert len(caches["default"]._servers) == 1

@@ -1,11 +1,11 @@
-"""Tasks of several steps."""
+"""Tasks that consist of independent steps."""
 
 import pytest
 
 from metaaccess.steps import run_each
 
 
-def test_a_step_that_raises_keeps_no_other_from_its_turn_and_the_task_still_fails() -> None:
+def test_all_steps_run_after_one_raises_and_the_task_fails() -> None:
     done: list[str] = []
 
     def fail(word: str) -> None:

@@ -1,4 +1,4 @@
-"""For one device timestamps rise strictly from event to event, and a late report is stale."""
+"""A device's timestamps rise strictly from event to event, and a late report is stale."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ NOON = 1_772_366_400_000
 
 @pytest.fixture
 def told() -> Iterator[list[tuple[str, int]]]:
-    """Status and timestamp of each event."""
+    """The status and timestamp of each event that was sent."""
     events: list[tuple[str, int]] = []
 
     def remember(changes: list[StatusChange], **kwargs: object) -> None:
@@ -38,7 +38,7 @@ def noon(set_clock: SetClock) -> None:
 
 @pytest.fixture
 def device(account: Account, told: list[tuple[str, int]]) -> Device:
-    """Installed at noon, which is no longer told."""
+    """Installed at noon. `told` is empty again."""
     device = Device.objects.create(account=account, device_id=ID)
     told.clear()
     return device
@@ -48,7 +48,7 @@ def report(status: str, timestamp: int | None = None) -> NewStatus:
     return NewStatus(ID, status, timestamp)
 
 
-def test_a_device_that_changes_as_it_is_added(
+def test_a_device_that_changes_in_the_millisecond_it_is_added(
     account: Account, told: list[tuple[str, int]]
 ) -> None:
     Device.objects.create(account=account, device_id=ID)
@@ -57,13 +57,13 @@ def test_a_device_that_changes_as_it_is_added(
     assert told == [("installed", NOON), ("compliant", NOON + 1)]
 
 
-def test_one_bulk_that_names_a_device_twice(device: Device, told: list[tuple[str, int]]) -> None:
+def test_one_bulk_call_with_a_device_twice(device: Device, told: list[tuple[str, int]]) -> None:
     Device.objects.change([report("non_compliant"), report("compliant")])
 
     assert told == [("non_compliant", NOON + 1), ("compliant", NOON + 2)]
 
 
-def test_an_equal_timestamp_is_not_older(device: Device, told: list[tuple[str, int]]) -> None:
+def test_an_equal_timestamp_is_not_stale(device: Device, told: list[tuple[str, int]]) -> None:
     outcome = Device.objects.change([report("compliant", NOON)])
 
     assert outcome.changed == [ID]
@@ -89,7 +89,7 @@ def test_a_report_older_than_the_last_change_is_stale(
     assert DeviceLog.objects.count() == 1
 
 
-def test_a_bulk_sent_again_changes_nothing(device: Device, told: list[tuple[str, int]]) -> None:
+def test_a_repeated_bulk_call_changes_nothing(device: Device, told: list[tuple[str, int]]) -> None:
     bulk = [report("compliant", NOON + 5), report("non_compliant", NOON + 5)]
     Device.objects.change(bulk)
     told.clear()
@@ -100,13 +100,13 @@ def test_a_bulk_sent_again_changes_nothing(device: Device, told: list[tuple[str,
     assert told == []
 
 
-def test_the_same_report_again_is_unchanged(device: Device) -> None:
+def test_a_repeated_report_is_unchanged(device: Device) -> None:
     Device.objects.change([report("compliant", NOON + 5)])
 
     assert Device.objects.change([report("compliant", NOON + 5)]).unchanged == [ID]
 
 
-def test_sixty_seconds_ahead_are_taken_and_later_changes_follow(
+def test_sixty_seconds_ahead_are_accepted_and_later_changes_follow(
     device: Device, told: list[tuple[str, int]]
 ) -> None:
     Device.objects.change([report("compliant", NOON + 60_000), report("non_compliant")])
@@ -140,8 +140,10 @@ def test_the_clock_steps_back(
     assert told == [("compliant", NOON + 1)]
 
 
-def test_a_part_of_a_millisecond_is_no_later(device: Device, told: list[tuple[str, int]]) -> None:
-    """As a row has it that was imported."""
+def test_fractions_of_a_millisecond_are_ignored(
+    device: Device, told: list[tuple[str, int]]
+) -> None:
+    """An imported row may have microseconds."""
     Device.objects.update(status_changed_at=moment(NOON) + timedelta(microseconds=999))
 
     outcome = Device.objects.change([report("compliant", NOON)])
@@ -150,7 +152,7 @@ def test_a_part_of_a_millisecond_is_no_later(device: Device, told: list[tuple[st
     assert told == [("compliant", NOON + 1)]
 
 
-def test_an_imported_device_may_have_changed_in_the_future(
+def test_changes_follow_an_imported_timestamp_in_the_future(
     device: Device, told: list[tuple[str, int]]
 ) -> None:
     Device.objects.update(status_changed_at=moment(NOON + 86_400_000))
@@ -164,7 +166,7 @@ def test_an_imported_device_may_have_changed_in_the_future(
     lambda account: Device.objects.create(account=account, device_id=ID),
     lambda account: Device.objects.bulk_create([Device(account=account, device_id=ID)]),
 ], ids=["create", "bulk_create"])  # fmt: skip
-def test_event_row_and_log_have_the_same_milliseconds(
+def test_event_row_and_log_have_the_same_timestamp(
     account: Account, told: list[tuple[str, int]], add: Callable[[Account], None]
 ) -> None:
     with connection.cursor() as cursor:  # the real clock, which has microseconds
@@ -178,7 +180,7 @@ def test_event_row_and_log_have_the_same_milliseconds(
     assert list(DeviceLog.objects.order_by("pk").values_list("time", flat=True)) == times
 
 
-def test_an_object_just_added_has_the_time_of_its_event(account: Account) -> None:
+def test_a_new_object_has_the_time_of_its_event(account: Account) -> None:
     device = Device.objects.create(
         account=account, device_id=ID, status_changed_at=datetime(2020, 1, 1, tzinfo=UTC)
     )
@@ -232,7 +234,7 @@ def test_a_device_added_again_after_the_clock_stepped_back(
     assert told == [("installed", NOON + 2), ("compliant", NOON + 3)]
 
 
-def test_a_device_of_a_deleted_account_is_added_elsewhere(
+def test_a_device_of_a_deleted_account_is_added_to_another(
     device: Device, other_account: Account, told: list[tuple[str, int]]
 ) -> None:
     Device.objects.change([report("compliant", NOON + 50_000)])
@@ -244,14 +246,14 @@ def test_a_device_of_a_deleted_account_is_added_elsewhere(
     assert told == [("installed", NOON + 50_001)]
 
 
-def test_a_report_of_the_time_before_a_device_was_added_again_is_stale(device: Device) -> None:
+def test_a_report_from_before_a_device_was_added_again_is_stale(device: Device) -> None:
     device.delete()
     Device.objects.create(account=device.account, device_id=ID)
 
     assert Device.objects.change([report("compliant", NOON + 1)]).stale == [ID]
 
 
-def test_what_is_known_of_removed_devices_is_kept_for_a_week(device: Device) -> None:
+def test_timestamps_of_removed_devices_are_kept_for_a_week(device: Device) -> None:
     device.delete()
     week = 7 * 86_400_000
 
@@ -279,7 +281,7 @@ def test_each_report_is_in_one_list_in_the_order_given(account: Account) -> None
     assert letters == {"changed": "BAC", "unchanged": "AB", "unknown": "U", "stale": "CB"}
 
 
-def test_save_leaves_a_status_that_changed_since_it_was_read(
+def test_save_does_not_overwrite_a_status_that_changed_after_it_was_read(
     device: Device, told: list[tuple[str, int]]
 ) -> None:
     Device.objects.change([report("compliant")])

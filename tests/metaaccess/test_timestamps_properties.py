@@ -1,4 +1,4 @@
-"""Whatever happens to devices, in whatever order: timestamps rise, and the Device log agrees."""
+"""In any order of operations, a device's timestamps rise and the Device log agrees."""
 
 from collections import defaultdict
 from typing import NamedTuple
@@ -16,7 +16,8 @@ from hypothesis.stateful import (
 )
 
 from eventlog.models import DeviceLog
-from metaaccess.devices.change import SETTABLE, NewStatus, Outcome
+from metaaccess.devices.change import ChangeReport, NewStatus
+from metaaccess.devices.status import SETTABLE
 from metaaccess.devices.timestamps import AheadOfClockError, moment
 from metaaccess.models import Account, Device
 from metaaccess.signals import Cause, StatusChange, device_status_changed
@@ -26,20 +27,20 @@ NOON = 1_772_366_400_000
 IDS = ["A" * 16, "B" * 16]
 DEVICE_IDS = st.sampled_from(IDS)
 STATUSES = st.sampled_from([str(status) for status in SETTABLE])
-# Milliseconds from the database's clock; None: not given.
+# Milliseconds relative to the database's clock. None: no timestamp.
 OFFSETS = st.none() | st.sampled_from([-300_000, -1, 0, 1, 5, 59_999, 60_000, 60_001])
 REPORTS = st.lists(st.tuples(st.sampled_from([*IDS, "U" * 16]), STATUSES, OFFSETS), max_size=5)
 
 
 class Known(NamedTuple):
-    """What a device is expected to be."""
+    """The expected state of a device. `last`: its last timestamp."""
 
     status: str
     last: int
 
 
 class DevicesMachine(RuleBasedStateMachine):
-    """Agents with good and bad clocks, people, and a database whose clock steps."""
+    """Agents with right and wrong clocks, people, and a database whose clock steps."""
 
     set_clock: SetClock
 
@@ -98,8 +99,8 @@ class DevicesMachine(RuleBasedStateMachine):
         expected = self.expect(news)
         assert Device.objects.change(news) == expected
 
-    def expect(self, news: list[NewStatus]) -> Outcome:
-        outcome = Outcome()
+    def expect(self, news: list[NewStatus]) -> ChangeReport:
+        outcome = ChangeReport()
         for new in news:
             known = self.expected.get(new.device_id)
             if known is None:

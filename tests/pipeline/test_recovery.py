@@ -16,6 +16,7 @@ from tests.pipeline.workers import Workers, until
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating.local_receiver import LocalReceiver
 from webhooks.operating.recovery import Held
+from webhooks.queue.held import with_counts
 from webhooks.queue.states import OPEN, State
 
 DEVICES = 20
@@ -28,7 +29,7 @@ def settled() -> bool:
 
 
 def held() -> int:
-    return int(WebhookConfig.objects.with_held_events().get().held_events)
+    return int(with_counts(WebhookConfig.objects.all()).get().held_events)
 
 
 def change(devices: list[Device], status: str) -> None:

@@ -11,6 +11,7 @@ from tests.pipeline.conftest import workers  # noqa: F401  # a fixture
 from tests.pipeline.workers import Workers, until
 from tests.receivers import OK, Receiver, answering, closing
 from tests.security.names import SERVFAIL, NameServer
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue.states import State
 
@@ -56,7 +57,7 @@ def answer(name: str, kind: str) -> list[str]:
 def add(account: Account, url: str) -> WebhookConfig:
     webhook = WebhookConfig(account=account, url=url)
     webhook.api_key = API_KEY
-    webhook.save()
+    save_settings(webhook)
     return webhook
 
 

@@ -1,4 +1,4 @@
-"""Beat: by a clock that nobody sets, and nothing twice in the queue of the sweep."""
+"""Beat: the monotonic clock decides, and the sweep's queue contains at most one message."""
 
 import logging
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def make_due(scheduler: Scheduler) -> None:
     scheduler._due.clear()
 
 
-def test_all_is_sent_at_the_start_and_the_sweep_only_once_until_it_is_taken(
+def test_every_task_is_sent_at_the_start_and_the_sweep_waits_until_it_is_taken(
     scheduler: Scheduler, client: redis.Redis
 ) -> None:
     for _ in range(5):
@@ -63,15 +63,13 @@ def test_no_queue_grows_without_bound(scheduler: Scheduler, client: redis.Redis)
     assert client.llen(broker.CONTROL) == most
 
 
-def test_a_clock_that_is_set_back_holds_nothing_up(
-    scheduler: Scheduler, client: redis.Redis
-) -> None:
+def test_a_clock_set_back_delays_nothing(scheduler: Scheduler, client: redis.Redis) -> None:
     scheduler.tick()
     with time_machine.travel(timezone.now() - timedelta(hours=1)):
         assert scheduler.tick() <= SWEPT_S
 
 
-def test_a_broker_that_is_away_is_told_of_once(
+def test_an_unreachable_broker_is_logged_once(
     scheduler: Scheduler, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*args: object, **options: object) -> None:
@@ -82,4 +80,6 @@ def test_a_broker_that_is_away_is_told_of_once(
         make_due(scheduler)
         scheduler.tick()
 
-    assert caplog.messages == ["the broker does not answer; periodic tasks wait for it: away"]
+    assert caplog.messages == [
+        "the broker is unreachable; periodic tasks wait until it answers: away"
+    ]

@@ -1,4 +1,4 @@
-"""The addresses of Redis and of the broker: what they may be, and what follows from them."""
+"""The URLs of Redis and of the broker: which are valid, and Celery's settings for them."""
 
 import re
 import ssl
@@ -30,13 +30,13 @@ REDIS = "redis://localhost:6379/0"
         "sentinel://host,/0?master_name=m",
     ],
 )
-def test_an_address_that_is_no_redis(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_invalid_redis_urls(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("REDIS_URL", url)
     monkeypatch.setenv("CELERY_BROKER_URL", url)
 
-    with pytest.raises(SystemExit, match=r"^REDIS_URL has a wrong value: it takes redis://"):
+    with pytest.raises(SystemExit, match=r"^REDIS_URL has a wrong value: expected redis://"):
         broker.read_redis_url()
-    with pytest.raises(SystemExit, match=r"^CELERY_BROKER_URL has a wrong value: it takes an"):
+    with pytest.raises(SystemExit, match=r"^CELERY_BROKER_URL has a wrong value: expected a URL"):
         broker.read_broker_url(REDIS)
 
 
@@ -51,31 +51,31 @@ def test_an_address_that_is_no_redis(monkeypatch: pytest.MonkeyPatch, url: str) 
         "memory://x",
     ],
 )
-def test_an_address_that_is_no_broker(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_invalid_broker_urls(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("CELERY_BROKER_URL", url)
 
-    with pytest.raises(SystemExit, match=r"^CELERY_BROKER_URL has a wrong value: it takes an"):
+    with pytest.raises(SystemExit, match=r"^CELERY_BROKER_URL has a wrong value: expected a URL"):
         broker.read_broker_url(REDIS)
 
 
-def test_the_broker_is_redis_unless_another_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_broker_defaults_to_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
     assert broker.read_broker_url(REDIS) == REDIS
     monkeypatch.setenv("CELERY_BROKER_URL", "amqp://a/vhost;amqp://b/vhost")
     assert broker.read_broker_url(REDIS) == "amqp://a/vhost;amqp://b/vhost"
 
 
-def test_wrong_types_of_queues(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_queue_types(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RABBITMQ_QUEUE_TYPE", "stream")
-    with pytest.raises(SystemExit, match="is 'stream': it takes classic or quorum"):
+    with pytest.raises(SystemExit, match="is 'stream': expected classic or quorum"):
         broker.read_queue_type("amqp://host")
     monkeypatch.setenv("RABBITMQ_QUEUE_TYPE", "quorum")
-    with pytest.raises(SystemExit, match="only where CELERY_BROKER_URL is RabbitMQ's"):
+    with pytest.raises(SystemExit, match="classic, unless CELERY_BROKER_URL is RabbitMQ's"):
         broker.read_queue_type(REDIS)
     assert broker.read_queue_type("amqp://host") == "quorum"
 
 
-def test_sentinel_as_celery_wants_it() -> None:
+def test_sentinel_in_celerys_notation() -> None:
     url = "sentinel://ada:p%40ss@a:1,b/2?master_name=m&sentinel_password=s"
 
     options = broker.celery_options(url, visibility_timeout_s=10)
@@ -99,19 +99,19 @@ def test_certificates_are_checked(tmp_path: Path, scheme: str, name: str) -> Non
     assert "/ca.pem" in options["CELERY_BROKER_USE_SSL"].values()
 
 
-def test_no_message_waits_in_a_worker_until_it_is_given_out_anew() -> None:
+def test_no_message_waits_in_a_worker_until_redis_redelivers_it() -> None:
     options = broker.celery_options(REDIS, visibility_timeout_s=12 * settings.LONGEST_ALARM_S)
     assert options["CELERY_BROKER_TRANSPORT_OPTIONS"] == settings.CELERY_BROKER_TRANSPORT_OPTIONS
     assert settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"] == 3600
     assert settings.LONGEST_ALARM_S == 300
 
 
-def test_nothing_periodic_expires_by_two_hosts_clocks() -> None:
+def test_no_periodic_task_has_an_expiry() -> None:
     options = [entry["options"] for entry in settings.CELERY_BEAT_SCHEDULE.values()]
     assert [option for option in options if "expires" in option] == []
 
 
-def test_each_queue_is_heard_by_one_kind_of_worker_and_each_task_goes_to_one() -> None:
+def test_each_queue_has_one_kind_of_worker_and_each_task_has_a_queue() -> None:
     procfile = (settings.BASE_DIR / "Procfile").read_text()
     heard = [
         queue for names in re.findall(r"--queues (\S+)", procfile) for queue in names.split(",")

@@ -1,4 +1,4 @@
-"""What a worker does about a connection to the broker that was lost."""
+"""How a worker handles a lost connection to the broker."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ def channel() -> Iterator[Any]:
         yield connection.channel()
 
 
-def test_a_message_that_cannot_be_acknowledged_is_delivered_no_more(
+def test_a_message_whose_acknowledgement_fails_is_no_longer_counted(
     channel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*args: object) -> None:
@@ -39,11 +39,11 @@ def test_a_message_that_cannot_be_acknowledged_is_delivered_no_more(
     channel.basic_ack("tag")
 
 
-def test_sentinels_channels_have_it_too() -> None:
+def test_sentinel_channels_have_the_fix() -> None:
     assert redis.SentinelChannel.QoS is redis.Channel.QoS
 
 
-def test_alarms_of_a_lost_connection_ring_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timers_of_a_lost_connection_are_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CelerysConsumer, "on_connection_error_after_connected", Mock())
     consumer: Any = SimpleNamespace(timer=Mock())
 
@@ -58,6 +58,6 @@ def _as_consumer(fields: SimpleNamespace) -> Consumer:
     return consumer
 
 
-def test_the_workers_take_these(settings: Any) -> None:
+def test_workers_use_the_consumer(settings: Any) -> None:
     assert settings.CELERY_WORKER_CONSUMER == "settings.processes.consumer.Consumer"
     assert settings.CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION is False

@@ -1,9 +1,9 @@
-"""A wrong value stops the start with one line that names the variable and what it takes."""
+"""A wrong value stops the start with one line that names the variable and what is expected."""
 
 import os
-import runpy
 import ssl
 import stat
+from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -11,16 +11,15 @@ import pytest
 import trustme
 
 from settings.environment import values
+from settings.environment.keys import read_keys
 from settings.environment.values import env, read, read_positive, read_url, read_whole
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.mark.parametrize("value", ["", "4,sixty", "4;60", "-1", "nan", "86400"])
-def test_wrong_countdowns(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_invalid_countdowns(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("X", value)
 
-    with pytest.raises(SystemExit, match=f"X is '{value}': it takes seconds before each retry"):
+    with pytest.raises(SystemExit, match=f"X is '{value}': expected seconds before each retry"):
         values.read_countdowns("X", "4,60")
 
 
@@ -31,18 +30,18 @@ def test_countdowns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "ten", "inf", "nan"])
-def test_wrong_positive_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_invalid_positive_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("X", value)
 
-    with pytest.raises(SystemExit, match=f"X is '{value}': it takes seconds"):
+    with pytest.raises(SystemExit, match=f"X is '{value}': expected seconds"):
         read_positive("X", 10, "seconds")
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "ten"])
-def test_wrong_whole_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_invalid_whole_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("X", value)
 
-    with pytest.raises(SystemExit, match=f"X is '{value}': it takes days"):
+    with pytest.raises(SystemExit, match=f"X is '{value}': expected days"):
         read_whole("X", 7, "days")
 
 
@@ -51,11 +50,11 @@ def test_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "10.1.0.0/16, ::1/128")
     assert values.read_networks("X") == [ip_network("10.1.0.0/16"), ip_network("::1/128")]
     monkeypatch.setenv("X", "10.1.0.1/16")
-    with pytest.raises(SystemExit, match=r"X is '10\.1\.0\.1/16': it takes networks"):
+    with pytest.raises(SystemExit, match=r"X is '10\.1\.0\.1/16': expected networks"):
         values.read_networks("X")
 
 
-def test_a_secret_is_never_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "hunter2")
 
     with pytest.raises(SystemExit) as address:
@@ -66,18 +65,18 @@ def test_a_secret_is_never_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in f"{address.value.code}{number.value.code}"
 
 
-def test_keys_are_made_once_for_development_readable_by_their_owner(
+def test_development_keys_are_created_once_and_readable_only_by_their_owner(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("SECRET_KEY", raising=False)
     monkeypatch.delenv("WEBHOOK_KEYS", raising=False)
 
-    first = values.read_keys(tmp_path / "var", development=True)
+    first = read_keys(tmp_path / "var", development=True)
 
-    assert first == values.read_keys(tmp_path / "var", development=True)
+    assert first == read_keys(tmp_path / "var", development=True)
     assert stat.S_IMODE(os.stat(tmp_path / "var" / "keys.json").st_mode) == 0o600
     monkeypatch.setenv("WEBHOOK_KEYS", "mine")
-    assert values.read_keys(tmp_path / "var", development=True) == first | {"WEBHOOK_KEYS": "mine"}
+    assert read_keys(tmp_path / "var", development=True) == first | {"WEBHOOK_KEYS": "mine"}
 
 
 def test_keys_are_required_in_production(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -85,12 +84,12 @@ def test_keys_are_required_in_production(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.delenv("WEBHOOK_KEYS", raising=False)
 
     with pytest.raises(SystemExit, match="WEBHOOK_KEYS is not set"):
-        values.read_keys(tmp_path, development=False)
+        read_keys(tmp_path, development=False)
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_certificates_are_read_at_the_start_without_what_else_a_file_holds(
+def test_certificates_are_read_at_the_start_without_the_files_other_content(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     first, second = trustme.CA(), trustme.CA()
@@ -122,7 +121,7 @@ CA_FILES: dict[str, bytes | None] = {
 
 
 @pytest.mark.parametrize("content", CA_FILES.values(), ids=CA_FILES.keys())
-def test_a_wrong_file_of_certificates(
+def test_invalid_certificate_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
 ) -> None:
     file = tmp_path / "ca.pem"
@@ -130,19 +129,19 @@ def test_a_wrong_file_of_certificates(
         file.write_bytes(content)
     monkeypatch.setenv("X", str(file))
 
-    with pytest.raises(SystemExit, match=r"^X is '.*ca\.pem', which .*: it takes a file of cert"):
+    with pytest.raises(SystemExit, match=r"^X is '.*ca\.pem', which .*: expected a file of cert"):
         values.read_certificates("X")
 
 
 @pytest.mark.parametrize("path", ["{tmp}", "/dev/null", "{tmp}/pipe", "{tmp}/ca.pem/x"])
-def test_what_is_no_file_is_not_read(
+def test_only_regular_files_are_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "ca.pem").touch()
     monkeypatch.setenv("X", path.format(tmp=tmp_path))
 
-    with pytest.raises(SystemExit, match=r"^X is .*: it takes a file of certificates"):
+    with pytest.raises(SystemExit, match=r"^X is .*: expected a file of certificates"):
         values.read_certificates("X")
 
 
@@ -167,16 +166,16 @@ def test_what_is_no_file_is_not_read(
         ("WEBHOOK_CA_FILE", "/etc"),
     ],
 )
-def test_the_start_stops_with_one_line(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+def test_an_invalid_value_stops_the_start_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, read_settings: Callable[[], object], name: str, value: str
 ) -> None:
     for each, given in {"SECRET_KEY": "s", "WEBHOOK_KEYS": "k", name: value}.items():
         monkeypatch.setenv(each, given)
 
     with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(ROOT / "settings" / "base.py"))
+        read_settings()
 
     line = str(stopped.value.code)
     assert line.startswith(f"{name} ")
     assert "\n" not in line
-    assert "it takes" in line
+    assert ": expected " in line

@@ -1,4 +1,4 @@
-"""The settings of an installation behind a proxy that ends TLS, and the image that it runs."""
+"""The settings of an installation behind a proxy that terminates TLS, and its container image."""
 
 import json
 import os
@@ -27,8 +27,8 @@ import json, logging, django
 logging.disable()
 django.setup()
 from django.test import Client
-from metaaccess.authentication import TokenAuthentication
-TokenAuthentication.authenticate = lambda *_: 1 / 0  # a defect of ours
+from metaaccess.people.authentication import TokenAuthentication
+TokenAuthentication.authenticate = lambda *_: 1 / 0  # an unexpected error
 client = Client(raise_request_exception=False)
 https = {"host": "console.example", "x-forwarded-proto": "https"}
 answers = {
@@ -50,7 +50,7 @@ print(json.dumps({
 
 
 def run(*arguments: str, root: Path = ROOT, **environment: str) -> str:
-    """What a program says in an environment of these variables alone."""
+    """Runs Python with only these variables in its environment; returns its output."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -64,7 +64,7 @@ def run(*arguments: str, root: Path = ROOT, **environment: str) -> str:
     return done.stdout
 
 
-def test_djangos_own_checks_for_a_deployment_find_nothing() -> None:
+def test_djangos_deployment_checks_find_nothing() -> None:
     said = run("manage.py", "check", "--deploy", "--fail-level", "INFO")
 
     assert said.startswith("System check identified no issues")
@@ -72,20 +72,20 @@ def test_djangos_own_checks_for_a_deployment_find_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def answers() -> dict[str, tuple[int, dict[str, str], str]]:
-    """Of the product without its database: status, headers, body."""
+    """Status, headers and body of each response, without a database."""
     said = run("-c", ASK, DJANGO_SETTINGS_MODULE="settings.base")
     found: dict[str, tuple[int, dict[str, str], str]] = json.loads(said.splitlines()[-1])
     return found
 
 
-def test_plain_http_is_sent_to_https_and_a_probe_from_within_is_not(answers: dict) -> None:  # type: ignore[type-arg]
+def test_http_redirects_to_https_except_for_internal_probes(answers: dict) -> None:  # type: ignore[type-arg]
     status, headers, _ = answers["plain"]
 
     assert (status, headers["Location"]) == (301, "https://console.example/console/")
     assert (answers["probe"][0], answers["probe"][2]) == (200, "ok\n")
 
 
-def test_a_probe_is_answered_whatever_host_it_names(answers: dict) -> None:  # type: ignore[type-arg]
+def test_a_probe_is_answered_for_any_host(answers: dict) -> None:  # type: ignore[type-arg]
     found = {name: answer for name, answer in answers.items() if name.startswith("probe by")}
 
     assert len(found) == 6
@@ -95,12 +95,12 @@ def test_a_probe_is_answered_whatever_host_it_names(answers: dict) -> None:  # t
         assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_browsers_are_told_to_keep_to_https_for_a_year(answers: dict) -> None:  # type: ignore[type-arg]
+def test_hsts_lasts_a_year(answers: dict) -> None:  # type: ignore[type-arg]
     assert "Strict-Transport-Security" not in answers["probe"][1]
     assert answers["tls"][1]["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
 
 
-def test_every_answer_says_what_it_is_and_may_be_framed_by_nobody(answers: dict) -> None:  # type: ignore[type-arg]
+def test_every_answer_has_security_headers(answers: dict) -> None:  # type: ignore[type-arg]
     for name in ("tls", "missing", "broken"):
         headers = answers[name][1]
         assert headers["X-Content-Type-Options"] == "nosniff", name
@@ -109,7 +109,7 @@ def test_every_answer_says_what_it_is_and_may_be_framed_by_nobody(answers: dict)
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"], name
 
 
-def test_an_error_tells_nothing_of_the_inside(answers: dict) -> None:  # type: ignore[type-arg]
+def test_an_error_reveals_no_internals(answers: dict) -> None:  # type: ignore[type-arg]
     assert [answers[name][0] for name in ("missing", "broken", "other host")] == [404, 500, 400]
     for name in ("missing", "broken", "other host"):
         text = answers[name][2]
@@ -119,14 +119,15 @@ def test_an_error_tells_nothing_of_the_inside(answers: dict) -> None:  # type: i
 # --- The image ---
 
 
-def test_the_image_runs_as_a_user_that_is_not_root() -> None:
+def test_the_image_does_not_run_as_root() -> None:
     assert re.findall(r"^USER (.*)$", image.DOCKERFILE, re.M) == ["10001:10001"]
 
 
 @pytest.mark.slow
-def test_the_image_has_all_that_the_product_needs(tmp_path: Path) -> None:
+def test_the_image_contains_everything_that_the_product_needs(tmp_path: Path) -> None:
     image.copy(tmp_path)
 
+    assert not (tmp_path / "devstack").exists()
     for path in tmp_path.iterdir():
         name = "docs/api.md" if path.name == "docs" else path.name
         assert f"!{name}" in (ROOT / ".dockerignore").read_text().splitlines()
@@ -138,7 +139,7 @@ def test_the_image_has_all_that_the_product_needs(tmp_path: Path) -> None:
     assert (tmp_path / "staticfiles" / "console" / "console.css").exists()
 
 
-def test_the_image_starts_what_the_procfile_starts() -> None:
+def test_the_image_starts_the_procfiles_web_process() -> None:
     command = re.search(r"^CMD (.*)$", image.DOCKERFILE, re.M)
     assert command is not None
 

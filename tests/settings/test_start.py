@@ -1,9 +1,9 @@
-"""All settings at once, as a start reads them: a wrong value, a file in a value's place."""
+"""All settings, as a process reads them at its start: wrong values, and values in files."""
 
 import os
-import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ RIGHT = {
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Reads all settings in an environment of the right ones and these; None unsets one."""
+def start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, read_settings: Callable[[], dict[str, Any]]
+) -> Any:
+    """Reads all settings from valid variables, overridden by the given ones; None unsets one."""
 
     def start(**given: str | None) -> dict[str, Any]:
         for name in list(os.environ):
@@ -34,7 +36,7 @@ def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         for name, value in (RIGHT | {"VAR_DIR": str(tmp_path / "var")} | given).items():
             if value is not None:
                 monkeypatch.setenv(name, value)
-        return runpy.run_path(str(ROOT / "settings" / "base.py"))
+        return read_settings()
 
     return start
 
@@ -90,7 +92,7 @@ def test_a_wrong_value_stops_the_start_with_one_line(start: Any, name: str, valu
 
     line = str(stopped.value.code)
     assert line.startswith(f"{name} ")
-    assert ": it takes " in line
+    assert ": expected " in line
     assert "\n" not in line
     assert SECRET not in line
     assert "@" not in line or name == "DEFAULT_FROM_EMAIL" or "user:password@host" in line
@@ -111,7 +113,7 @@ def test_a_wrong_value_stops_the_start_with_one_line(start: Any, name: str, valu
         ("TRUSTED_PROXIES", "0", "TRUSTED_PROXIES", 0),
     ],
 )  # fmt: skip
-def test_a_right_value(start: Any, name: str, value: str, setting: str, read: object) -> None:
+def test_valid_values(start: Any, name: str, value: str, setting: str, read: object) -> None:
     assert start(**{name: value})[setting] == read
 
 
@@ -128,7 +130,7 @@ def test_a_right_value(start: Any, name: str, value: str, setting: str, read: ob
          {"connect_timeout": "7", "sslmode": "verify-full"}),
     ],
 )  # fmt: skip
-def test_addresses_of_postgresql(
+def test_valid_postgresql_urls(
     start: Any, url: str, host: str, port: str, more: dict[str, str]
 ) -> None:
     database = start(DATABASE_URL=url)["DATABASES"]["default"]
@@ -140,13 +142,17 @@ def test_addresses_of_postgresql(
 
 # --- NAME_FILE ---
 
-SECRETS = ["SECRET_KEY", "WEBHOOK_KEYS", "DATABASE_URL", "REDIS_URL", "EMAIL_URL"]
+# All variables that contain a secret: keys, and URLs with a password.
+SECRETS = [
+    "SECRET_KEY", "WEBHOOK_KEYS", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL",
+]  # fmt: skip
+WITH_BROKER = RIGHT | {"CELERY_BROKER_URL": f"redis://:{SECRET}@127.0.0.1:1/3"}
 
 
 def test_every_secret_may_be_in_a_file(start: Any, tmp_path: Path) -> None:
-    expected = start(CELERY_BROKER_URL="redis://:hunter2@127.0.0.1:1/3")
+    expected = start(**WITH_BROKER)
     files: dict[str, str | None] = {}
-    for name in [*SECRETS, "CELERY_BROKER_URL"]:
+    for name in SECRETS:
         path = tmp_path / name
         path.write_text(f"{os.environ[name]}\n")
         files |= {name: None, f"{name}_FILE": str(path)}
@@ -161,12 +167,12 @@ def test_every_secret_may_be_in_a_file(start: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_value_and_a_file_are_refused(start: Any, tmp_path: Path, name: str) -> None:
+def test_a_value_and_a_file_together_are_rejected(start: Any, tmp_path: Path, name: str) -> None:
     path = tmp_path / "secret"
-    path.write_text(RIGHT[name])
+    path.write_text(WITH_BROKER[name])
 
-    with pytest.raises(SystemExit, match=rf"^{name}_FILE is set beside {name}: it takes"):
-        start(**{f"{name}_FILE": str(path)})
+    with pytest.raises(SystemExit, match=rf"^{name}_FILE is set as well as {name}: expected"):
+        start(**WITH_BROKER, **{f"{name}_FILE": str(path)})
 
 
 @pytest.mark.parametrize("name", SECRETS)
@@ -182,9 +188,7 @@ def test_a_value_and_a_file_are_refused(start: Any, tmp_path: Path, name: str) -
         (b"hunter2" * 20_000, "more than one line"),
     ],
 )
-def test_a_file_that_is_of_no_use(
-    start: Any, tmp_path: Path, name: str, content: Any, problem: str
-) -> None:
+def test_unusable_files(start: Any, tmp_path: Path, name: str, content: Any, problem: str) -> None:
     path = tmp_path / "secret"
     if content == "folder":
         path.mkdir()
@@ -201,17 +205,17 @@ def test_a_file_that_is_of_no_use(
     assert SECRET not in line
 
 
-def test_a_wrong_value_in_a_file_is_not_repeated(start: Any, tmp_path: Path) -> None:
+def test_a_wrong_value_in_a_file_is_not_shown(start: Any, tmp_path: Path) -> None:
     path = tmp_path / "value"
     path.write_text(SECRET)
 
     with pytest.raises(SystemExit) as stopped:
         start(WEBHOOK_TIMEOUT_FILE=str(path))
 
-    assert str(stopped.value.code).startswith("WEBHOOK_TIMEOUT has a wrong value: it takes")
+    assert str(stopped.value.code).startswith("WEBHOOK_TIMEOUT has a wrong value: expected")
 
 
-# --- Each way in ---
+# --- Each kind of process ---
 
 GUNICORN = ["-m", "gunicorn", "settings.wsgi", "--bind", "127.0.0.1:0", "--workers", "2"]
 START = {
@@ -223,22 +227,22 @@ START = {
 
 
 @pytest.mark.parametrize("program", START)
-def test_each_process_stops_with_the_line_and_nothing_else(program: str, tmp_path: Path) -> None:
+def test_each_process_stops_with_one_line(program: str, tmp_path: Path) -> None:
     done = run(START[program], tmp_path)
 
     assert done.returncode == 1
     assert done.stdout + done.stderr == f"{TOO_SHORT}\n"
 
 
-def test_gunicorn_starts_no_worker_again_where_it_reads_no_configuration(tmp_path: Path) -> None:
+def test_gunicorn_restarts_no_worker_without_its_configuration(tmp_path: Path) -> None:
     done = run([*GUNICORN, "--config", "/dev/null"], tmp_path)
 
     assert done.returncode == 3
-    assert done.stderr.count(TOO_SHORT) in (1, 2)  # of two workers
+    assert done.stderr.count(TOO_SHORT) in (1, 2)  # once for each of the two workers, at most
     assert "Traceback" not in done.stderr
 
 
-TOO_SHORT = "SECRET_KEY is too short: it takes a random text and at least 32 characters long."
+TOO_SHORT = "SECRET_KEY is too short: expected a random text, at least 32 characters long."
 
 
 def run(arguments: list[str], var_dir: Path) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""When a worker takes itself for deaf, and when it does not."""
+"""When the watchdog decides that a worker no longer receives messages, and when it does not."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ from settings.processes.watchdog import UNHEARD, Watchdog
 
 
 class Broker:
-    """Takes a worker's messages to itself, or does not."""
+    """Accepts a worker's messages to itself, or refuses them."""
 
     takes = True
 
@@ -20,7 +20,7 @@ class Broker:
         return self
 
     def collect(self) -> None:
-        """There is nothing to close."""
+        """Does nothing: no connection is open."""
 
     def send_task(self, name: str, **options: Any) -> None:
         assert name == watchdog.PING
@@ -43,13 +43,13 @@ def looks(dog: Watchdog, consumer: Any, count: int) -> list[bool]:
     return [dog.is_deaf(consumer) for _ in range(count)]
 
 
-def test_messages_to_itself_that_do_not_come(consumer: Any) -> None:
+def test_a_worker_that_receives_none_of_its_messages_is_deaf(consumer: Any) -> None:
     dog = Watchdog(consumer)
 
     assert looks(dog, consumer, UNHEARD + 1) == [False] * UNHEARD + [True]
 
 
-def test_whatever_comes_is_heard(consumer: Any) -> None:
+def test_any_received_task_resets_the_count(consumer: Any) -> None:
     dog = Watchdog(consumer)
     task_received.connect(dog._hear)
 
@@ -58,7 +58,7 @@ def test_whatever_comes_is_heard(consumer: Any) -> None:
         task_received.send(sender=None, request=None)
 
 
-def test_a_broker_that_takes_nothing(consumer: Any) -> None:
+def test_a_broker_that_accepts_no_message_resets_the_count(consumer: Any) -> None:
     dog = Watchdog(consumer)
     looks(dog, consumer, UNHEARD - 1)
 
@@ -66,17 +66,17 @@ def test_a_broker_that_takes_nothing(consumer: Any) -> None:
     assert looks(dog, consumer, 3 * UNHEARD) == [False] * 3 * UNHEARD
     consumer.app.takes = True
 
-    assert looks(dog, consumer, UNHEARD) == [False] * UNHEARD, "it counts from the beginning"
+    assert looks(dog, consumer, UNHEARD) == [False] * UNHEARD, "the count restarts"
 
 
-def test_a_worker_whose_slots_are_all_busy(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_worker_is_not_deaf(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "active_requests", {"a request"})
     dog = Watchdog(consumer)
 
     assert looks(dog, consumer, 3 * UNHEARD) == [False] * 3 * UNHEARD
 
 
-def test_a_worker_that_is_ending(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopping_worker_is_not_deaf(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "should_stop", 0)
     dog = Watchdog(consumer)
 

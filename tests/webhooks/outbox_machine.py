@@ -31,12 +31,14 @@ from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, ApiToken, Device, Plan, Role, Scope, User
 from tests.sessions import LockRefusedError, Session, refused_locks
 from webhooks import wake
+from webhooks.configuration.change import save_settings
 from webhooks.configuration.deletion import WebhookGone
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import conservation, recovery
 from webhooks.operating.recovery import Held, Only
-from webhooks.queue import claims, held, outbox
+from webhooks.queue import claims, due, held, settling
 from webhooks.queue.chunk import Chunk, Push
+from webhooks.queue.held import with_counts
 from webhooks.queue.states import OPEN, PLACES, Kind, State, place
 from webhooks.sending import push
 from webhooks.sending.http_client import AttemptResult
@@ -101,7 +103,7 @@ class OutboxMachine(RuleBasedStateMachine):
             subscribed_at=LONG_AGO,
         )  # fmt: skip
         webhook.api_key = "test-key-0123456789"
-        webhook.save()
+        save_settings(webhook)
         self.pk, self.in_order = webhook.pk, in_order
         devices = Device.objects.bulk_create(Device(account=account) for _ in range(DEVICES))
         self.devices = [device.device_id for device in devices]
@@ -168,7 +170,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.act(session, partial(self._claim, as_probe), self._take)
 
     def _claim(self, as_probe: bool) -> Chunk | None:
-        chunk = claims.claim(self.pk, as_probe)
+        chunk = claims.claim(self.pk, claims.Mode.PROBE if as_probe else claims.Mode.NORMAL)
         if chunk is not None:
             under_way = Delivery.objects.filter(state=State.SENDING, due_at__gt=Now())
             pushes = under_way.values("push_id").distinct().count()
@@ -232,7 +234,7 @@ class OutboxMachine(RuleBasedStateMachine):
         work.lanes = []  # it begins none of them from here on
         self.act(
             session,
-            transaction.atomic(lambda: outbox.give_back(work.chunk, left)),
+            transaction.atomic(lambda: settling.give_back(work.chunk, left)),
             lambda _: self._drop(work, []),
         )
 
@@ -265,7 +267,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(session=SESSIONS)
     def retry_now(self, session: int) -> None:
-        self.act(session, lambda: outbox.retry_now([self.pk]), nothing)
+        self.act(session, lambda: due.retry_now([self.pk]), nothing)
 
     # --- People ---
 
@@ -393,7 +395,7 @@ class OutboxMachine(RuleBasedStateMachine):
         retry = any(row.state == State.RETRYING and row.due for row in rows)
         busy = any(row.state == State.SENDING and not row.due for row in rows)
         if (left or (retry and not busy)) and self.webhook().active:
-            assert outbox.due_webhooks(0) == [self.pk]
+            assert due.due_webhooks(unwoken_s=0, outage=False) == [self.pk]
 
     @rule()
     def held_is_what_each_place_says(self) -> None:
@@ -408,7 +410,7 @@ class OutboxMachine(RuleBasedStateMachine):
             return
         webhook = self.webhook()
         assert health_data.waiting(webhook).held == held_events
-        listed = WebhookConfig.objects.with_held_events().get(pk=self.pk)
+        listed = with_counts(WebhookConfig.objects.all()).get(pk=self.pk)
         assert listed.held_events == held_events
         program = partial(Client().get, headers={"Authorization": f"Token {self.token}"})
         assert program(f"/api/v1/webhooks/{self.pk}").json()["held_events"] == held_events
@@ -438,11 +440,12 @@ def machine() -> Iterator[type[OutboxMachine]]:
         patch.setattr(wake, "_tell", lambda *_: None)
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '50ms'")
-        ready = type("Ready", (OutboxMachine,), {"sessions": (Session(50), Session(50))})
+        sessions = Session(50), Session(50)
+        ready = type("Ready", (OutboxMachine,), {"sessions": sessions})
         try:
             yield ready
         finally:
-            for each in ready.sessions:
+            for each in sessions:
                 each.close()
             with connection.cursor() as cursor:
                 cursor.execute("RESET lock_timeout")

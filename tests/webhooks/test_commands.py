@@ -19,9 +19,10 @@ from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import API_KEY, MakeWebhook, disabled_by_failures
 from webhooks import tasks, wake
-from webhooks.configuration import reasons
+from webhooks.health import reasons
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.queue import claims, outbox
+from webhooks.queue import claims, due
+from webhooks.queue.held import with_counts
 from webhooks.queue.states import State, place
 
 URL = "https://receiver.example/hook"
@@ -152,7 +153,7 @@ def test_webhook_create_stores_no_key_in_the_clear(account: Account) -> None:
         (["--url", "https://user:pw@receiver.example/"], "url: "),
         (["--events", "compliant,broken"], "events: .*'broken' is not a valid choice"),
         (["--events", "Compliant"], "events: .*'Compliant' is not a valid choice"),
-        (["--events", "compliant,deleted,compliant"], "events: A status is named more than once"),
+        (["--events", "compliant,deleted,compliant"], "events: The same status is listed twice"),
         (["--events", ""], r"events: This field cannot be blank\."),
         (["--events", " , "], r"events: This field cannot be blank\."),
         (["--events-per-push", "0"], "events_per_push: .*greater than or equal to 1"),
@@ -169,7 +170,7 @@ def test_webhook_create_refuses(account: Account, arguments: list[str], words: s
 def test_webhook_create_refuses_the_standard_plan(account: Account) -> None:
     Account.objects.update(plan=Plan.STANDARD)
 
-    refused("Acme is on the Standard plan: webhooks exist only on the Enterprise plan", *CREATE)
+    refused("Acme is on the Standard plan. Webhooks are available on the", *CREATE)
 
 
 def test_webhook_create_refuses_http_where_https_is_required(
@@ -340,11 +341,11 @@ def test_webhook_enable_is_written_to_the_admin_log(make_disabled: MakeDisabled)
 def test_webhook_enable_makes_held_events_due(make_disabled: MakeDisabled) -> None:
     webhook = make_disabled()
     Device.objects.create(account=webhook.account)
-    assert outbox.due_webhooks(unwoken_s=0) == []
+    assert due.due_webhooks(unwoken_s=0, outage=False) == []
 
     run("webhook_enable", webhook.pk, *BECAUSE)
 
-    assert outbox.due_webhooks(unwoken_s=0) == [webhook.pk]
+    assert due.due_webhooks(unwoken_s=0, outage=False) == [webhook.pk]
 
 
 def test_webhook_enable_by_account(make_disabled: MakeDisabled, other_account: Account) -> None:
@@ -486,7 +487,7 @@ def test_webhook_disable_holds_what_waits(device: Device, webhook: WebhookConfig
         {"id": webhook.pk, "url": URL}
     ]
 
-    assert Delivery.objects.annotate(place=place()).get().place == "held"
+    assert Delivery.objects.annotate(place=place()).values_list("place", flat=True).get() == "held"
     assert claims.claim(webhook.pk) is None
 
 
@@ -687,4 +688,4 @@ def test_webhook_replay_of_a_disabled_webhook_is_held(make_disabled: MakeDisable
     printed = run("webhook_replay", webhook.pk, "--since", "2020-01-01")
 
     assert printed == "Events queued again: 1, held until the webhook is enabled\n"
-    assert WebhookConfig.objects.with_held_events().get().held_events == 1
+    assert with_counts(WebhookConfig.objects.all()).get().held_events == 1

@@ -16,9 +16,10 @@ from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import MakeWebhook, disabled, installed_in_2020
 from webhooks import tasks
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, Snapshot, WebhookConfig
 from webhooks.operating import conservation
-from webhooks.queue import outbox
+from webhooks.queue import retention
 from webhooks.queue.states import Kind, State
 
 AGO = timedelta(hours=1)
@@ -127,7 +128,7 @@ def test_a_subscription_is_expected_from_its_beginning(
     make_webhook(name="new")
     one = WebhookConfig.objects.get(name="one")
     one.events = ["installed", "compliant"]
-    one.save()
+    save_settings(one)
     assert run(capsys)["missing"] == 0
 
     Account.objects.filter(pk=account.pk).update(plan=Plan.STANDARD)
@@ -219,9 +220,9 @@ def test_the_device_log_is_pruned_before_the_deliveries(
 ) -> None:
     age_all(settings.EVENT_LOG_DAYS + 1)
     left: list[int] = []
-    prune = outbox.prune
+    prune = retention.prune
     monkeypatch.setattr(
-        outbox, "prune", lambda days: (left.append(DeviceLog.objects.count()), prune(days))
+        retention, "prune", lambda days: (left.append(DeviceLog.objects.count()), prune(days))
     )
     Delivery.objects.update(state=State.DELIVERED)
 

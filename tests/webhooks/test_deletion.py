@@ -14,9 +14,10 @@ from metaaccess import portions
 from metaaccess.models import Account, Device, User
 from tests.conftest import MakeWebhook
 from webhooks.configuration import deletion
+from webhooks.configuration.change import save_settings
 from webhooks.models import Delivery, Notice, WebhookConfig
 from webhooks.operating import conservation, recovery, removal
-from webhooks.queue import claims, held, outbox
+from webhooks.queue import claims, due, held
 from webhooks.queue.states import State
 
 
@@ -57,7 +58,7 @@ def test_its_secrets_are_forgotten_at_once(make_webhook: MakeWebhook) -> None:
     webhook = make_webhook()
     for _ in range(2):  # the second replaces the first, which signs on for a while
         webhook.signing_secret = f"whsec_{'ab' * 20}{_}AAA"
-        webhook.save()
+        save_settings(webhook)
 
     webhook.delete()
 
@@ -94,7 +95,7 @@ def test_a_form_that_was_open_does_not_bring_it_back(webhook: WebhookConfig) -> 
     webhook.name = "still open elsewhere"
 
     with pytest.raises(deletion.WebhookGone):
-        webhook.save()
+        save_settings(webhook)
 
     row = WebhookConfig._base_manager.get(pk=webhook.pk)
     assert (row.name, row.api_key_sealed) == ("", "")
@@ -112,7 +113,7 @@ def test_nothing_of_it_is_pushed_held_or_counted(
     add_events(account, 1)
 
     assert claims.claim(webhook.pk) is None
-    assert outbox.due_webhooks(0) == []
+    assert due.due_webhooks(unwoken_s=0, outage=False) == []
     assert held.discard_old(0) == 0
     assert Delivery.objects.filter(webhook=webhook.pk).count() == 2
     assert Delivery.objects.events().count() == 0

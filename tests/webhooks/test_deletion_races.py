@@ -15,11 +15,13 @@ from tests import interleaving
 from tests.api.conftest import Program
 from tests.interleaving import Beside
 from webhooks import wake
+from webhooks.configuration.change import save_settings
 from webhooks.configuration.deletion import WebhookGone
 from webhooks.models import Delivery, Notice, WebhookConfig
 from webhooks.operating import recovery, removal
 from webhooks.operating.recovery import Only
 from webhooks.queue import claims
+from webhooks.queue.chunk import Push
 from webhooks.sending import http_client, push
 from webhooks.sending.http_client import ErrorKind
 
@@ -53,7 +55,7 @@ def rows() -> tuple[int, int]:
     return WebhookConfig._base_manager.count(), Delivery.objects.count()
 
 
-def failed(chunk: Any) -> list[push.Attempt | push.Push]:
+def failed(chunk: Any) -> list[push.Attempt | Push]:
     """What a worker reports whose receiver refused everything."""
     now = timezone.now()
     result = http_client.AttemptResult(503, ErrorKind.HTTP_STATUS, "HTTP 503", "", 5)
@@ -138,7 +140,7 @@ def test_a_push_that_was_under_way_is_logged_and_touches_nothing_else(
     before = WebhookConfig._base_manager.values().get()
 
     assert chunk is not None
-    push.settle(chunk, failed(chunk))
+    push.settle_batch(chunk, failed(chunk))
 
     assert WebhookLog.objects.count() == 2  # installed, compliant
     assert WebhookConfig._base_manager.values().get() == before
@@ -187,7 +189,7 @@ def test_a_settle_that_waited_for_the_removal_finds_nothing_and_logs(
     late = replace(chunk, lease_until=chunk.claimed_at)
     with transaction.atomic():
         removal.run()
-        settling = other.start(lambda: push.settle(late, failed(late)))
+        settling = other.start(lambda: push.settle_batch(late, failed(late)))
         waited = not settling.done()
 
     assert waited
@@ -206,7 +208,7 @@ def replay(webhook: WebhookConfig, device: Device) -> int:
 
 def rename(webhook: WebhookConfig) -> None:
     webhook.name = "SIEM"
-    webhook.save()
+    save_settings(webhook)
 
 
 def gone(act: Callable[[], Any]) -> str:

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from eventlog import words
 from eventlog.models import AdminLog
 from tests.conftest import MakeWebhook
-from webhooks.configuration import reasons
-from webhooks.health import streak
+from webhooks.health import reasons, streak
 from webhooks.health.streak import Ended, Verdict, evaluate
 from webhooks.models import DisabledBecause, WebhookConfig
 

@@ -317,3 +317,12 @@ def test_a_defect_of_ours_in_the_body_does_not_send_the_push_again(
 
     assert (result.status_code, result.error, result.body) == (200, "", "")
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_odd_charset_is_no_fault_of_ours(post: Post, caplog: pytest.LogCaptureFixture) -> None:
+    """The standard library raises TypeError for it."""
+    odd = "Content-Type: text/plain; charset*=utf-8''%ff; charset*0=a"
+    with Receiver(answering(whole(b"ab", odd))) as receiver:
+        result = post(receiver)
+
+    assert (result.delivered, result.body, result.body_cut, caplog.text) == (True, "ab", False, "")

@@ -24,7 +24,6 @@ from webhooks.sending.http_client import (  # fmt: skip
     ErrorKind,
     connection,
     deadline,
-    dial,
     errors,
     lookup,
 )
@@ -70,7 +69,7 @@ def test_an_error_that_no_receiver_can_cause(
         def connect_ex(self, address: Any) -> int:
             return number if self.type == socket.SOCK_STREAM else super().connect_ex(address)
 
-    monkeypatch.setattr(dial.socket, "socket", Socket)
+    monkeypatch.setattr(socket, "socket", Socket)
 
     is_ours(post(client, "http://127.0.0.1:9999/"), caplog, os.strerror(number))
 

@@ -271,7 +271,7 @@ settings.configure(
     WEBHOOK_ALLOWED_PORTS=None,
     WEBHOOK_CA_CERTIFICATES="",
 )
-from webhooks import http
+from webhooks.sending import http_client as http
 def post(port, timeout_s):
     return http.post(f"http://127.0.0.1:{port}/", {"A": "1"}, b"[]", timeout_s)
 """

@@ -12,7 +12,9 @@ from eventlog.models import AdminLog
 from tests.conftest import API_KEY, MakeWebhook
 from tests.webhooks.test_commands import run
 from webhooks.configuration import sealing
-from webhooks.models import SEALED_FOR, WebhookConfig
+from webhooks.configuration.change import save_settings
+from webhooks.configuration.sealed import SEALED_FOR
+from webhooks.models import WebhookConfig
 
 OLD, NEW = "old-key-0123456789-0123456789-01", "new-key-0123456789-0123456789-01"
 FIRST, SECOND = (
@@ -33,7 +35,7 @@ def signed(keys: Any, make_webhook: MakeWebhook) -> WebhookConfig:
     webhook = make_webhook()
     for secret in (FIRST, SECOND):
         webhook.signing_secret = secret
-        webhook.save()
+        save_settings(webhook)
     return webhook
 
 

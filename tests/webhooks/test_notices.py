@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core import mail as django_mail
 from django.core.mail.backends.locmem import EmailBackend
-from django.core.mail.message import BadHeaderError
+from django.core.mail.message import BadHeaderError, EmailMultiAlternatives
 from django.core.management import CommandError, call_command
 from django.template import TemplateSyntaxError
 from django.utils import timezone
@@ -19,9 +19,9 @@ from tests.conftest import MakeWebhook
 from webhooks import tasks
 from webhooks.health import certificates, mailing, notices, streak
 from webhooks.health.streak import Ended
+from webhooks.health.validity import Validity
 from webhooks.models import Notice, WebhookConfig
 from webhooks.operating import recovery
-from webhooks.sending.http_client import Validity
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 F, OK = "HTTP 503 Service Unavailable", ""
@@ -162,6 +162,7 @@ def test_it_goes_to_the_accounts_administrators_alone(
     assert sent.to == [administrator.email]
     assert sent.extra_headers["Message-ID"] == f"<{notice.uid}@localhost>"
     assert "was disabled after 100 failed pushes" in sent.subject
+    assert isinstance(sent, EmailMultiAlternatives)
     html = str(sent.alternatives[0][0])
     for text in (sent.body, html):
         assert F in text
@@ -193,6 +194,7 @@ def test_names_of_customers_cannot_write_headers_or_html(
     (sent,) = django_mail.outbox
     assert sent.recipients() == [administrator.email]
     assert "\n" not in sent.subject
+    assert isinstance(sent, EmailMultiAlternatives)
     assert "<b>" not in str(sent.alternatives[0][0])
 
 

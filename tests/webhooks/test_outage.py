@@ -21,11 +21,11 @@ from webhooks import tasks, turns, wake
 from webhooks.health import outage, streak
 from webhooks.health.streak import Ended
 from webhooks.models import Delivery, Notice, Outage, WebhookConfig
-from webhooks.operating import recovery
-from webhooks.queue import claims, outbox
+from webhooks.operating import outage_watch, recovery
+from webhooks.queue import claims, due, settling
 from webhooks.queue.chunk import Chunk, Settlement
 from webhooks.queue.states import State
-from webhooks.sending import http_client, push
+from webhooks.sending import http_client, outcome, push
 
 Silence = Callable[..., list[WebhookConfig]]
 
@@ -74,7 +74,7 @@ def answer(webhook: WebhookConfig, error: str = "") -> None:
 
 
 def stands() -> bool:
-    outage.watch()
+    outage_watch.watch()
     return outage.stands()
 
 
@@ -198,11 +198,11 @@ def test_what_does_not_answer_waits_and_what_answers_goes_on(
     (waits, *_) = silent(10)
     assert stands()
 
-    assert claims.claim(waits.pk) is None
-    assert claims.claim(webhook.pk) is not None
+    assert tasks.next_chunk(waits.pk) is None
+    assert tasks.next_chunk(webhook.pk) is not None
     Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=60))
-    assert waits.pk not in outbox.due_webhooks(1)
-    probe = claims.claim(waits.pk, as_probe=True)
+    assert waits.pk not in due.due_webhooks(unwoken_s=1, outage=outage.stands())
+    probe = claims.claim(waits.pk, claims.Mode.PROBE)
     assert probe is not None
     assert len(probe.pushes) == 1
 
@@ -211,15 +211,15 @@ def test_every_silent_webhook_is_probed_and_the_pauses_grow_to_30_s(silent: Sile
     webhooks = {webhook.pk for webhook in silent(12)}
     assert stands()
 
-    assert set(outage.watch()) == webhooks
-    assert outage.watch() == [], "the attempts of the first round may still be under way"
+    assert set(outage_watch.watch()) == webhooks
+    assert outage_watch.watch() == [], "the attempts of the first round may still be under way"
 
     pauses = []
     for seconds in (13, 25, 300, 80_000):
         Outage.objects.update(began_at=Now() - timedelta(seconds=seconds))
         WebhookConfig.objects.update(unreachable_since=Now() - timedelta(seconds=seconds))
         make_due()
-        assert set(outage.watch()) == webhooks
+        assert set(outage_watch.watch()) == webhooks
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT DISTINCT round(extract(epoch FROM probe_due_at - statement_timestamp()))"
@@ -235,12 +235,12 @@ def test_one_that_falls_silent_in_an_outage_is_probed_at_once(
 ) -> None:
     silent(12)
     assert stands()
-    outage.watch()
+    outage_watch.watch()
     late = make_webhook(url="https://late.example/hook", probe_due_at=timezone.now() + MINUTE)
     Device.objects.create(account=late.account)
     streak.count(late, [Ended(timezone.now(), "timed out", counts=False, unreachable=True)])
 
-    assert outage.watch() == [late.pk]
+    assert outage_watch.watch() == [late.pk]
 
 
 MINUTE = timedelta(minutes=1)
@@ -251,17 +251,17 @@ def test_a_probe_time_that_a_clock_set_back_left_ahead_is_due(silent: Silence) -
     assert stands()
     WebhookConfig.objects.update(probe_due_at=Now() + timedelta(hours=1))
 
-    assert len(outage.watch()) == 10
+    assert len(outage_watch.watch()) == 10
 
 
 def test_many_probes_are_spread_over_sweeps_and_each_webhook_has_its_turn(
     silent: Silence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outage, "PROBES_PER_SWEEP", 5)
+    monkeypatch.setattr(outage_watch, "PROBES_PER_SWEEP", 5)
     webhooks = {webhook.pk for webhook in silent(12)}
     assert stands()
 
-    rounds = [outage.watch() for _ in range(4)]
+    rounds = [outage_watch.watch() for _ in range(4)]
 
     assert [len(probed) for probed in rounds] == [5, 5, 2, 0]
     assert set().union(*rounds) == webhooks
@@ -308,14 +308,14 @@ def test_a_probe_hurries_a_retry_of_a_silent_webhook_and_of_no_other(
 
 def lost(webhook: WebhookConfig) -> Settlement:
     """What an attempt that nobody answered comes to, where it was the push's last one."""
-    chunk = claims.claim(webhook.pk, as_probe=True)
+    chunk = claims.claim(webhook.pk, claims.Mode.PROBE)
     assert chunk is not None
     (one,) = chunk.pushes
     result = http_client.AttemptResult(None, "timeout", "timed out", "", 10)
     attempt = push.Attempt(one, b"", timezone.now(), timezone.now(), result)
     ended = [Settlement(one, State.FAILED, attempt.ended)]
-    (settlement,) = push.spared(ended, [attempt])
-    outbox.settle(chunk, [settlement])
+    (settlement,) = outcome.spare(ended, [attempt])
+    settling.settle(chunk, [settlement])
     return settlement
 
 
@@ -348,7 +348,9 @@ def test_dead_receivers_end_it_as_soon_as_others_answer_and_begin_no_other(
     assert not stands(), "their silence is no new evidence"
     assert claims.claim(dead[0].pk) is not None
     Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=60))
-    assert {webhook.pk for webhook in dead} <= set(outbox.due_webhooks(1))
+    assert {webhook.pk for webhook in dead} <= set(
+        due.due_webhooks(unwoken_s=1, outage=outage.stands())
+    )
 
 
 def test_receivers_that_recover_go_on_at_once_and_end_it(silent: Silence) -> None:
@@ -358,8 +360,8 @@ def test_receivers_that_recover_go_on_at_once_and_end_it(silent: Silence) -> Non
     for webhook in webhooks[:2]:
         answers(webhook)
     assert stands()
-    assert claims.claim(webhooks[0].pk) is not None
-    assert claims.claim(webhooks[2].pk) is None
+    assert tasks.next_chunk(webhooks[0].pk) is not None
+    assert tasks.next_chunk(webhooks[2].pk) is None
     answers(webhooks[2])
     assert stands() is False
 
@@ -499,7 +501,7 @@ def test_a_watch_that_raises_does_not_keep_the_sweep_from_waking(
 ) -> None:
     woken: list[int] = []
     monkeypatch.setattr(wake, "now", woken.extend)
-    monkeypatch.setattr(outage, "watch", lambda: 1 // 0)
+    monkeypatch.setattr(outage_watch, "watch", lambda: 1 // 0)
     Device.objects.create(account=account)
     Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=60))
 
@@ -564,4 +566,4 @@ def test_the_command_ends_it_and_it_does_not_begin_again(
     assert (entry.account, entry.action, entry.actor) == (
         None, "platform outage ended", "command line",
     )  # fmt: skip
-    assert "because a person ended it (command line)." in run(capsys)
+    assert "because an operator ended it (command line)." in run(capsys)

@@ -10,8 +10,9 @@ from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Plan
 from tests.conftest import MakeWebhook, disabled
 from webhooks.models import Delivery, WebhookConfig
-from webhooks.queue import claims, held, outbox
+from webhooks.queue import add, claims, due, held, retention, settling
 from webhooks.queue.chunk import Chunk, Settlement
+from webhooks.queue.held import with_counts
 from webhooks.queue.states import State, place
 
 
@@ -34,7 +35,9 @@ def settle(chunk: Chunk, state: State, countdown_s: float | None = None) -> int:
     """Settles all pushes of a chunk alike; how many that settled."""
     ended = timezone.now()
     return len(
-        outbox.settle(chunk, [Settlement(push, state, ended, countdown_s) for push in chunk.pushes])
+        settling.settle(
+            chunk, [Settlement(push, state, ended, countdown_s) for push in chunk.pushes]
+        )
     )
 
 
@@ -190,7 +193,7 @@ def test_a_disabled_webhook_holds_its_events(account: Account, webhook: WebhookC
 
     assert claims.claim(webhook.pk) is None
     assert states() == ["held", "held"]
-    assert WebhookConfig.objects.with_held_events().get().held_events == 2
+    assert with_counts(WebhookConfig.objects.all()).get().held_events == 2
 
 
 def test_a_test_push_goes_out_of_a_disabled_webhook_alone(
@@ -198,7 +201,7 @@ def test_a_test_push_goes_out_of_a_disabled_webhook_alone(
 ) -> None:
     webhook = make_webhook(events_per_push=10, **disabled())
     add_events(account, 2)
-    push_id = outbox.add_test(webhook, "TEST000000000000")
+    push_id = add.add_test(webhook, "TEST000000000000")
 
     pushes = claim(webhook).pushes
 
@@ -308,7 +311,7 @@ def test_what_one_webhook_takes_of_the_workers_is_bounded(
 
 def test_two_tests_are_two_pushes(make_webhook: MakeWebhook) -> None:
     webhook = make_webhook(events_per_push=10)
-    wanted = {outbox.add_test(webhook, "TEST000000000000") for _ in range(2)}
+    wanted = {add.add_test(webhook, "TEST000000000000") for _ in range(2)}
 
     assert {push.push_id for push in claim(webhook).pushes} == wanted
 
@@ -341,8 +344,8 @@ def test_what_was_not_begun_is_given_back_in_its_place(
 ) -> None:
     devices = add_events(account, 3)
     chunk = claim(webhook)
-    outbox.settle(chunk, [Settlement(chunk.pushes[1], State.DELIVERED, timezone.now())])
-    outbox.give_back(chunk, [chunk.pushes[2], chunk.pushes[0]])
+    settling.settle(chunk, [Settlement(chunk.pushes[1], State.DELIVERED, timezone.now())])
+    settling.give_back(chunk, [chunk.pushes[2], chunk.pushes[0]])
 
     assert states() == ["pending", "delivered", "pending"]
     again = claim(webhook).pushes
@@ -359,7 +362,7 @@ def test_a_push_that_was_sent_before_is_given_back_with_its_id(
     settle(claim(webhook), State.RETRYING, countdown_s=4)
     make_due()
     chunk = claim(webhook)
-    outbox.give_back(chunk, chunk.pushes)
+    settling.give_back(chunk, chunk.pushes)
 
     assert states() == ["retrying"]
     assert claim(webhook).pushes[0].push_id == chunk.pushes[0].push_id
@@ -371,9 +374,9 @@ def test_a_push_that_was_sent_before_is_given_back_with_its_id(
 def test_the_sweep_finds_what_nobody_woke_for(account: Account, webhook: WebhookConfig) -> None:
     add_events(account, 1)
 
-    assert outbox.due_webhooks(unwoken_s=60) == [], "its wake-up may still be on the way"
+    assert due.due_webhooks(unwoken_s=60, outage=False) == [], "its wake-up may still be on the way"
     Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=61))
-    assert outbox.due_webhooks(unwoken_s=60) == [webhook.pk]
+    assert due.due_webhooks(unwoken_s=60, outage=False) == [webhook.pk]
 
 
 @pytest.mark.parametrize("state", [State.SENDING, State.RETRYING])
@@ -384,10 +387,10 @@ def test_the_sweep_finds_leases_and_retries_that_are_due(
     chunk = claim(webhook)
     if state is State.RETRYING:
         settle(chunk, State.RETRYING, countdown_s=4)
-    assert outbox.due_webhooks(unwoken_s=0) == []
+    assert due.due_webhooks(unwoken_s=0, outage=False) == []
 
     make_due()
-    assert outbox.due_webhooks(unwoken_s=0) == [webhook.pk]
+    assert due.due_webhooks(unwoken_s=0, outage=False) == [webhook.pk]
 
 
 def test_the_sweep_leaves_a_webhook_to_the_worker_that_has_it(
@@ -397,23 +400,23 @@ def test_the_sweep_leaves_a_webhook_to_the_worker_that_has_it(
     claim(webhook)
     add_events(account, 1)
 
-    assert outbox.due_webhooks(unwoken_s=0) == []
+    assert due.due_webhooks(unwoken_s=0, outage=False) == []
     make_due()
-    assert outbox.due_webhooks(unwoken_s=0) == [webhook.pk], "that worker is gone"
+    assert due.due_webhooks(unwoken_s=0, outage=False) == [webhook.pk], "that worker is gone"
 
 
 def test_the_sweep_leaves_disabled_webhooks_alone(account: Account, webhook: WebhookConfig) -> None:
     add_events(account, 1)
     WebhookConfig.objects.update(**disabled())
 
-    assert outbox.due_webhooks(unwoken_s=0) == []
+    assert due.due_webhooks(unwoken_s=0, outage=False) == []
 
 
 def test_the_sweep_finds_a_test_of_a_disabled_webhook(webhook: WebhookConfig) -> None:
     WebhookConfig.objects.update(**disabled())
-    outbox.add_test(webhook, "TEST000000000000")
+    add.add_test(webhook, "TEST000000000000")
 
-    assert outbox.due_webhooks(unwoken_s=0) == [webhook.pk]
+    assert due.due_webhooks(unwoken_s=0, outage=False) == [webhook.pk]
 
 
 def test_events_of_an_account_that_left_enterprise_are_held(
@@ -423,7 +426,7 @@ def test_events_of_an_account_that_left_enterprise_are_held(
     Account.objects.update(plan=Plan.STANDARD)
 
     assert states() == ["held"]
-    assert WebhookConfig.objects.with_held_events().get().held_events == 1
+    assert with_counts(WebhookConfig.objects.all()).get().held_events == 1
     Delivery.objects.update(created_at=timezone.now() - timedelta(days=8))
     assert held.discard_old(days=7) == 1
 
@@ -448,5 +451,5 @@ def test_prune_removes_only_what_ended(account: Account, webhook: WebhookConfig)
     add_events(account, 1)
     Delivery.objects.update(created_at=timezone.now() - timedelta(days=91))
 
-    assert outbox.prune(days=90) == 1
+    assert retention.prune(days=90) == 1
     assert states() == ["pending"]

@@ -31,14 +31,17 @@ from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device
 from tests.conftest import API_KEY, MakeWebhook
 from webhooks import tasks, wake
+from webhooks.configuration.change import save_settings
 from webhooks.health import certificates
+from webhooks.health.validity import Validity
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.operating.local_receiver import Behaviour, LocalReceiver
-from webhooks.queue import claims, outbox
+from webhooks.queue import claims, due, settling
 from webhooks.queue.chunk import Chunk, Settlement
+from webhooks.queue.held import with_counts
 from webhooks.queue.states import State, place
-from webhooks.sending import http_client, payload, push, signing
+from webhooks.sending import http_client, payload, push, redaction, sender, signing
 from webhooks.sending.http_client import AttemptResult
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -70,13 +73,13 @@ def alarms(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
 def settled(monkeypatch: pytest.MonkeyPatch) -> list[Settlement]:
     """What was settled, in that order; it alone knows when an attempt ended."""
     remembered: list[Settlement] = []
-    settle = outbox.settle
+    settle = settling.settle
 
     def remember(chunk: Chunk, settlements: list[Settlement]) -> set[UUID]:
         remembered.extend(settlements)
         return settle(chunk, settlements)
 
-    monkeypatch.setattr(outbox, "settle", remember)
+    monkeypatch.setattr(settling, "settle", remember)
     return remembered
 
 
@@ -570,7 +573,9 @@ def test_a_fault_of_ours_is_not_tried_again_at_once(
     tasks.push_due(webhook.pk)
 
     assert len(tried) == 1
-    assert outbox.due_webhooks(0) == [], "nobody wakes for it before its lease is over"
+    assert due.due_webhooks(unwoken_s=0, outage=False) == [], (
+        "nobody wakes for it before its lease is over"
+    )
 
 
 def test_a_fault_of_ours_holds_up_its_device_and_no_other(
@@ -732,7 +737,7 @@ def test_a_push_sent_again_is_held_while_the_webhook_is_disabled(
     tasks.push_due(webhook.pk)
 
     assert len(receiver.calls) == 1
-    assert WebhookConfig.objects.with_held_events().get().held_events == 1
+    assert with_counts(WebhookConfig.objects.all()).get().held_events == 1
 
 
 # --- Signatures ---
@@ -744,7 +749,7 @@ def test_a_signature_is_verified_by_the_standards_own_package(
     event: Delivery, webhook: WebhookConfig, receiver: responses.RequestsMock
 ) -> None:
     webhook.signing_secret = SIGNING_SECRET
-    webhook.save()
+    save_settings(webhook)
     receiver.post(URL)
 
     tasks.push_due(webhook.pk)
@@ -794,14 +799,14 @@ def test_a_replaced_secret_signs_beside_the_new_one_for_a_day(
     webhook: WebhookConfig, receiver: responses.RequestsMock
 ) -> None:
     webhook.signing_secret = SIGNING_SECRET
-    webhook.save()
+    save_settings(webhook)
     receiver.post(URL)
 
     webhook.signing_secret = NEW_SECRET
-    webhook.save()
+    save_settings(webhook)
     left = WebhookConfig.objects.annotate(
         left=F("previous_signing_secret_until") - Now()
-    ).get().left  # fmt: skip
+    ).values_list("left", flat=True).get()  # fmt: skip
     recovery.send_test(webhook)
     tasks.push_due(webhook.pk)
     # A day later, by the database's clock.
@@ -818,7 +823,7 @@ def test_a_replaced_secret_signs_beside_the_new_one_for_a_day(
 def test_the_same_secret_entered_again_replaces_nothing(webhook: WebhookConfig) -> None:
     for _ in range(2):
         webhook.signing_secret = SIGNING_SECRET
-        webhook.save()
+        save_settings(webhook)
 
     assert WebhookConfig.objects.get().previous_signing_secret_until is None
 
@@ -829,7 +834,7 @@ def test_of_three_secrets_the_last_two_sign(
     third = "whsec_" + "dGhpcmQgc2VjcmV0LCB0aGlyZCBzZWNyZXQs"
     for secret in (third, SIGNING_SECRET, NEW_SECRET):
         webhook.signing_secret = secret
-        webhook.save()
+        save_settings(webhook)
     receiver.post(URL)
     recovery.send_test(webhook)
 
@@ -841,10 +846,10 @@ def test_of_three_secrets_the_last_two_sign(
 def test_a_secret_that_is_removed_takes_the_replaced_one_with_it(webhook: WebhookConfig) -> None:
     for secret in (SIGNING_SECRET, NEW_SECRET):
         webhook.signing_secret = secret
-        webhook.save()
+        save_settings(webhook)
 
     del webhook.signing_secret
-    webhook.save()
+    save_settings(webhook)
 
     (row,) = WebhookConfig.objects.values(
         "signing_secret_sealed", "previous_signing_secret_sealed", "previous_signing_secret_until"
@@ -855,7 +860,7 @@ def test_a_secret_that_is_removed_takes_the_replaced_one_with_it(webhook: Webhoo
 def test_a_replaced_secret_is_forgotten_when_it_signs_no_longer(webhook: WebhookConfig) -> None:
     for secret in (SIGNING_SECRET, NEW_SECRET):
         webhook.signing_secret = secret
-        webhook.save()
+        save_settings(webhook)
     tasks.prune()
     assert WebhookConfig.objects.get().previous_signing_secret_sealed
     WebhookConfig.objects.update(previous_signing_secret_until=Now())
@@ -872,7 +877,7 @@ def test_without_a_secret_nothing_is_signed(
 ) -> None:
     webhook.signing_secret = SIGNING_SECRET
     del webhook.signing_secret
-    webhook.save()
+    save_settings(webhook)
     receiver.post(URL)
 
     tasks.push_due(webhook.pk)
@@ -929,7 +934,7 @@ def test_pushes_that_fail_together_set_one_alarm(
     settled: list[Settlement],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(push, "SETTLE_AFTER_S", 60)  # they are settled together, however slow
+    monkeypatch.setattr(sender, "BATCH_S", 60)  # they are settled together, however slow
     Device.objects.bulk_create(Device(account=webhook.account) for _ in range(5))
     receiver.post(URL, status=503)
 
@@ -1006,7 +1011,7 @@ SIGNS = 'a-key-with-signs&"<+>/$$$'
 def test_a_key_is_hidden_however_an_answer_writes_it(told: str) -> None:
     result = AttemptResult(500, "http_status", f"to {told}", f"<p>{told}</p>", 1)
 
-    shown = push.without_key(result, push.ways_to_write(SIGNS))
+    shown = redaction.redact(result, redaction.spellings(SIGNS))
 
     assert "[API key]" in shown.detail
     assert "[API key]" in shown.body
@@ -1021,7 +1026,7 @@ def test_a_key_that_was_cut_in_two_is_hidden(length: int) -> None:
     detail = f"redirects to https://x.example/{cut}…)"
     result = AttemptResult(302, "redirect", detail, body, 1, body_cut=True)
 
-    shown = push.without_key(result, push.ways_to_write(SIGNS))
+    shown = redaction.redact(result, redaction.spellings(SIGNS))
 
     assert shown.detail == "redirects to https://x.example/[API key]…)"
     assert shown.body == body.removesuffix(cut) + "[API key]"
@@ -1048,7 +1053,7 @@ def test_a_key_is_hidden_in_whatever_encoding_an_answer_repeats_it(
     receiver: responses.RequestsMock,
 ) -> None:
     webhook.api_key = SIGNS
-    webhook.save()
+    save_settings(webhook)
     body, headers = answer
     receiver.post(URL, status=401, body=body, headers=headers, auto_calculate_content_length=True)
 
@@ -1061,7 +1066,7 @@ def test_a_key_is_hidden_in_whatever_encoding_an_answer_repeats_it(
 def test_a_whole_answer_that_ends_like_the_key_begins_stays_as_it_is() -> None:
     result = AttemptResult(500, "http_status", "HTTP 500", f"it ends with {SIGNS[:6]}", 1)
 
-    assert push.without_key(result, push.ways_to_write(SIGNS)) == result
+    assert redaction.redact(result, redaction.spellings(SIGNS)) == result
 
 
 # --- What happens between claim and settle ---
@@ -1104,12 +1109,12 @@ def test_a_failure_of_a_webhook_that_was_disabled_meanwhile_is_held(
 
 def change_url(webhook: WebhookConfig) -> None:
     webhook.url = "https://receiver.example/new"
-    webhook.save()
+    save_settings(webhook)
 
 
 def change_key(webhook: WebhookConfig) -> None:
     webhook.api_key = "another-key-0123456789"
-    webhook.save()
+    save_settings(webhook)
 
 
 def disable_and_enable(webhook: WebhookConfig) -> None:
@@ -1210,7 +1215,7 @@ def test_the_certificate_that_a_push_saw_is_kept_with_its_url(
     event: Delivery, webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch, url_changed: bool
 ) -> None:
     now = timezone.now().replace(microsecond=0)
-    seen = http_client.Validity(now - timedelta(days=1), now + timedelta(days=89))
+    seen = Validity(now - timedelta(days=1), now + timedelta(days=89))
     answer = http_client.AttemptResult(200, "", "", "", 12, certificate=seen)
     monkeypatch.setattr(http_client, "post", lambda *_, **__: answer)
     chunk = claim(webhook)

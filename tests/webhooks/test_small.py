@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from metaaccess.models import Account, User
 from tests.conftest import API_KEY, MakeWebhook, disabled, disabled_by_failures
+from webhooks.configuration.change import save_settings
 from webhooks.configuration.sealing import SecretError, seal, unseal
 from webhooks.models import Delivery, Notice, WebhookConfig
 from webhooks.operating import recovery
@@ -224,7 +225,7 @@ def test_the_api_key_does_not_move_to_another_account(
 )
 def test_the_hint_shows_little_of_the_key(webhook: WebhookConfig, key: str, hint: str) -> None:
     webhook.api_key = key
-    webhook.save()
+    save_settings(webhook)
 
     webhook.refresh_from_db()
     assert (webhook.api_key, webhook.api_key_hint) == (key, hint)
@@ -250,7 +251,7 @@ def test_save_of_a_stale_webhook_leaves_its_health_alone(webhook: WebhookConfig)
     )
 
     webhook.name, webhook.events_per_push = "renamed", 7
-    webhook.save()
+    save_settings(webhook)
 
     row = WebhookConfig.objects.get()
     assert (row.name, row.events_per_push) == ("renamed", 7)
@@ -266,10 +267,10 @@ def test_save_of_a_stale_webhook_keeps_what_others_set(
     first.name, first.url = "hers", "https://receiver.example/new"
     first.events.remove("deleted")
     first.api_key = "another-key-0123456789"
-    first.save()
+    save_settings(first)
 
     second.events_per_push = 10
-    second.save()
+    save_settings(second)
 
     row = WebhookConfig.objects.get()
     assert (row.name, row.url, row.events_per_push) == ("hers", first.url, 10)
@@ -283,15 +284,15 @@ def test_save_does_not_disable_again_what_was_enabled_meanwhile(
     stale = make_webhook(**disabled())
     recovery.enable([stale.pk], "done")
 
-    stale.save()
+    save_settings(stale)
 
     assert WebhookConfig.objects.get().enabled
     assert saved(stale) == (0, False, 2)
 
 
 def test_save_of_the_same_settings_keeps_the_epoch(failing: WebhookConfig) -> None:
-    failing.save()
-    WebhookConfig.objects.get().save()
+    save_settings(failing)
+    save_settings(WebhookConfig.objects.get())
 
     assert saved(failing) == (5, True, 1)
 
@@ -304,7 +305,7 @@ def test_save_of_other_settings_keeps_the_epoch(
     failing: WebhookConfig, changed: dict[str, object]
 ) -> None:
     vars(failing).update(changed)
-    failing.save()
+    save_settings(failing)
 
     assert WebhookConfig.objects.filter(**changed).count() == 1
     assert saved(failing) == (5, True, 1)
@@ -312,14 +313,14 @@ def test_save_of_other_settings_keeps_the_epoch(
 
 def test_another_url_begins_a_new_epoch(failing: WebhookConfig) -> None:
     failing.url = "https://receiver.example/new"
-    failing.save()
+    save_settings(failing)
 
     assert saved(failing) == (0, False, 2)
 
 
 def test_another_key_begins_a_new_epoch(failing: WebhookConfig) -> None:
     failing.api_key = "another-key-0123456789"
-    failing.save()
+    save_settings(failing)
 
     assert saved(failing) == (0, False, 2)
     assert WebhookConfig.objects.get().api_key == "another-key-0123456789"
@@ -328,7 +329,7 @@ def test_another_key_begins_a_new_epoch(failing: WebhookConfig) -> None:
 def test_a_new_epoch_is_the_webhooks_own(failing: WebhookConfig, make_webhook: MakeWebhook) -> None:
     other = make_webhook()
     failing.url = "https://receiver.example/new"
-    failing.save()
+    save_settings(failing)
 
     assert saved(other) == (0, False, 1)
 
@@ -337,7 +338,7 @@ def test_another_url_of_a_disabled_webhook_does_not_enable_it(make_webhook: Make
     now = timezone.now()
     webhook = make_webhook(**disabled(now))
     webhook.url = "https://receiver.example/new"
-    webhook.save()
+    save_settings(webhook)
 
     row = WebhookConfig.objects.get()
     assert (row.disabled_at, row.disabled_note) == (now, "moved")

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from metaaccess.models import Account, Plan
 from tests.conftest import MakeWebhook, disabled
+from webhooks.configuration import active as active_webhooks
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue import states
 from webhooks.queue.states import Kind, State
@@ -57,8 +58,8 @@ def by_django(condition: Any) -> set[int]:
     ("form", "other", "count"),
     [
         # Of 4 webhooks, each with 36: 6 states, 3 kinds, 2 leases.
-        (states.EXISTS_SQL, states.exists("webhook__"), 3 * 36),
-        (states.ACTIVE_SQL, states.active("webhook__"), 36),
+        (active_webhooks.EXISTS_SQL, active_webhooks.exists("webhook__"), 3 * 36),
+        (active_webhooks.ACTIVE_SQL, active_webhooks.active("webhook__"), 36),
         (states.STILL_TO_DO_SQL, states.still_to_do(), 4 * 18),
         # Of 2, pending and retrying ones, and those whose lease ran out; not tests.
         (states.HELD_SQL, states.held(), 2 * 2 * (2 + 2 + 1)),
@@ -81,7 +82,7 @@ def test_the_words_agree(every_delivery: list[Delivery]) -> None:
 
 def test_a_webhook_that_was_read_says_the_same(every_delivery: list[Delivery]) -> None:
     webhooks = WebhookConfig._base_manager.select_related("account")
-    active = set(webhooks.filter(states.active()).values_list("pk", flat=True))
+    active = set(webhooks.filter(active_webhooks.active()).values_list("pk", flat=True))
 
     assert {webhook.pk for webhook in webhooks if webhook.active} == active
     assert len(active) == 1

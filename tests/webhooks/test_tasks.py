@@ -10,7 +10,7 @@ from django.utils import timezone
 from metaaccess.models import Account, Device
 from webhooks import tasks, wake
 from webhooks.models import Delivery, Notice, WebhookConfig
-from webhooks.queue import held, outbox
+from webhooks.queue import held, retention
 from webhooks.queue.states import State
 from webhooks.sending import push
 
@@ -66,7 +66,7 @@ def test_pruning_keeps_what_is_still_to_do(account: Account, webhook: WebhookCon
     assert [delivery.state for delivery in Delivery.objects.all()] == [State.PENDING]
 
 
-@pytest.mark.parametrize(("module", "broken"), [(held, "discard_old"), (outbox, "prune")])
+@pytest.mark.parametrize(("module", "broken"), [(held, "discard_old"), (retention, "prune")])
 def test_a_step_of_pruning_that_raises_keeps_no_other_from_its_turn(
     webhook: WebhookConfig, monkeypatch: pytest.MonkeyPatch, module: Any, broken: str
 ) -> None:

@@ -7,7 +7,8 @@ from django.db import transaction
 from django.db.models import CharField, Count, F, Func, Value
 
 from webhooks.configuration import sealing
-from webhooks.models import SEALED_FOR, WebhookConfig
+from webhooks.configuration.sealed import SEALED_FOR
+from webhooks.configuration.webhook import WebhookConfig
 
 _ROWS = 100
 

@@ -1,4 +1,4 @@
-"""The callbacks' certificates: what is seen of them by the way, and when people are warned."""
+"""The certificates of receivers: records what a connection shows, and warns before they expire."""
 
 import logging
 from datetime import timedelta
@@ -6,34 +6,35 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from metaaccess.models import Plan
+from metaaccess.servers.clock import database_now
+from webhooks.configuration.webhook import WebhookConfig
 from webhooks.health import notices
-from webhooks.models import Notice, WebhookConfig
-from webhooks.sending.http_client import Validity
+from webhooks.health.notice import Notice
+from webhooks.health.validity import Validity
 
 logger = logging.getLogger(__name__)
 
-# Warned so long before the end, and no longer than that part of the certificate's life: one that
-# lives for six days is renewed two days before its end.
+# A warning is due this long before the end, but not earlier than in the last third or sixth of the
+# certificate's life: a certificate that lives for six days is renewed two days before its end.
 FIRST, LAST = timedelta(days=14), timedelta(days=3)
 FIRST_PART, LAST_PART = 3, 6
-# What `level` says, of the rows of WebhookConfig.
+# `level`, as a condition on rows of WebhookConfig.
 ENDS_SOON = Q(certificate_until__lt=Now() + FIRST) & Q(
     certificate_until__lt=Now() + (F("certificate_until") - F("certificate_from")) / FIRST_PART
 )
 
 
 def note(webhook: WebhookConfig, seen: Validity) -> None:
-    """Keeps what a new connection showed. Runs in the caller's transaction."""
+    """Records the certificate that a new connection showed. Runs in the caller's transaction."""
     same = {"certificate_from": seen.begins_at, "certificate_until": seen.ends_at}
     of_this_url = WebhookConfig.objects.filter(pk=webhook.pk, epoch=webhook.epoch)
     of_this_url.exclude(**same).update(**same)
 
 
 def level(seen: Validity, left: timedelta) -> Notice.Kind | None:
-    """Which warning is due when `left` is left of a certificate; None: none."""
+    """The warning that is due when a certificate has `left` until it expires. None: no warning."""
     life = seen.ends_at - seen.begins_at
     if left <= min(LAST, life / LAST_PART):
         return Notice.Kind.CERTIFICATE_LAST
@@ -43,13 +44,15 @@ def level(seen: Validity, left: timedelta) -> Notice.Kind | None:
 
 
 def warn() -> None:
-    """Tells of each certificate that ends soon, once at each level. One webhook whose turn fails
-    does not keep the others from being told."""
+    """Writes a notice about each certificate that expires soon, once for each level. An error with
+    one webhook does not stop the others."""
     for webhook_id in list(_ending().order_by("pk").values_list("pk", flat=True)):
         try:
             _warn_of(webhook_id)
         except Exception:
-            logger.exception("the certificate of webhook %s was not told of", webhook_id)
+            logger.exception(
+                "no notice was written about the certificate of webhook %s", webhook_id
+            )
 
 
 def _ending() -> QuerySet[WebhookConfig]:
@@ -68,13 +71,13 @@ def _warn_of(webhook_id: int) -> None:
     seen = validity(webhook) if webhook else None
     if webhook is None or seen is None:
         return
-    kind = level(seen, seen.ends_at - timezone.now())
+    kind = level(seen, seen.ends_at - database_now())
     if kind and not _told(webhook, kind, seen):
         notices.of_certificate(webhook, kind)
 
 
 def validity(webhook: WebhookConfig) -> Validity | None:
-    """Of the certificate that was last seen; None: none was."""
+    """The validity of the last certificate seen. None: no connection has shown one."""
     if webhook.certificate_from is None or webhook.certificate_until is None:
         return None
     return Validity(webhook.certificate_from, webhook.certificate_until)

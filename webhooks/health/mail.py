@@ -13,10 +13,12 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.validators import validate_email
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import timezone
 
 from metaaccess.models import Role, User
-from webhooks.models import Notice, Outage, WebhookConfig
+from metaaccess.servers.clock import database_now
+from webhooks.configuration.webhook import WebhookConfig
+from webhooks.health.notice import Notice
+from webhooks.health.outage_record import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +128,7 @@ def _recovered(webhook: WebhookConfig, facts: dict[str, Any]) -> Words:
 
 def _certificate(webhook: WebhookConfig, facts: dict[str, Any]) -> Words:
     until = datetime.fromisoformat(facts["certificate_until"])
-    left = until - timezone.now()
+    left = until - database_now()
     when = f"ends in {_days(max(left.days, 1))}" if left > timedelta(0) else "has ended"
     return Words(
         f"The certificate of webhook “{_name(webhook)}” {when}",

@@ -16,7 +16,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from webhooks.health import mail
-from webhooks.models import Notice
+from webhooks.health.notice import Notice
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from django.db.models.functions import Now
 
 from metaaccess import portions
 from webhooks import wake
-from webhooks.models import Notice, WebhookConfig
+from webhooks.configuration.webhook import WebhookConfig
+from webhooks.health.notice import Notice
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from django.db.models import Q
 from eventlog import record, words
 from metaaccess.actions import Action
 from metaaccess.people.actor import current_actor
-from webhooks.configuration import reasons
-from webhooks.health import notices
-from webhooks.models import HEALTH_FIELDS, DisabledBecause, WebhookConfig
+from webhooks.configuration.health_columns import HEALTH_FIELDS, DisabledBecause
+from webhooks.configuration.webhook import WebhookConfig
+from webhooks.health import notices, reasons
 
 logger = logging.getLogger(__name__)
 

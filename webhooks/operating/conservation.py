@@ -19,8 +19,10 @@ from eventlog import record
 from metaaccess.actions import Action
 from metaaccess.models import Plan
 from webhooks import wake
-from webhooks.models import Snapshot, WebhookConfig
-from webhooks.queue.states import ACTIVE_SQL, EVENT, EXISTS_SQL, PENDING, PLACE_SQL, STILL_TO_DO_SQL
+from webhooks.configuration.active import ACTIVE_SQL, EXISTS_SQL
+from webhooks.configuration.webhook import WebhookConfig
+from webhooks.operating.snapshot import Snapshot
+from webhooks.queue.states import EVENT, PENDING, PLACE_SQL, STILL_TO_DO_SQL
 
 # A webhook, its events or its account's plan may be saved beside a status change that is under
 # way, which does not see it: what was recorded so soon after is not expected.
@@ -37,13 +39,16 @@ _KEPT = """
 SELECT GREATEST(%s, statement_timestamp() - make_interval(days => %s) + interval '1 hour')
 """
 # Whose subscriptions are known to have been these, for as long as the window lasts.
-_EXPECTED = f"""
+_EXPECTED_FROM = """
 FROM eventlog_devicelog l
 JOIN metaaccess_account a ON a.id = l.account_id AND a.plan = %(plan)s
 JOIN webhooks_webhookconfig w ON w.account_id = l.account_id AND l.status = ANY(w.events)
+"""
+_EXPECTED_WHERE = f"""
 WHERE {EXISTS_SQL} AND l.recorded_at >= %(since)s AND l.recorded_at < %(until)s
     AND l.recorded_at > GREATEST(w.subscribed_at, a.plan_since) + make_interval(secs => %(margin)s)
 """
+_EXPECTED = _EXPECTED_FROM + _EXPECTED_WHERE
 # A delivery and its status change are written in one transaction, within the margin of each other.
 _OF_EVENT = f"""
 d.webhook_id = w.id AND d.event_id = l.event_id AND d.kind = {EVENT}
@@ -52,7 +57,7 @@ d.webhook_id = w.id AND d.event_id = l.event_id AND d.kind = {EVENT}
 """
 _STATES = f"""
 SELECT {PLACE_SQL} AS place, count(*)
-{_EXPECTED.replace("WHERE", f"JOIN webhooks_delivery d ON {_OF_EVENT} WHERE", 1)}
+{_EXPECTED_FROM} JOIN webhooks_delivery d ON {_OF_EVENT} {_EXPECTED_WHERE}
 GROUP BY place
 """
 _MISSING = f"""
@@ -92,6 +97,11 @@ SELECT w.id, w.account_id, event_id, device_id, status, timestamp, {EVENT}, {PEN
 FROM ({_MISSING}) AS missing JOIN webhooks_webhookconfig w USING (id) WHERE {EXISTS_SQL}
 FOR KEY SHARE OF w RETURNING webhook_id
 """
+
+
+# Two repairs at the same time would each find the same events missing. The second one waits here,
+# and its next statement sees what the first has queued.
+_ONE_REPAIR = "SELECT pg_advisory_xact_lock(hashtext('webhook_check --repair'))"
 
 
 class Case(NamedTuple):
@@ -164,6 +174,7 @@ def repair(since: datetime, until: datetime) -> int:
     with connection.cursor() as cursor, _limited(cursor, TIMEOUT_S):
         _plan_for_windows(cursor)
         values = _values(cursor, since, until)
+        cursor.execute(_ONE_REPAIR)
         cursor.execute(_REPAIR, values)
         queued = Counter(webhook_id for (webhook_id,) in cursor)
         cursor.execute(f"SELECT DISTINCT webhook_id FROM ({_STUCK}) AS q", values)

@@ -17,9 +17,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from webhooks.configuration.active import EXISTS_SQL
+from webhooks.configuration.webhook import WebhookConfig
 from webhooks.health import outage
-from webhooks.models import Snapshot, WebhookConfig
-from webhooks.queue.states import BEGUN_SQL, EXISTS_SQL, HELD, OPEN, PENDING, PLACE_SQL, TEST
+from webhooks.operating.snapshot import Snapshot
+from webhooks.queue.states import BEGUN_SQL, HELD, OPEN, PENDING, PLACE_SQL, TEST
 
 # About 10 ms of the database's time.
 LIVE_ROWS = 10_000

@@ -16,10 +16,12 @@ from metaaccess.devices.ids import TEST_DEVICE_ID
 from metaaccess.people.actor import current_actor
 from webhooks import wake
 from webhooks.configuration.deletion import WebhookGone
-from webhooks.models import Delivery, DisabledBecause, WebhookConfig
+from webhooks.configuration.health_columns import DisabledBecause
+from webhooks.configuration.webhook import WebhookConfig
+from webhooks.queue import add
 from webhooks.queue import held as waiting
-from webhooks.queue import outbox
-from webhooks.queue.outbox import Replay
+from webhooks.queue.delivery import Delivery
+from webhooks.queue.replay import Replay, add_replay, add_replays
 from webhooks.queue.states import State
 from webhooks.sending import payload
 
@@ -59,8 +61,17 @@ def enable(
     return [webhook for webhook in tried if webhook]
 
 
-@transaction.atomic
 def _enable(webhook_id: int, reason: str, held: Held) -> WebhookConfig | None:
+    """Discards in portions first, while the webhook is still disabled; the transaction that enables
+    it discards what has arrived since. None: the webhook is not disabled."""
+    if held is Held.DELIVER:
+        return _enable_now(webhook_id, reason, held, 0)
+    discarded = waiting.discard_ahead(webhook_id, but_latest=held is Held.LATEST)
+    return _enable_now(webhook_id, reason, held, discarded)
+
+
+@transaction.atomic
+def _enable_now(webhook_id: int, reason: str, held: Held, discarded: int) -> WebhookConfig | None:
     webhook = (
         WebhookConfig.objects.select_for_update(no_key=True)
         .filter(pk=webhook_id, disabled_at__isnull=False)
@@ -75,9 +86,8 @@ def _enable(webhook_id: int, reason: str, held: Held) -> WebhookConfig | None:
         unreachable_since=None,
         epoch=F("epoch") + 1,
     )
-    discarded = 0
     if held is not Held.DELIVER:
-        discarded = waiting.discard(webhook.pk, but_latest=held is Held.LATEST)
+        discarded += waiting.discard(webhook.pk, but_latest=held is Held.LATEST)
     changes = [words.change("enabled", False, True)]
     _record(webhook, Action.WEBHOOK_ENABLED, reason, discarded=discarded, changes=changes)
     wake.on_commit([webhook.pk])
@@ -117,7 +127,7 @@ def send_test(webhook: WebhookConfig) -> UUID:
     and counts neither as a failure nor as a success. Raises WebhookGone."""
     _lock(webhook)
     _record(webhook, Action.TEST_REQUESTED)
-    push_id = outbox.add_test(webhook, TEST_DEVICE_ID)
+    push_id = add.add_test(webhook, TEST_DEVICE_ID)
     wake.on_commit([webhook.pk])
     return push_id
 
@@ -137,7 +147,7 @@ _STATES = {
 
 def _lock(webhook: WebhookConfig) -> None:
     """Against a deletion at the same moment: it comes before, or sees what is added."""
-    if not outbox.lock(webhook.pk):
+    if not add.lock(webhook.pk):
         raise WebhookGone
 
 
@@ -149,7 +159,7 @@ def replay_of(webhook: WebhookConfig, since: datetime, until: datetime, only: On
 def send_many_again(webhook: WebhookConfig, replay: Replay, limit: int) -> int:
     """Queues events of a time again, with their old timestamps; how many. They count and are
     retried as others are, and are held while the webhook is disabled."""
-    sent = outbox.add_replays(replay, limit)
+    sent = add_replays(replay, limit)
     if sent:
         states = [State(state).label for state in replay.states]
         _record(
@@ -180,7 +190,7 @@ def redeliver(delivery: Delivery) -> UUID:
     _lock(webhook)
     event = {name: getattr(delivery, name) for name in ("device_id", "status", "timestamp")}
     _record(webhook, Action.EVENT_SENT_AGAIN, **event)
-    push_id = outbox.add_replay(webhook, [delivery])
+    push_id = add_replay(webhook, [delivery])
     wake.on_commit([webhook.pk])
     return push_id
 
@@ -191,7 +201,7 @@ def send_again(webhook: WebhookConfig, attempt: WebhookLog) -> UUID:
     Raises WebhookGone."""
     _lock(webhook)
     _record(webhook, Action.PUSH_SENT_AGAIN, f"the events of push {attempt.push_id}")
-    push_id = outbox.add_replay(webhook, payload.parse(attempt.request_body))
+    push_id = add_replay(webhook, payload.parse(attempt.request_body))
     wake.on_commit([webhook.pk])
     return push_id
 

@@ -14,12 +14,12 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
 
 from eventlog import record
-from metaaccess.accounts import deletion as accounts
 from metaaccess.accounts.deletion import deleted_accounts
+from metaaccess.devices.removed import DEVICES_OF_ACCOUNT
 from metaaccess.models import User
 from metaaccess.portions import Rows, remove
 from webhooks.configuration import deletion
-from webhooks.models import WebhookConfig
+from webhooks.configuration.webhook import WebhookConfig
 from webhooks.queue.states import SENDING
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def _webhook(webhook_id: int) -> Iterator[int]:
 
 def _account(account_id: int) -> Iterator[int]:
     yield from chain.from_iterable(
-        remove(rows, account_id) for rows in (accounts.DEVICES, *record.OF_ACCOUNT)
+        remove(rows, account_id) for rows in (DEVICES_OF_ACCOUNT, *record.OF_ACCOUNT)
     )
     _remove_account(account_id)
 

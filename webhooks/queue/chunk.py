@@ -1,4 +1,4 @@
-"""What a claim takes: events cut into pushes, and pushes laid in lanes. No database here."""
+"""Cuts claimed events into pushes, and arranges pushes in lanes. Pure: no database."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from webhooks.models import WebhookConfig
+from webhooks.configuration.webhook import WebhookConfig
 from webhooks.queue.states import Kind, State
 
 
 class Row(NamedTuple):
-    """What a push needs of a delivery."""
+    """The columns of a delivery that a push needs."""
 
     id: int
     device_id: str
@@ -25,14 +25,14 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Push:
-    """One POST with its retries: 1..N rows that share a push ID."""
+    """One POST with its retries. Carries one or more rows, which share a push ID."""
 
     push_id: UUID
     rows: list[Row]
 
     @property
     def attempt(self) -> int:
-        """The number of the attempt that is to be made: 1 for the first."""
+        """The number of the next attempt: 1 for the first."""
         return self.rows[0].attempts + 1
 
     @property
@@ -46,14 +46,14 @@ class Push:
 
 @dataclass(slots=True)
 class Chunk:
-    """What one claim took: pushes in lanes. Lanes may be sent side by side, the pushes of one
-    lane only one after the other, so that a device's events are never sent out of order."""
+    """The pushes of one claim, in lanes. Lanes are sent in parallel; the pushes of a lane are sent
+    one after the other, so that the events of a device stay in order."""
 
     webhook: WebhookConfig
     claimed_at: datetime
     lease_until: datetime
     lanes: list[list[Push]] = field(default_factory=list)
-    # Whether it took all that the webhook may have under way: more may be waiting.
+    # The claim reached the webhook's limit, so more may be waiting.
     is_full: bool = False
 
     @property
@@ -62,8 +62,8 @@ class Chunk:
 
 
 class Settlement(NamedTuple):
-    """What an attempt did to a push. Where another attempt follows: after how many seconds from
-    `ended`, the end of this one on the database's clock."""
+    """The outcome of an attempt for its push. `ended` is on the database's clock. `countdown_s` is
+    the time from `ended` to the next attempt, in seconds; None: no attempt follows."""
 
     push: Push
     state: State
@@ -78,8 +78,8 @@ class Settlement(NamedTuple):
 
 
 def whole_pushes(rows: Iterable[Row]) -> list[Push]:
-    """Groups rows that were claimed before by their push; the push with the oldest event first.
-    `rows` are sorted by push."""
+    """Groups rows by their push ID. The push with the oldest event comes first. `rows` are sorted
+    by push."""
     groups = itertools.groupby(rows, key=lambda row: row.push_id)
     return by_age(_push_of(list(group)) for _, group in groups)
 
@@ -93,7 +93,8 @@ def _push_of(rows: list[Row]) -> Push:
 
 
 def connected_lanes(pushes: Iterable[Push]) -> list[list[Push]]:
-    """Lays pushes that share a device, directly or through others, in one lane, in their order."""
+    """Puts pushes that share a device, directly or through other pushes, into one lane, oldest
+    first."""
     lanes: dict[int, list[Push]] = {}
     lane_of: dict[str, int] = {}
     for number, push in enumerate(pushes):
@@ -108,8 +109,8 @@ def connected_lanes(pushes: Iterable[Push]) -> list[list[Push]]:
 def new_lanes(rows: Sequence[Row], size: int) -> list[list[Push]]:
     """Cuts new rows into pushes of up to `size` events, in lanes.
 
-    A lane is filled with whole devices until it holds a push's worth, so that a device's events
-    stay in one lane; within it the old order holds.
+    All events of a device go into one lane. A lane takes further devices until it has enough events
+    for a push. Within a lane, rows keep their order.
     """
     devices: dict[str, list[Row]] = {}
     for row in rows:
@@ -127,8 +128,8 @@ def new_lanes(rows: Sequence[Row], size: int) -> list[list[Push]]:
 
 
 def cut(rows: Sequence[Row], size: int) -> list[Push]:
-    """Pushes of up to `size` events, in the order of the rows. Replayed events go apart from new
-    ones: the log tells which a push was."""
+    """Cuts rows into pushes of up to `size` events, in their order. A push carries either new or
+    replayed events, because the log shows its kind."""
     pushes: list[Push] = []
     for _, group in itertools.groupby(rows, key=lambda row: row.kind):
         run = list(group)
@@ -137,7 +138,7 @@ def cut(rows: Sequence[Row], size: int) -> list[Push]:
 
 
 def oldest(lanes: Sequence[Sequence[Push]], budget: int) -> list[list[Push]]:
-    """The `budget` oldest pushes, still in their lanes; of a lane, its first ones."""
+    """Keeps the `budget` oldest pushes in their lanes: the first ones of each lane."""
     kept = {id(push) for push in by_age(itertools.chain.from_iterable(lanes))[:budget]}
     cut_lanes = ([push for push in lane if id(push) in kept] for lane in lanes)
     return [lane for lane in cut_lanes if lane]

@@ -1,16 +1,16 @@
-"""What a worker takes at a time: all that is due for a webhook, within bounds, with a lease."""
+"""A worker claims what is due for a webhook, within limits, with a lease."""
 
 import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from enum import Enum
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
 
-from webhooks.health import outage
-from webhooks.models import WebhookConfig
+from webhooks.configuration.webhook import WebhookConfig
 from webhooks.queue.chunk import (
     Chunk,
     Push,
@@ -23,26 +23,27 @@ from webhooks.queue.chunk import (
 )
 from webhooks.queue.states import OPEN_SQL, PENDING, RETRYING, SENDING, TEST, Kind, State
 
-# How much of one webhook may be under way at once, over all workers: so many pushes, in so many
-# tasks. A receiver that fails has the smaller numbers: it must not take the workers of others.
+# How many pushes of one webhook, in how many claims, may be under way at once in all workers. A
+# failing receiver gets the smaller numbers, so that it does not take the workers of others.
 MAX_PUSHES = 128
 MAX_PUSHES_FAILING = 8
 MAX_CLAIMS = 8
 MAX_CLAIMS_FAILING = 2
 MAX_ROWS = 2_000
 MAX_EVENTS = 500
-# A worker begins no request later than this after its claim; what it did not begin, it gives back.
+# A worker begins no request later than this after its claim. It gives back what it did not begin.
 SLICE_S = 5.0
-# Added to the slice and to the time an attempt may take: the settle's own time, with room.
+# Time for the settle after the slice and the last attempt, with room to spare.
 LEASE_MARGIN_S = 15.0
 
 
 def lease_s() -> float:
-    """Seconds after which a claimed delivery that nobody settled is taken from its worker."""
+    """Seconds after which another worker may claim a delivery that was not settled."""
     return SLICE_S + settings.WEBHOOK_TIMEOUT_S + LEASE_MARGIN_S
 
 
-# Sending: all, for there are few. Retrying: is any due, and are there many that are not?
+# Reads all sending rows, because they are few; of the retrying rows, one that is due and a few that
+# are not, which shows whether there are many.
 _BEGUN = f"""
 (SELECT state, kind, push_id, device_id, due_at, due_at <= statement_timestamp()
  FROM webhooks_delivery WHERE webhook_id = %(webhook)s AND state = {SENDING})
@@ -55,8 +56,8 @@ UNION ALL
  ORDER BY due_at LIMIT %(many)s)
 """
 _COLUMNS = "id, device_id, status, timestamp, push_id, attempts, kind"
-# Rows in order, each with whether it was locked: one that somebody else has locked is not taken,
-# and is not waited for. Those that changed meanwhile are not taken either.
+# Rows in order, each with whether it could be locked. The claim neither takes nor waits for a row
+# that somebody else has locked, and does not take one that changed meanwhile.
 _LOCK = f"""
 WITH due AS MATERIALIZED ({{due}}),
 free AS (SELECT d.id FROM webhooks_delivery d JOIN due USING (id)
@@ -84,7 +85,7 @@ _TESTS = _LOCK.format(
     ORDER BY id LIMIT %(limit)s""",
     order="id",
 )
-# In two steps, or PostgreSQL may walk through all that was ever delivered in the order of IDs.
+# In two steps: otherwise PostgreSQL may walk the whole history in the order of IDs.
 _OLDEST_BEGUN = f"""
 WITH begun AS MATERIALIZED (SELECT id, push_id, due_at FROM webhooks_delivery
     WHERE webhook_id = %(webhook)s AND state IN ({SENDING}, {RETRYING}) AND kind <> {TEST})
@@ -92,24 +93,30 @@ SELECT push_id, due_at <= statement_timestamp() FROM begun ORDER BY id LIMIT 1
 """
 _TAKE = f"""
 UPDATE webhooks_delivery d SET state = {SENDING}, push_id = taken.push_id,
-    due_at = statement_timestamp() + make_interval(secs => %s)
-FROM unnest(%s::bigint[], %s::uuid[]) AS taken(id, push_id) WHERE d.id = taken.id
+    due_at = statement_timestamp() + make_interval(secs => %(lease_s)s)
+FROM unnest(%(ids)s::bigint[], %(push_ids)s::uuid[]) AS taken(id, push_id) WHERE d.id = taken.id
 RETURNING statement_timestamp(), d.due_at
 """
 
 
-@transaction.atomic
-def claim(webhook_id: int, as_probe: bool = False) -> Chunk | None:
-    """Takes what is due for a webhook, with a lease; None where nothing is.
+class Mode(Enum):
+    """What a claim takes."""
 
-    While a platform outage stands, a webhook whose receiver is unreachable waits: only a probe
-    takes something, and only one push.
+    NORMAL = "tests and events"
+    TESTS_ONLY = "tests only: a platform outage lasts, and the receiver is unreachable"
+    PROBE = "one push of events, to find out whether the receiver answers again"
+
+
+@transaction.atomic
+def claim(webhook_id: int, mode: Mode = Mode.NORMAL) -> Chunk | None:
+    """Claims what is due for a webhook, with a lease. None: nothing is due, or the webhook has
+    reached its limit.
 
     1. Lock the webhook: claims of one webhook happen one after the other.
-    2. See what is under way; that and the receiver's health say how many more pushes may be.
-    3. Take tests, which wait for nothing else and go out of disabled webhooks too.
-    4. Take events: retries that are due and pushes whose worker left them, each whole, then new
-       events, oldest first, but none of a device that is being sent an earlier one.
+    2. Look at what is under way. That and the receiver's health limit the number of pushes.
+    3. Take tests. They wait for nothing else, and disabled webhooks send them too.
+    4. Take events: pushes whose worker died and retries that are due, each whole; then new events,
+       oldest first, but none of a device for which an earlier event is being sent.
     5. Write the lease and the push IDs, in one statement.
     """
     webhook = (
@@ -122,15 +129,15 @@ def claim(webhook_id: int, as_probe: bool = False) -> Chunk | None:
         return None
     with connection.cursor() as cursor:
         look = _Look(cursor, webhook)
-        budget = min(look.budget(), 1 if as_probe else MAX_PUSHES)
-        lanes = [] if as_probe else look.tests(budget)
-        waits = webhook.unreachable_since and not as_probe and outage.stands()
-        if webhook.active and not waits:
+        budget = min(look.budget(), 1 if mode is Mode.PROBE else MAX_PUSHES)
+        lanes = [] if mode is Mode.PROBE else look.tests(budget)
+        if webhook.active and mode is not Mode.TESTS_ONLY:
             lanes += look.events(budget - len(lanes))
         if not lanes:
             return None
         taken = [(row.id, push.push_id) for lane in lanes for push in lane for row in push.rows]
-        cursor.execute(_TAKE, [lease_s(), *map(list, zip(*taken, strict=True))])
+        ids, push_ids = map(list, zip(*taken, strict=True))
+        cursor.execute(_TAKE, {"lease_s": lease_s(), "ids": ids, "push_ids": push_ids})
         claimed_at, lease_until = cursor.fetchone()
     is_full = sum(map(len, lanes)) >= budget
     return Chunk(webhook, claimed_at, lease_until, lanes, is_full)
@@ -148,12 +155,12 @@ class _Begun(NamedTuple):
 
     @property
     def under_way(self) -> bool:
-        """A worker has it: its lease has not run out."""
+        """A worker has it: its lease has not expired."""
         return self.state == State.SENDING and not self.due
 
 
 class _Look:
-    """What one claim sees of a webhook that it has locked."""
+    """Reads the deliveries of a locked webhook for one claim."""
 
     def __init__(self, cursor: Any, webhook: WebhookConfig) -> None:
         self._cursor = cursor
@@ -168,7 +175,8 @@ class _Look:
         """How many more pushes may be under way."""
         waiting = {r.push_id for r in self._begun if r.state == State.RETRYING and not r.due}
         failing = self._webhook.consecutive_failures > 0 or len(waiting) >= MAX_PUSHES_FAILING
-        # The rows of a claim have one lease. A task that waits for a receiver takes a slot.
+        # All rows of a claim have the same lease, so leases count claims. Each claim occupies a
+        # slot of a worker.
         claims = len({row.due_at for row in self._under_way})
         if claims >= (MAX_CLAIMS_FAILING if failing else MAX_CLAIMS):
             return 0
@@ -176,7 +184,7 @@ class _Look:
         return max(0, most - len({row.push_id for row in self._under_way}))
 
     def tests(self, budget: int) -> list[list[Push]]:
-        """Tests, each in a lane of its own, oldest first; also those whose worker left them."""
+        """Tests, oldest first, each in its own lane; also tests whose worker died."""
         rows = self._lock(_TESTS, limit=budget) if budget else []
         return [cut([row], 1) for row, free in rows if free]
 
@@ -202,17 +210,17 @@ class _Look:
         return self._again(1, only=push_id) if due else []
 
     def _again(self, budget: int, only: UUID | None = None) -> list[Push]:
-        """Pushes whose worker left them, then those whose time to retry has come, each whole."""
+        """Pushes whose worker died, then retries that are due, each whole."""
         busy = {row.device_id for row in self._under_way}
-        # Room for one push more than may be taken, for the last one read may be cut, and at least
-        # for the largest that there can be: events_per_push may have been larger before.
+        # One push more than may be taken, because the limit may cut the last one, and at least the
+        # largest possible push: events_per_push may have been larger before.
         limit = min(max(budget * self._size, MAX_EVENTS) + MAX_EVENTS + 1, MAX_ROWS)
         pushes: list[Push] = []
         for state in (State.SENDING, State.RETRYING):
             if any(row.state == state and row.due for row in self._begun):
                 rows = self._lock(_AGAIN, state=state, limit=limit, only=only)
                 pushes += whole_pushes(_whole(rows, cut=len(rows) == limit))
-        # One whose first attempt may not have been made waits for its devices, as new ones do.
+        # A push whose first attempt may not have been made waits for its devices, as new events do.
         may_go = [
             push
             for push in pushes
@@ -221,8 +229,8 @@ class _Look:
         return may_go[:budget]
 
     def _new(self, budget: int) -> list[Row]:
-        """New events for `budget` pushes, oldest first, but none of a device that is being sent an
-        earlier one, or whose earlier one is locked."""
+        """New events for `budget` pushes, oldest first. Leaves out a device while its earlier event
+        is being sent or is locked by somebody else."""
         if budget <= 0:
             return []
         busy = list({row.device_id for row in self._begun if row.state == State.SENDING})
@@ -232,7 +240,7 @@ class _Look:
         return [row for row, _ in rows if row.device_id not in locked]
 
     def _new_in_order(self) -> list[Row]:
-        """The oldest new events; nothing that comes after one that is locked."""
+        """The oldest new events, up to the first one that somebody else has locked."""
         rows = self._lock(_NEW, busy=[], limit=self._size)
         return [row for row, _ in itertools.takewhile(lambda found: found[1], rows)]
 
@@ -242,8 +250,8 @@ class _Look:
 
 
 def _whole(rows: Iterable[tuple[Row, bool]], cut: bool) -> Sequence[Row]:
-    """The rows of pushes that were locked whole. Where the query's limit `cut` the rows, the last
-    push is left for the next claim."""
+    """The rows of pushes that were locked whole. `cut`: the query's limit was reached, so the last
+    push may be incomplete and is left for the next claim."""
     groups = [
         list(group) for _, group in itertools.groupby(rows, key=lambda found: found[0].push_id)
     ]

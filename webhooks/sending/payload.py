@@ -2,16 +2,9 @@
 
 import json
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-
-class Event(Protocol):
-    @property
-    def device_id(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def timestamp(self) -> int: ...
+from webhooks.queue.replay import Event
 
 
 def build(events: Iterable[Event]) -> bytes:

@@ -9,26 +9,26 @@ const SECRET = process.env.WEBHOOK_SECRET;
 const digest = (text) => createHash("sha256").update(text).digest();
 const apiKey = digest(process.env.WEBHOOK_API_KEY);
 const seen = new Set(); // in production: a table with a unique column
-const newest = new Map(); // in production: a column beside the device's status
+const newest = new Map(); // in production: a column next to the device's status
 
 const app = express();
 
-// The signature is of the bytes that were sent: they are parsed after it was checked.
+// The signature covers the raw bytes, so parse the body only after verifying it.
 app.post("/", express.raw({ type: "application/json" }), (request, response) => {
   if (!timingSafeEqual(digest(request.get("Authorization") ?? ""), apiKey)) {
     return response.sendStatus(401);
   }
   if (SECRET) {
     try {
-      // Checks the signature, and that it is not older than five minutes.
+      // Also rejects timestamps that are more than five minutes off.
       new Webhook(SECRET).verify(request.body.toString(), request.headers);
     } catch {
       return response.sendStatus(401);
     }
   }
   const events = JSON.parse(request.body);
-  response.sendStatus(204); // answer at once …
-  setImmediate(take, request.get("Webhook-Id"), events); // … and work later
+  response.sendStatus(204); // respond immediately …
+  setImmediate(take, request.get("Webhook-Id"), events); // … and process it later
 });
 
 function take(pushId, events) {
@@ -36,7 +36,7 @@ function take(pushId, events) {
   seen.add(pushId);
   if (seen.size > 10_000) seen.delete(seen.values().next().value);
   for (const { device_id, status, timestamp } of events) {
-    if (timestamp <= (newest.get(device_id) ?? 0)) continue; // overtaken by a newer one
+    if (timestamp <= (newest.get(device_id) ?? 0)) continue; // a newer event has arrived already
     newest.set(device_id, timestamp);
     console.log(`${device_id} is ${status} since ${timestamp}`);
   }

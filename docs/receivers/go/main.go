@@ -49,11 +49,12 @@ func receive(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	work <- push{r.Header.Get("Webhook-Id"), events} // work later …
-	w.WriteHeader(http.StatusNoContent)              // … and answer at once
+	work <- push{r.Header.Get("Webhook-Id"), events} // process it later …
+	w.WriteHeader(http.StatusNoContent)              // … and respond immediately
 }
 
-// Standard Webhooks: HMAC-SHA256 of "id.timestamp.body", not older than five minutes.
+// signed verifies a Standard Webhooks signature: HMAC-SHA256 of "id.timestamp.body". It also
+// rejects timestamps that are more than five minutes off.
 func signed(header http.Header, body []byte) bool {
 	id, at := header.Get("Webhook-Id"), header.Get("Webhook-Timestamp")
 	seconds, err := strconv.ParseInt(at, 10, 64)
@@ -77,7 +78,7 @@ func signed(header http.Header, body []byte) bool {
 
 func take() {
 	seen := map[string]bool{}    // in production: a table with a unique column
-	newest := map[string]int64{} // in production: a column beside the device's status
+	newest := map[string]int64{} // in production: a column next to the device's status
 	for one := range work {
 		if seen[one.id] {
 			continue // a repeat
@@ -85,7 +86,7 @@ func take() {
 		seen[one.id] = true
 		for _, e := range one.events {
 			if e.Timestamp <= newest[e.DeviceID] {
-				continue // overtaken by a newer one
+				continue // a newer event has arrived already
 			}
 			newest[e.DeviceID] = e.Timestamp
 			fmt.Printf("%s is %s since %d\n", e.DeviceID, e.Status, e.Timestamp)

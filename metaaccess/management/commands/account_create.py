@@ -6,16 +6,18 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
+from metaaccess.accounts.account import Account, Plan
 from metaaccess.actions import Action
 from metaaccess.commands import Command as BaseCommand
-from metaaccess.models import Account, ApiToken, Plan, Role, Scope, User
+from metaaccess.people.api_token import ApiToken, Scope
+from metaaccess.people.user import Role, User
 from metaaccess.signals import announce
 
 
 class Command(BaseCommand):
     help = (
-        "Creates an account with its administrator, and prints JSON: account_id, admin_email, "
-        "api_token (shown once), and the password if none was given."
+        "Creates an account and its administrator. Prints JSON: account_id, admin_email, api_token "
+        "(shown only once), and the password if you gave none."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -24,12 +26,14 @@ class Command(BaseCommand):
             "--plan",
             choices=Plan.values,
             default=Plan.STANDARD,
-            help="webhooks exist only on enterprise (standard)",
+            help="webhooks exist only on the enterprise plan (default: standard)",
         )
         parser.add_argument(
-            "--admin-email", required=True, help="the administrator signs in with it"
+            "--admin-email",
+            required=True,
+            help="the administrator's e-mail address",
         )
-        parser.add_argument("--password", help="made up and printed when not given")
+        parser.add_argument("--password", help="generated and printed if you leave it out")
 
     @transaction.atomic
     def handle(
@@ -41,7 +45,7 @@ class Command(BaseCommand):
         user = User(email=admin_email, account=account, role=Role.ADMINISTRATOR)
         user.full_clean(exclude=["password"])
         if password is not None:
-            self._look_at(password, user)
+            self._check(password, user)
         chosen = password or secrets.token_urlsafe(12)
         user.set_password(chosen)
         user.save()
@@ -53,10 +57,10 @@ class Command(BaseCommand):
         printed = {"account_id": account.pk, "admin_email": user.email, "api_token": token}
         self.print_json(printed if password else printed | {"password": chosen})
 
-    def _look_at(self, password: str, user: User) -> None:
-        """A weak password is taken from whoever runs commands here, and named as one."""
+    def _check(self, password: str, user: User) -> None:
+        """Warns about a weak password, but accepts it: operators run this command."""
         if not password:
-            raise CommandError("--password is empty: leave it out to have one made up")
+            raise CommandError("--password is empty: leave it out to generate one")
         try:
             validate_password(password, user)
         except ValidationError as weak:

@@ -4,7 +4,7 @@ from django.core.management.base import CommandParser
 
 from metaaccess.commands import Command as BaseCommand
 from metaaccess.commands import find_device
-from metaaccess.models import Device
+from metaaccess.devices.device import Device
 from metaaccess.signals import Cause
 
 CAUSES = {
@@ -14,12 +14,15 @@ CAUSES = {
 
 
 class Command(BaseCommand):
-    help = "Removes a device: deleted by an administrator, or uninstalled by its user."
+    help = "Removes a device, as an administrator or as the user who uninstalls the client."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("device_id", help="which device")
+        parser.add_argument("device_id", help="the ID of the device")
         parser.add_argument(
-            "--by", choices=list(CAUSES), default="administrator", help="who (administrator)"
+            "--by",
+            choices=list(CAUSES),
+            default="administrator",
+            help="who removes it (default: administrator)",
         )
 
     def handle(self, *, device_id: str, by: str, **options: Any) -> None:

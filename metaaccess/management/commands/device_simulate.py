@@ -5,28 +5,34 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import OperationalError
 
+from metaaccess.accounts.account import Account
 from metaaccess.commands import Command as BaseCommand
 from metaaccess.commands import find_account
 from metaaccess.devices.change import NewStatus
-from metaaccess.models import Account, Device, Status
+from metaaccess.devices.device import Device
+from metaaccess.devices.status import Status
 
 SYSTEMS = ("Windows 11", "macOS 15", "Ubuntu 24.04")
 
 
 class Command(BaseCommand):
-    help = "Devices that change their status, for trying things out. Ctrl-C ends it."
+    help = "Simulates devices that change their status. Press Ctrl-C to stop."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--account", required=True, help="the account's ID or name")
-        parser.add_argument("--devices", type=int, default=10, help="how many devices (10)")
-        parser.add_argument("--rate", type=float, default=1.0, help="changes a second (1)")
-        parser.add_argument("--seconds", type=float, help="for how long (until Ctrl-C)")
+        parser.add_argument(
+            "--devices", type=int, default=10, help="number of devices (default: 10)"
+        )
+        parser.add_argument(
+            "--rate", type=float, default=1.0, help="status changes per second (default: 1)"
+        )
+        parser.add_argument("--seconds", type=float, help="how long to run (default: until Ctrl-C)")
 
     def handle(
         self, *, account: str, devices: int, rate: float, seconds: float | None, **options: Any
     ) -> None:
         if devices < 1 or not 0 < rate < 1e6 or not (seconds is None or 0 < seconds < 1e9):
-            raise CommandError("--devices, --rate and --seconds take numbers greater than 0")
+            raise CommandError("--devices, --rate and --seconds must be greater than 0")
         device_ids = simulated_devices(find_account(account), devices)
         begin = time.monotonic()
         changes = 0
@@ -44,14 +50,14 @@ class Command(BaseCommand):
             other = Status.NON_COMPLIANT if status.first() == Status.COMPLIANT else Status.COMPLIANT
             Device.objects.change([NewStatus(device_id, other)])
         except OperationalError as error:
-            self.stderr.write(f"not changed, PostgreSQL does not answer: {error}")
+            self.stderr.write(f"not changed: PostgreSQL does not respond: {error}")
         else:
             self.stdout.write(f"{device_id} is now {other}")
         return 1
 
 
 def simulated_devices(account: Account, count: int) -> list[str]:
-    """The device IDs of `count` devices of the account, added as far as they are not there."""
+    """Returns `count` device IDs of the account. Adds devices if there are not enough."""
     device_ids = list(
         Device.objects.filter(account=account).values_list("device_id", flat=True)[:count]
     )

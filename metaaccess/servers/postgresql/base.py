@@ -1,4 +1,4 @@
-"""The backend itself: what a process may wait for, and what it does with a lost server."""
+"""The database backend: limits how long a process waits, and drops connections to a lost server."""
 
 import time
 from collections.abc import Generator, Iterator
@@ -15,15 +15,16 @@ from metaaccess.servers import database
 from metaaccess.servers.postgresql.watch import Watch
 
 T = TypeVar("T")
-# A statement that has waited this long may wait for a server that is gone.
+# A statement that takes longer than this may be waiting for a server that is gone.
 DOUBT_AFTER_S = 0.5
-# The server's own limit comes first; where a pooler keeps it from being set, this one is left.
+# The server's own limit takes effect first. This one is the fallback if a pooler prevents that.
 MARGIN_S = 5.0
 DRAIN_EVERY_S = 1.0
 
 _LIMIT = """
-SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS of(name, value)
-WHERE pg_backend_pid() = %s
+SELECT set_config(name, value, false)
+FROM unnest(%(names)s::text[], %(values)s::text[]) AS of(name, value)
+WHERE pg_backend_pid() = %(pid)s
 """
 
 _watch: Watch | None = None
@@ -31,14 +32,14 @@ _drained_at = 0.0
 
 
 class Connection(psycopg.Connection[Any]):
-    """Ends a statement whose server has stopped answering, where the process is impatient."""
+    """In an impatient process, ends a statement when its server has stopped responding."""
 
-    is_direct = True  # no pooler hands its session around
+    is_direct = True  # False: a pooler shares the session
     _longest_s = 0.0
 
     @contextmanager
     def patience(self, statement_s: float) -> Iterator[None]:
-        """For statements that may take longer than others."""
+        """Allows statements in this block to take `statement_s` seconds."""
         self._longest_s = statement_s + MARGIN_S
         try:
             yield
@@ -51,7 +52,8 @@ class Connection(psycopg.Connection[Any]):
         return super().wait(gen, *args, **kwargs)
 
     def _until_away(self, gen: Generator[Any, Any, T], watch: Watch) -> Generator[Any, Any, T]:
-        """psycopg resumes it without news (0) ten times a second."""
+        """Wraps the generator that psycopg waits on. While nothing arrives, psycopg resumes it ten
+        times a second with 0."""
         began = time.monotonic()
         try:
             wanted = next(gen)
@@ -68,15 +70,15 @@ class Connection(psycopg.Connection[Any]):
             watch.doubt()
         if watch.silent:
             self.close()
-            raise psycopg.OperationalError(f"PostgreSQL has not answered for {waited_s:.1f} s")
+            raise psycopg.OperationalError(f"PostgreSQL has not responded for {waited_s:.1f} s")
         if waited_s > (self._longest_s or database.limits.statement_s + MARGIN_S):
             self._try_cancel(timeout=1)
             self.close()
-            raise psycopg.OperationalError(f"a statement has taken {waited_s:.1f} s")
+            raise psycopg.OperationalError(f"a statement took longer than {waited_s:.1f} s")
 
 
 class NoticingErrors(DatabaseErrorWrapper):
-    """Also drops the connections to a server that is lost."""
+    """Also drops the connections to a lost server."""
 
     def __exit__(self, exc_type: Any, error: Any, traceback: Any) -> None:
         if error is not None and database.has_lost_server(error):
@@ -103,26 +105,31 @@ class DatabaseWrapper(base.DatabaseWrapper):
         give_up_at = time.monotonic() + database.limits.connection_s
         while True:
             if self._is_hopeless():
-                raise psycopg.OperationalError("PostgreSQL does not answer")
+                raise psycopg.OperationalError("PostgreSQL does not respond")
             try:
                 return self.pool.getconn(timeout=database.limits.ask_every_s)
             except PoolTimeout:
                 if _watch:
                     _watch.doubt()
                 if time.monotonic() > give_up_at:
-                    if _watch is None:  # which would have told why
+                    if _watch is None:  # nothing has logged the reason: raise it
                         psycopg.connect(**conn_params).close()
                     raise
 
     def _is_hopeless(self) -> bool:
-        """Where the server refuses new connections, those that others give back are still good."""
+        """Whether waiting for a connection is pointless.
+
+        If the server only refuses new connections, those that others return still work.
+        """
         if _watch is None or not database.limits.is_impatient:
             return False
         return _watch.silent or (_watch.away and not self.pool.get_stats()["pool_size"])
 
     def forget_server(self) -> None:
-        """Connections to it are closed, at once or as soon as they are given back; new ones find
-        its successor, if there is one."""
+        """Closes the connections to a lost server, at once or when they are returned to the pool.
+
+        New connections reach its successor, if there is one.
+        """
         global _drained_at  # noqa: PLW0603  # one per process, as the pool is
         if self.pool and time.monotonic() - _drained_at > DRAIN_EVERY_S:
             _drained_at = time.monotonic()
@@ -131,16 +138,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
             _watch.doubt()
 
     def _configure_connection(self, connection: Any) -> bool:
-        """A session's limits, where the session is ours. Behind a pooler in transaction mode it is
-        everybody's: there each transaction sets them for itself. Such a pooler makes up the
-        process ID that it tells, so that it can find whom to cancel."""
+        """Sets the limits for the session if it is not shared.
+
+        A pooler in transaction mode shares it; then each transaction sets the limits for itself.
+        Such a pooler is recognised by the process ID it reports, which it makes up in order to
+        route cancellations.
+        """
         changed: bool = super()._configure_connection(connection)  # type: ignore[misc]
         limits = database.limits.settings()
         if not limits:
             return changed
         with connection.cursor() as cursor:
-            pid = connection.info.backend_pid
-            cursor.execute(_LIMIT, [list(limits), list(limits.values()), pid])
+            parameters = {
+                "names": list(limits),
+                "values": list(limits.values()),
+                "pid": connection.info.backend_pid,
+            }
+            cursor.execute(_LIMIT, parameters)
             connection.is_direct = cursor.fetchone() is not None
         return True
 
@@ -151,7 +165,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if not autocommit and not getattr(self.connection, "is_direct", True):
             limits = database.limits.settings().items()
             with self.cursor() as cursor:
-                # Not a query: after one, the transaction's isolation could not be chosen.
+                # SET, since after a query the isolation level can no longer be changed.
                 cursor.execute("; ".join(f"SET LOCAL {name} = {value}" for name, value in limits))
 
 

@@ -1,7 +1,7 @@
-"""Whether PostgreSQL still answers: asked only when somebody has reason to doubt it.
+"""Checks whether PostgreSQL still responds, once a statement gives reason to doubt it.
 
-A frozen server, or one behind a cut wire, sends neither an answer nor an error. A statement that
-waits for it cannot tell it from a slow one; a new connection can.
+A frozen server, or one behind a broken network, sends neither a response nor an error. A waiting
+statement cannot tell that from a slow server, but a new connection can.
 """
 
 import logging
@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
-# A server that has not greeted a new connection after this time does not answer.
+# A server that does not accept a new connection within this time is silent.
 ANSWERS_WITHIN_S = 0.75
 ASK_AGAIN_S = 0.5
 
 
 class Watch:
-    """`ask` connects, and raises where that fails; it may take longer than it should."""
+    """`ask` connects to the server, and raises an exception if that fails. It may hang."""
 
     def __init__(self, ask: Callable[[], None]) -> None:
         self._ask = ask
@@ -30,20 +30,22 @@ class Watch:
 
     @property
     def silent(self) -> bool:
-        """Whether the server neither takes nor refuses connections: nothing is to be hoped for
-        from those that there are."""
+        """Whether the server neither accepts nor refuses connections, so that open connections are
+        useless too."""
         since = self._asking_since
         is_late = since is not None and time.monotonic() - since > ANSWERS_WITHIN_S
         return is_late or self._was_silent
 
     @property
     def away(self) -> bool:
-        """Whether the server is known not to take new connections."""
+        """Whether the server is known not to accept new connections."""
         return self._failed or self.silent
 
     def doubt(self) -> None:
-        """Begins to ask, and goes on until there is an answer. Does nothing where somebody asks
-        already, or has just had an answer."""
+        """Starts a thread that asks until the server responds.
+
+        Does nothing if such a thread is running, or if the server has just responded.
+        """
         with self._lock:
             if self._running or time.monotonic() - self._answered_at < ASK_AGAIN_S:
                 return
@@ -53,11 +55,11 @@ class Watch:
     def _until_it_answers(self) -> None:
         while error := self._error():
             if not self._failed:
-                logger.error("PostgreSQL does not answer: %s", str(error).strip())
+                logger.error("PostgreSQL does not respond: %s", str(error).strip())
             self._failed = True
             time.sleep(ASK_AGAIN_S)
         if self._failed:
-            logger.warning("PostgreSQL answers again")
+            logger.warning("PostgreSQL responds again")
         with self._lock:
             self._running = self._failed = False
             self._answered_at = time.monotonic()

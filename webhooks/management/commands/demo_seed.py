@@ -10,7 +10,8 @@ from django.db import transaction
 
 from metaaccess.commands import Command as BaseCommand
 from metaaccess.models import Account, Plan, Role, User
-from webhooks.models import WebhookConfig
+from webhooks.configuration.change import save_settings
+from webhooks.configuration.webhook import WebhookConfig
 
 ACCOUNT = "demo"
 EMAIL = "admin@demo.example"
@@ -40,7 +41,7 @@ class Command(BaseCommand):
             webhook.api_key = known["api_key"]
         webhook.url = receiver_url
         webhook.full_clean()
-        webhook.save()
+        save_settings(webhook)
         self.print_json({"account": ACCOUNT, "email": EMAIL, **known})
 
 

@@ -2,9 +2,9 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.utils import timezone
 
 from metaaccess.commands import ListingCommand
+from metaaccess.servers.clock import database_now
 from webhooks.management.times import parse_time
 from webhooks.operating import conservation
 
@@ -30,7 +30,7 @@ class Command(ListingCommand):
     def handle(
         self, *, since: str | None, until: str | None, repair: bool, json: bool, **options: Any
     ) -> None:
-        last = parse_time(until) if until else timezone.now()
+        last = parse_time(until) if until else database_now()
         first = parse_time(since) if since else last - timedelta(days=1)
         if first >= last:
             raise CommandError(f"--since {since or first} is not before --until {until or 'now'}")

@@ -8,7 +8,8 @@ from metaaccess.actions import Action
 from metaaccess.commands import Command as BaseCommand
 from metaaccess.commands import find_account
 from metaaccess.models import Status
-from webhooks.models import WebhookConfig, every_status
+from webhooks.configuration.change import save_settings
+from webhooks.configuration.webhook import WebhookConfig, every_status
 
 
 class Command(BaseCommand):
@@ -45,7 +46,7 @@ class Command(BaseCommand):
         )
         webhook.api_key = sys.stdin.readline().rstrip("\n") if api_key == "-" else api_key
         webhook.full_clean()
-        webhook.save()
+        save_settings(webhook)
         record.administration(
             webhook.account_id, Action.WEBHOOK_CREATED, webhook.described, of=webhook
         )

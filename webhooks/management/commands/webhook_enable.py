@@ -5,11 +5,12 @@ from django.core.management.base import CommandError, CommandParser
 
 from eventlog.models import Outcome
 from metaaccess.commands import ListingCommand, find_account
+from webhooks.configuration.webhook import WebhookConfig, WebhookQuerySet
 from webhooks.management import outcomes
 from webhooks.management.times import parse_time
-from webhooks.models import WebhookConfig, WebhookQuerySet
 from webhooks.operating import recovery
 from webhooks.operating.recovery import Held
+from webhooks.queue.held import with_counts
 
 
 class Command(ListingCommand):
@@ -48,7 +49,7 @@ class Command(ListingCommand):
         if not reason.strip():
             raise CommandError("--reason is empty: say why, for the Admin log")
         chosen = choose(**options).filter(disabled_at__isnull=False)
-        webhooks: list[Any] = list(chosen.with_held_events().select_related("account"))
+        webhooks: list[Any] = list(with_counts(chosen).select_related("account"))
         failed = try_out(webhooks) if probe and not dry_run else {}
         enabled = [webhook for webhook in webhooks if webhook.pk not in failed]
         if not dry_run:

@@ -4,8 +4,9 @@ from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
 from metaaccess.commands import ListingCommand, find_account
-from webhooks.configuration import reasons
-from webhooks.models import WebhookConfig
+from webhooks.configuration.webhook import WebhookConfig
+from webhooks.health import reasons
+from webhooks.queue.held import with_counts
 
 ON_A_TERMINAL = (
     "id", "account", "url", "state", "consecutive_failures", "held_events", "disabled_reason",
@@ -21,7 +22,7 @@ class Command(ListingCommand):
         parser.add_argument("--disabled", action="store_true", help="only those that are disabled")
 
     def handle(self, *, account: str | None, disabled: bool, json: bool, **options: Any) -> None:
-        webhooks: QuerySet[Any] = WebhookConfig.objects.with_held_events()
+        webhooks: QuerySet[Any] = with_counts(WebhookConfig.objects.all())
         webhooks = webhooks.select_related("account")
         if account is not None:
             webhooks = webhooks.filter(account=find_account(account))

@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from metaaccess.commands import Command as BaseCommand
 from metaaccess.models import Account
+from webhooks.configuration.webhook import WebhookConfig
 from webhooks.health import mail, notices
-from webhooks.models import Notice, WebhookConfig
+from webhooks.health.notice import Notice
 
 
 class Command(BaseCommand):

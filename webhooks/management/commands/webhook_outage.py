@@ -8,7 +8,7 @@ from metaaccess.actions import Action
 from metaaccess.commands import ListingCommand
 from metaaccess.people.actor import current_actor
 from webhooks.health import outage
-from webhooks.models import Outage
+from webhooks.health.outage_record import Outage
 
 _FIELDS = (
     "began_at", "silent_since", "receivers", "accounts", "answered", "ended_at", "ended_because",

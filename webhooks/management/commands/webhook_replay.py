@@ -3,15 +3,16 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.utils import timezone
 from rich.progress import Progress
 
 from metaaccess.commands import ListingCommand
+from metaaccess.servers.clock import database_now
+from webhooks.configuration.webhook import WebhookConfig
 from webhooks.management.times import parse_time
-from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.operating.recovery import MOST_AT_ONCE, Only
-from webhooks.queue import outbox
+from webhooks.queue.delivery import Delivery
+from webhooks.queue.replay import count_replayable
 from webhooks.queue.states import OPEN, Kind
 
 POLL_S = 0.5
@@ -57,12 +58,12 @@ class Command(ListingCommand):
             raise CommandError(reason)
         if not 1 <= limit <= MOST_AT_ONCE:
             raise CommandError(f"--limit {limit} is not from 1 to {MOST_AT_ONCE}")
-        first, last = parse_time(since), parse_time(until) if until else timezone.now()
+        first, last = parse_time(since), parse_time(until) if until else database_now()
         if first >= last:
             raise CommandError(f"--since {since} is not before --until {until or 'now'}")
         replay = recovery.replay_of(webhook, first, last, Only(only))
         if options["dry_run"]:
-            count = min(limit, outbox.count_replayable(replay))
+            count = min(limit, count_replayable(replay))
         else:
             count = recovery.send_many_again(webhook, replay, limit)
         self._tell(webhook, count, last, options)

@@ -4,8 +4,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from eventlog.models import Outcome
 from metaaccess.commands import ListingCommand
+from webhooks.configuration.webhook import WebhookConfig
 from webhooks.management import outcomes
-from webhooks.models import WebhookConfig
 from webhooks.operating import recovery
 
 

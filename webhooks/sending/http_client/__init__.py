@@ -7,10 +7,10 @@ connections) · connection.py (checked) · dial.py (the first address that answe
 """
 
 from webhooks.sending.http_client.client import Client, close, post
-from webhooks.sending.http_client.result import AttemptResult, ErrorKind, RetryAfter, Validity
+from webhooks.sending.http_client.result import UNREACHABLE, AttemptResult, ErrorKind, RetryAfter
 from webhooks.sending.http_client.text import KEPT_BODY_BYTES
 
 __all__ = [
-    "KEPT_BODY_BYTES", "AttemptResult", "Client", "ErrorKind", "RetryAfter", "Validity", "close",
-    "post",
+    "KEPT_BODY_BYTES", "UNREACHABLE", "AttemptResult", "Client", "ErrorKind", "RetryAfter",
+    "close", "post",
 ]  # fmt: skip

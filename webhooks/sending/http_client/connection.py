@@ -13,11 +13,12 @@ from django.conf import settings
 from urllib3.connection import HTTPConnection
 
 from webhooks.configuration.addresses import Target, is_allowed, is_exempt, is_port_allowed
-from webhooks.sending.http_client.deadline import Deadline
+from webhooks.health.validity import Validity
+from webhooks.sending.http_client.attempt import Attempt
 from webhooks.sending.http_client.dial import Endpoint, connect
 from webhooks.sending.http_client.lookup import resolve
 from webhooks.sending.http_client.response import BoundedResponse
-from webhooks.sending.http_client.result import AttemptError, ErrorKind, Validity
+from webhooks.sending.http_client.result import AttemptError, ErrorKind
 
 
 class CheckedConnection(HTTPConnection):
@@ -28,14 +29,14 @@ class CheckedConnection(HTTPConnection):
     def __init__(self, target: Target) -> None:
         super().__init__(target.host, target.port)
         self.target = target
-        self.deadline: Deadline | None = None
+        self.deadline: Attempt | None = None
         self.opened_at = 0.0
         self.idle_since = 0.0
         # A second descriptor of the same socket: TLS takes the first over, and the number of a
         # closed one may belong to another connection by the time the deadline comes.
         self._handle: socket.socket | None = None
 
-    def begin(self, deadline: Deadline) -> None:
+    def begin(self, deadline: Attempt) -> None:
         """An attempt takes the connection, which may have been used before."""
         self.deadline = deadline
         self.timeout = deadline.remaining_s()
@@ -112,7 +113,7 @@ def _validity(certificate: Mapping[str, Any]) -> Validity | None:
     return Validity(begins_at, ends_at)
 
 
-def _open(target: Target, deadline: Deadline) -> socket.socket:
+def _open(target: Target, deadline: Attempt) -> socket.socket:
     """Looks up and checks every address, then connects to the first that answers."""
     endpoints = resolve(target, deadline.remaining_s())
     _check(target, endpoints)

@@ -18,8 +18,8 @@ from urllib3 import HTTPConnectionPool, HTTPHeaderDict
 from urllib3.response import HTTPResponse
 
 from webhooks.configuration.addresses import Target
+from webhooks.sending.http_client.attempt import Attempt
 from webhooks.sending.http_client.connection import CheckedConnection, CheckedTlsConnection
-from webhooks.sending.http_client.deadline import Deadline
 
 # Shorter than what firewalls forget silent connections after: a request would vanish there.
 IDLE_S = 30.0
@@ -112,7 +112,7 @@ class ReceiverPool(HTTPConnectionPool):
         url: str,
         body: bytes,
         headers: Mapping[str, str],
-        timeout: Deadline,
+        timeout: Attempt,
         **_: Any,
     ) -> HTTPResponse:
         """Sends a request and reads the answer's head; redirects and retries are not made.
@@ -146,7 +146,7 @@ class ReceiverPool(HTTPConnectionPool):
         return CheckedTlsConnection(self._target, self._context)
 
     def _exchange(
-        self, connection: CheckedConnection, deadline: Deadline, request: _Request
+        self, connection: CheckedConnection, deadline: Attempt, request: _Request
     ) -> HTTPResponse:
         try:
             connection.begin(deadline)

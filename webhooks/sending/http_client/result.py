@@ -1,9 +1,10 @@
 """What came of one request: one type, whatever happened."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
+
+from webhooks.health.validity import Validity
 
 
 class ErrorKind(StrEnum):
@@ -30,13 +31,6 @@ UNREACHABLE = {
     ErrorKind.TIMEOUT, ErrorKind.DNS, ErrorKind.REFUSED, ErrorKind.RESET, ErrorKind.TLS,
     ErrorKind.CONNECTION,
 }  # fmt: skip
-
-
-class Validity(NamedTuple):
-    """From when until when a certificate is valid."""
-
-    begins_at: datetime
-    ends_at: datetime
 
 
 class RetryAfter(NamedTuple):

@@ -102,11 +102,11 @@ def _decode(data: bytes, cut: bool, content_type: str) -> str:
 
 @lru_cache(maxsize=256)
 def _charset(content_type: str) -> str:
-    """The header's charset as a codec; UTF-8 where it names none, or an unknown one."""
+    """The codec of the header's charset; UTF-8 if the header names no known one."""
     message = Message()
     message["Content-Type"] = content_type
     try:
         name = codecs.lookup(message.get_content_charset() or "utf-8").name
-    except (LookupError, ValueError):
+    except Exception:  # the parser of the standard library raises various errors for odd headers
         return "utf-8"
     return name if _CHARSETS.match(name) else "utf-8"
