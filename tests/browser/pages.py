@@ -5,13 +5,13 @@ from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
 from django.test import Client
-from playwright.sync_api import Page, TimeoutError
+from playwright.sync_api import Page, TimeoutError, ViewportSize
 
 from metaaccess.models import User
 from tests.console_walk import MODELS, ROUTES, Rows, paths
 
-NARROW = {"width": 390, "height": 844}
-WIDE = {"width": 1440, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1440, "height": 900}
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 SETTLED_MS = 5_000
 REST = "the rest"

@@ -28,11 +28,14 @@ CHANGING = re.compile(
 OF_ACME = re.compile("Acme|SIEM|Ticketing|Data lake|" + "|".join(row[0] for row in FLEET))
 
 
-def post(window: Window, path: str, **form: str) -> int:
+def post(window: Window, path: str, **form: str | float | bool) -> int:
     """Posts a form directly, without the page."""
     token = next(c["value"] for c in window.context.cookies() if c["name"] == "csrftoken")
     answer = window.context.request.post(
-        window.address + path, form=form, headers={"X-CSRFToken": token}, max_redirects=0
+        window.address + path,
+        form=form,
+        headers={"X-CSRFToken": token},
+        max_redirects=0,
     )
     return answer.status
 
@@ -96,6 +99,7 @@ def test_an_operator_sees_all_accounts(
 def test_an_outsider_finds_nothing(
     make_window: MakeWindow, world: World, rows: Rows, outsider: User
 ) -> None:
+    assert outsider.account is not None
     Device.objects.create(account=outsider.account, name="Their laptop")
     window = make_window(outsider)
 

@@ -134,7 +134,7 @@ def watch_it_being_disabled(page: Page, receiver: LocalReceiver) -> None:
     for number, status in enumerate(("Compliant", "Non-compliant", "Compliant"), start=1):
         change_status(page, status)
         if number < LIMIT:
-            until("the failure", lambda number=number: failures() == number)
+            until("the failure", lambda number=number: failures() == number)  # type: ignore[misc]
         page.goto(health)
         if number < LIMIT:
             expect(page.get_by_text(f"Failing {number} of {LIMIT}")).to_be_visible()

@@ -329,7 +329,7 @@ def test_operators_export_the_account_of_a_row(url: str, operator: User, account
     make_device_event(account)
     AdminLog.objects.create(account=account, actor="system", action="x", target="y")
 
-    lines = exported(signed_in(operator).get(url, {"export": "csv", "account": account.pk}))
+    lines = exported(signed_in(operator).get(url, {"export": "csv", "account": str(account.pk)}))
 
     assert [line["Account"] for line in lines] == ["Acme"]
 

@@ -108,7 +108,7 @@ def test_an_operator_chooses_among_enterprise_accounts(
 def test_an_error_is_shown_at_its_field(
     ada: Client, account: Account, field: str, value: object, message: str
 ) -> None:
-    answer = ada.post(ADD, filled_in(account=account.pk, **{field: value}))
+    answer = ada.post(ADD, filled_in(account=account.pk, **{field: value}))  # type: ignore[arg-type]
 
     assert errors(answer) == {field: [message]}
     page = answer.content.decode()

@@ -379,6 +379,7 @@ HTMX = {"HX-Request": "true"}
 def queued_test(client: Client, webhook: WebhookConfig) -> tuple[Any, UUID]:
     answer = client.post(page(webhook, "test"), headers=HTMX)
     (push_id,) = Delivery.objects.filter(kind=Kind.TEST).values_list("push_id", flat=True)
+    assert push_id is not None
     return answer, push_id
 
 

@@ -19,7 +19,7 @@ from webhooks.queue import claims
 from webhooks.queue.states import State
 from webhooks.sending import push
 from webhooks.sending.http_client import AttemptResult
-from webhooks.sending.push import Attempt
+from webhooks.sending.sender import Attempt
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 

@@ -42,7 +42,8 @@ from webhooks.queue.held import with_counts
 from webhooks.queue.states import OPEN, PLACES, Kind, State, place
 from webhooks.sending import push
 from webhooks.sending.http_client import AttemptResult
-from webhooks.sending.push import Attempt, Written
+from webhooks.sending.push import Written
+from webhooks.sending.sender import Attempt
 
 BUDGET, BUDGET_FAILING, DISABLE_AFTER, ATTEMPTS = 6, 2, 4, 3
 DEVICES = 4

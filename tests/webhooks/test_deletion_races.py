@@ -24,6 +24,7 @@ from webhooks.queue import claims
 from webhooks.queue.chunk import Push
 from webhooks.sending import http_client, push
 from webhooks.sending.http_client import ErrorKind
+from webhooks.sending.sender import Attempt
 
 
 @pytest.fixture(autouse=True)
@@ -55,11 +56,11 @@ def rows() -> tuple[int, int]:
     return WebhookConfig._base_manager.count(), Delivery.objects.count()
 
 
-def failed(chunk: Any) -> list[push.Attempt | Push]:
+def failed(chunk: Any) -> list[Attempt | Push]:
     """What a worker reports whose receiver refused everything."""
     now = timezone.now()
     result = http_client.AttemptResult(503, ErrorKind.HTTP_STATUS, "HTTP 503", "", 5)
-    return [push.Attempt(each, b"[]", now, now, result) for each in chunk.pushes]
+    return [Attempt(each, b"[]", now, now, result) for each in chunk.pushes]
 
 
 # --- A status change ---
