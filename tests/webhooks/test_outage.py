@@ -283,7 +283,7 @@ def test_a_probe_is_sent_also_while_other_tasks_of_the_webhook_wait_for_their_tu
     waiting = threading.Thread(target=lambda: turns.take(webhook.pk).__enter__(), daemon=True)
     with turns.take(webhook.pk):
         waiting.start()
-        while not turns._turns[webhook.pk].somebody_waits:
+        while not turns._turns[webhook.pk].is_waited_for:
             waiting.join(0.001)
         tasks.probe(webhook.pk)
     waiting.join()
