@@ -435,8 +435,8 @@ def test_webhook_enable_of_an_unknown_id_changes_nothing(make_disabled: MakeDisa
     ("arguments", "words"),
     [
         (["1"], "required: --reason"),
-        (["1", "--reason", ""], "--reason is empty: say why"),
-        (["1", "--reason", "  "], "--reason is empty: say why"),
+        (["1", "--reason", ""], "--reason is empty: give a reason"),
+        (["1", "--reason", "  "], "--reason is empty: give a reason"),
         ([*BECAUSE], "choose webhooks by ID, --account, --disabled-between or --all-disabled"),
         (["1", "--all-disabled", *BECAUSE], "not both"),
         (["1", "--account", "Acme", *BECAUSE], "not both"),
@@ -506,7 +506,7 @@ def test_webhook_disable_of_a_disabled_webhook_is_no_error(make_disabled: MakeDi
     [
         (["--reason", "x"], "required: ID"),
         (["1"], "required: --reason"),
-        (["1", "--reason", " "], "--reason is empty: say why"),
+        (["1", "--reason", " "], "--reason is empty: give a reason"),
         (["one", "--reason", "x"], "ID: invalid int value: 'one'"),
     ],
 )
@@ -634,9 +634,9 @@ def test_webhook_test_refuses(webhook: WebhookConfig, arguments: list[str], word
         (["--status", "99"], "--status is 99: use an HTTP status from 200 to 599"),
         (["--status", "600"], "--status is 600"),
         (["--status", "ok"], "--status: invalid int value: 'ok'"),
-        (["--delay", "-1"], "not negative"),
+        (["--delay", "-1"], "must not be negative"),
         (["--delay", "long"], "--delay: invalid float value: 'long'"),
-        (["--fail-first", "-1"], "not negative"),
+        (["--fail-first", "-1"], "must not be negative"),
         (["--fail-first", "1.5"], "--fail-first: invalid int value: '1.5'"),
         (["--port", "65536"], "cannot listen on port 65536"),
         (["--port", "http"], "--port: invalid int value: 'http'"),

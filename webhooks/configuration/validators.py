@@ -63,7 +63,7 @@ def validate_api_key(key: str) -> None:
         )
     if not _API_KEY.fullmatch(key):
         raise ValidationError(
-            "The API key contains a character that cannot be sent. Use ASCII letters, digits and "
+            "The API key has a character that cannot be sent. Use ASCII letters, digits and "
             "punctuation. Single spaces are allowed inside the key.",
             code="characters",
         )

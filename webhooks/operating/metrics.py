@@ -106,7 +106,7 @@ def _events(snapshot: Snapshot | None, now: datetime) -> Iterator[Metric]:
         waiting = snapshot.figures
         age_s = (now - snapshot.taken_at).total_seconds()
     events = GaugeMetricFamily(
-        "metaaccess_events", "Events that are not delivered yet.", labels=["state"]
+        "metaaccess_events", "Events that are still to be delivered.", labels=["state"]
     )
     oldest = GaugeMetricFamily(
         "metaaccess_oldest_event_seconds", "Age of the oldest of them.", labels=["state"]
