@@ -12,9 +12,9 @@ from django.urls import resolve
 
 from api.conventions.handler import unavailable
 from metaaccess.servers.database import RETRY_AFTER_S, is_away
+from settings.processes.request_body import PROBES
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class ProbeMiddleware:
