@@ -305,6 +305,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # no collectstatic step between a clone and a working console
+SESSION_ENGINE = "metaaccess.people.sessions"
 SESSION_COOKIE_AGE = 12 * 3600  # from the sign-in on, however busy
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
