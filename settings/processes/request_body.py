@@ -7,7 +7,8 @@ from typing import Any
 from django.conf import settings
 
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+StartResponse = Callable[..., Any]
+Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 _STEP_BYTES = 64 * 1024
 _CUT_OFF = b"The body did not arrive in full.\n"
 
@@ -20,7 +21,7 @@ def with_whole_bodies(application: Application) -> Application:
     is larger than that, so that Django refuses it. Probes have no body, and wait for none.
     """
 
-    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def answer(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("PATH_INFO") in PROBES:
             return application(environ, start_response)
         most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
@@ -55,7 +56,7 @@ def _read(stream: Any, most: int) -> bytes:
     return b"".join(parts)
 
 
-def _refuse(start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _refuse(start_response: StartResponse) -> Iterable[bytes]:
     headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(_CUT_OFF)))]
     start_response("408 Request Timeout", [*headers, ("Connection", "close")])
     return [_CUT_OFF]
