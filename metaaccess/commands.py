@@ -8,12 +8,14 @@ from typing import IO, Any, cast
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import Error
 from django.http import Http404
 from rich.console import Console
 from rich.table import Table
 
 from metaaccess.models import Account, Device
 from metaaccess.people.actor import COMMAND_LINE, acting_as
+from metaaccess.servers.database import is_away
 
 
 class Command(BaseCommand):
@@ -27,6 +29,10 @@ class Command(BaseCommand):
                 raise CommandError(in_words(error)) from None
             except Http404 as gone:
                 raise CommandError(str(gone)) from None
+            except Error as error:
+                if not is_away(error):
+                    raise
+                raise CommandError(away_in_words(error)) from None
 
     def print_json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False))
@@ -59,6 +65,12 @@ def in_words(error: ValidationError) -> str:
         f"{name.replace('__all__', 'error')}: {' '.join(messages)}"
         for name, messages in error.message_dict.items()
     )
+
+
+def away_in_words(error: Exception) -> str:
+    """One line on an error that `is_away`."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"PostgreSQL could not do this now: {reason}"
 
 
 def find_account(named: str) -> Account:

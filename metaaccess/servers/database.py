@@ -55,8 +55,9 @@ WEB = Limits(
 )  # fmt: skip
 # Nobody waits; but a greenlet that hangs has locks, and a connection of eight.
 WORKER = Limits(lock_s=10, statement_s=60, idle_in_transaction_s=60)
-# Management commands: migrations, and whatever an operator starts and can stop.
-UNLIMITED = Limits()
+# Management commands: migrations, and whatever an operator starts and can stop. An operator wants
+# to know soon that the server is away; a short restart is waited for.
+UNLIMITED = Limits(connection_s=3, ask_every_s=0.5)
 
 limits = UNLIMITED
 
