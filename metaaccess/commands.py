@@ -22,6 +22,7 @@ class Command(BaseCommand):
     """A command acts as `command line`; what the models refuse is its error, in words."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        _refuse_other_encodings(options)
         with acting_as(COMMAND_LINE):
             try:
                 return super().execute(*args, **options)
@@ -56,6 +57,23 @@ class Command(BaseCommand):
 class ListingCommand(Command):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def _refuse_other_encodings(options: dict[str, Any]) -> None:
+    """Python gives bytes of an argument that are not UTF-8 as surrogates, which can be written
+    nowhere. The value may be a secret."""
+    for name, value in options.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not text.isascii() and not _is_utf_8(text):
+                raise CommandError(f"{name.replace('_', '-')} has bytes that are not UTF-8 text")
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def in_words(error: ValidationError) -> str:

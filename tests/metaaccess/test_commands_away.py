@@ -56,7 +56,7 @@ def test_a_statement_that_was_ended_is_told_in_words(
     monkeypatch.setattr("webhooks.management.commands.webhook_list.find_account", lambda _: slow[0])
 
     with pytest.raises(
-        CommandError, match="^PostgreSQL could not do this now: canceling statement"
+        CommandError, match=r"^PostgreSQL could not do this now: canceling statement"
     ):
         call_command("webhook_list", "--account", "Acme", stdout=StringIO())
 

@@ -10,6 +10,7 @@ from metaaccess.commands import find_account
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, Device, Status
 
+MOST_DEVICES = 100_000  # all are added in one statement
 SYSTEMS = ("Windows 11", "macOS 15", "Ubuntu 24.04")
 
 
@@ -27,6 +28,8 @@ class Command(BaseCommand):
     ) -> None:
         if devices < 1 or not 0 < rate < 1e6 or not (seconds is None or 0 < seconds < 1e9):
             raise CommandError("--devices, --rate and --seconds take numbers greater than 0")
+        if devices > MOST_DEVICES:
+            raise CommandError(f"--devices is {devices}: it takes at most {MOST_DEVICES:,}")
         device_ids = simulated_devices(find_account(account), devices)
         begin = time.monotonic()
         changes = 0
