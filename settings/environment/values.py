@@ -15,11 +15,13 @@ from environs import Env, EnvError
 
 T = TypeVar("T")
 FILE_SUFFIX = "_FILE"
+_FILE_TAKES = "the path of a readable text file with one line"
 _MAX_FILE_BYTES = 64 * 1024
 # A token of 32 random characters has at least 128 bits, whatever their alphabet.
 SHORTEST_KEY = 32
 
 MOST_RETRIES = 100
+_KEYS = ("SECRET_KEY", "WEBHOOK_KEYS")
 
 
 def stop(name: str, problem: str, takes: str) -> NoReturn:
@@ -37,15 +39,17 @@ def given(name: str) -> str | None:
     whitespace around it. None: neither is set."""
     value = os.environ.get(name)
     path = os.environ.get(name + FILE_SUFFIX)
-    if not path:
+    if path is None:
         return value if value is None else value.strip()
     if value:
         stop(name + FILE_SUFFIX, f"is set beside {name}", f"the place of {name}: unset one of them")
+    if not path:
+        stop(name + FILE_SUFFIX, "is empty", _FILE_TAKES)
     return _content(name + FILE_SUFFIX, path)
 
 
 def _content(name: str, path: str) -> str:
-    takes = "the path of a readable text file with one line"
+    takes = _FILE_TAKES
     try:
         with open(path, "rb") as file:
             content = file.read(_MAX_FILE_BYTES + 1)
@@ -152,11 +156,10 @@ def read_keys(var_dir: Path, development: bool) -> dict[str, str]:
     The file is made once, readable by its owner alone, and only where DEBUG is on. Otherwise both
     are required, and what seals from now on is long: SECRET_KEY and the first of WEBHOOK_KEYS.
     """
-    names = ("SECRET_KEY", "WEBHOOK_KEYS")
-    keys = {name: value for name in names if (value := given(name))}
-    if len(keys) < len(names):
+    keys = {name: value for name in _KEYS if (value := given(name))}
+    if len(keys) < len(_KEYS):
         if not development and not (var_dir / "keys.json").exists():
-            missing = next(name for name in names if name not in keys)
+            missing = next(name for name in _KEYS if name not in keys)
             stop(missing, "is not set", "a long random text, and is required when DEBUG is off")
         keys = _kept_keys(var_dir / "keys.json") | keys
     webhook_keys = [key for part in keys["WEBHOOK_KEYS"].split(",") if (key := part.strip())]
@@ -174,10 +177,23 @@ def _check_length(name: str, key: str, takes: str) -> None:
 
 
 def _kept_keys(path: Path) -> dict[str, str]:
-    if not path.exists():
-        make_keys(path)
-    kept: dict[str, str] = json.loads(path.read_text())
+    try:
+        if not path.exists():
+            make_keys(path)
+        kept: Any = json.loads(path.read_text())
+    except OSError as error:
+        problem = f"is {str(path.parent)!r}, where keys.json cannot be kept ({error.strerror})"
+        stop("VAR_DIR", problem, "the path of a folder that this process may write to")
+    except ValueError:
+        kept = None
+    if not (isinstance(kept, dict) and all(_is_key(kept.get(name)) for name in _KEYS)):
+        problem = f"is {str(path.parent)!r}, where keys.json is damaged"
+        stop("VAR_DIR", problem, "a folder with keys.json as it was made: restore it from a backup")
     return kept
+
+
+def _is_key(kept: Any) -> bool:
+    return isinstance(kept, str) and bool(kept)
 
 
 def make_keys(path: Path) -> None:
