@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
 
 class DevstackError(RuntimeError):
     """What went wrong, in words for whoever typed the command; no traceback is needed."""
+
+
+def make_folder(var_dir: Path) -> None:
+    try:
+        var_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DevstackError(
+            f"VAR_DIR is {str(var_dir)!r}, which cannot be made ({error.strerror}): it takes the "
+            "path of a folder that this process may write to."
+        ) from None
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from devstack import DevstackError
+from devstack import DevstackError, make_folder
 from devstack.servers import locks
 
 # In the directory: the path of a short folder, in which the keeper's socket is.
@@ -113,7 +113,7 @@ def attach(var_dir: str | Path, ephemeral: bool = False, fast: bool = False) -> 
     PostgreSQL lose data in a power cut. Both count only for the one who starts the servers.
     """
     directory = Path(var_dir).resolve()
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     # Two who come at the same time must not start two keepers.
     with locks.held(directory / "devstack.lock", _TIMEOUT_S):
         return _connect(directory) or _start(directory, ephemeral, fast)

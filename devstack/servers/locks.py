@@ -44,7 +44,7 @@ def is_held(path: Path) -> bool:
     """Whether a living process holds the lock of `path`."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         # Shared, so that two who look at the same time do not take each other for the holder.
