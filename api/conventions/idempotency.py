@@ -67,6 +67,8 @@ def _again(known: IdempotencyKey, request: Request) -> Response:
 
 
 def _fingerprint(request: Request) -> str:
-    """Keyed, for the body may hold a secret."""
-    text = json.dumps([request.method, request.path, request.data], sort_keys=True)
+    """Keyed, for the body may hold a secret. A person who was moved to another account must not
+    get an answer of the one before."""
+    account_id = person(request).account_id
+    text = json.dumps([request.method, request.path, request.data, account_id], sort_keys=True)
     return salted_hmac("api.conventions.idempotency", text, algorithm="sha256").hexdigest()
