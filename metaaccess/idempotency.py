@@ -33,6 +33,9 @@ class IdempotencyKey(models.Model):
     )
     status_code = models.PositiveSmallIntegerField(default=0, help_text="The answer's status.")
     body = models.TextField(help_text="The answer's body.")
+    headers = models.JSONField(
+        default=dict, db_default={}, help_text="Headers that tell of the answer's content."
+    )
     created_at = models.DateTimeField(db_default=Now(), db_index=True)
 
     class Meta:
@@ -43,8 +46,8 @@ class IdempotencyKey(models.Model):
     def __str__(self) -> str:
         return self.key
 
-    def keep(self, status_code: int, body: str) -> None:
-        self.status_code, self.body = status_code, body
+    def keep(self, status_code: int, body: str, headers: dict[str, str] | None = None) -> None:
+        self.status_code, self.body, self.headers = status_code, body, headers or {}
         self.save()
 
 

@@ -18,6 +18,7 @@ from api.conventions.problems import KeyUsedBefore
 from metaaccess.idempotency import IdempotencyKey, taken
 from metaaccess.people.request import person
 
+_KEPT_HEADERS = ("ETag", "Location")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 PARAMETER = OpenApiParameter(
     "Idempotency-Key",
@@ -49,7 +50,8 @@ def idempotent(view: View) -> View:
             if not is_new:
                 return _again(known, request)
             answer = view(self, request, *args, **kwargs)
-            known.keep(answer.status_code, json.dumps(answer.data, cls=DjangoJSONEncoder))
+            headers = {name: answer[name] for name in _KEPT_HEADERS if name in answer}
+            known.keep(answer.status_code, json.dumps(answer.data, cls=DjangoJSONEncoder), headers)
         return answer
 
     return answered
@@ -61,9 +63,8 @@ def _again(known: IdempotencyKey, request: Request) -> Response:
             f"The key {known.key!r} belongs to another request of yours. Use a new key for a new "
             "request."
         )
-    return Response(
-        json.loads(known.body), known.status_code, headers={"Idempotent-Replayed": "true"}
-    )
+    headers = known.headers | {"Idempotent-Replayed": "true"}
+    return Response(json.loads(known.body), known.status_code, headers=headers)
 
 
 def _fingerprint(request: Request) -> str:
