@@ -20,6 +20,7 @@ _AWAY_CLASSES = ("08", "40", "53", "57", "58")
 # Read-only, which is a standby or a primary that was demoted; a transaction that idled or lasted
 # for too long; a lock that could not be had in time.
 _AWAY_STATES = {"25006", "25P03", "25P04", "55P03"}
+_SLOW_STATES = {"57014", "55P03"}
 _LOST_CLASSES = ("08", "57P", "25006")
 
 
@@ -95,6 +96,13 @@ def is_away(error: BaseException | None) -> bool:
         or (isinstance(each, Error | psycopg.Error) and "connection is closed" in str(each))
         for each in chain
     )
+
+
+def is_too_slow(error: BaseException | None) -> bool:
+    """Of an error that means "away": whether the server answers, and ended a statement that took
+    too long or waited too long for a lock."""
+    states = [each.sqlstate for each in _causes(error) if isinstance(each, psycopg.Error)]
+    return any(state in _SLOW_STATES for state in states)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
