@@ -134,7 +134,7 @@ def _problems(path: str, method: str, takes_body: bool, can_repeat: bool) -> dic
         "401": "There is no API token, or it is not valid.",
         "403": "The role or the token's scope does not allow it.",
         "429": "Too many requests.",
-        "503": "The database does not answer; nothing was saved.",
+        "503": "The database does not answer, or took too long; nothing was saved.",
     }
     if "{" in path:
         codes["404"] = "It does not exist, or it is not your account's."
