@@ -34,6 +34,9 @@ class IdempotencyKey(models.Model):
         default=0, help_text="The HTTP status of the response."
     )
     body = models.TextField(help_text="The body of the response.")
+    headers = models.JSONField(
+        default=dict, db_default={}, help_text="Headers of the response, such as its ETag."
+    )
     created_at = models.DateTimeField(db_default=Now(), db_index=True)
 
     class Meta:
@@ -44,9 +47,9 @@ class IdempotencyKey(models.Model):
     def __str__(self) -> str:
         return self.key
 
-    def keep(self, status_code: int, body: str) -> None:
+    def keep(self, status_code: int, body: str, headers: dict[str, str] | None = None) -> None:
         """Stores the response."""
-        self.status_code, self.body = status_code, body
+        self.status_code, self.body, self.headers = status_code, body, headers or {}
         self.save()
 
 

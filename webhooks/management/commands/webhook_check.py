@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -31,7 +31,7 @@ class Command(ListingCommand):
         self, *, since: str | None, until: str | None, repair: bool, json: bool, **options: Any
     ) -> None:
         last = parse_time(until) if until else database_now()
-        first = parse_time(since) if since else last - timedelta(days=1)
+        first = parse_time(since) if since else _a_day_before(last)
         if first >= last:
             raise CommandError(f"--since {since or first} is not before --until {until or 'now'}")
         try:
@@ -64,3 +64,10 @@ class Command(ListingCommand):
         wrong = ", ".join(f"{count:,} {name}" for name, count in report.counts.items() if count)
         self.print_rows([case._asdict() for case in report.cases], False, "")
         self.stdout.write(f"It does not add up: {wrong}.")
+
+
+def _a_day_before(time: datetime) -> datetime:
+    try:
+        return time - timedelta(days=1)
+    except OverflowError:  # in the year 1
+        return time
