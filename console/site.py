@@ -8,7 +8,7 @@ from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
 from console.forms import once
-from console.people import own_sign_in, sign_in
+from console.people import own, own_sign_in, sign_in
 from eventlog import words
 from metaaccess.actions import Action
 from metaaccess.people.request import person
@@ -38,8 +38,8 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         return never_cache(sign_in.password_page)(request)
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        answer: HttpResponse = super().password_change(request, extra_context)
-        if request.method == "POST" and answer.status_code == 302:
+        answer = own.change_password(request, extra_context)
+        if own.has_changed_password(answer):
             user = person(request)
             changes = [words.change("password")]
             announce(user, user.account, Action.PASSWORD_CHANGED, user.email, changes=changes)
