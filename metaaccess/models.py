@@ -11,6 +11,7 @@ from django.http import Http404
 from knox.models import AbstractAuthToken
 
 from metaaccess.accounts.deletion import AccountManager, OfAccounts
+from metaaccess.accounts.saving import SETTINGS, RemembersSettingsRead
 from metaaccess.devices import ids, saving
 from metaaccess.devices.change import DeviceQuerySet, Status, new_device_id
 from metaaccess.devices.removed import RemovedDevice
@@ -42,7 +43,7 @@ class Scope(models.TextChoices):
     ADMIN = "admin", "Everything"
 
 
-class Account(models.Model):
+class Account(RemembersSettingsRead):
     """A customer. Webhooks exist only on the enterprise plan."""
 
     name = models.CharField(max_length=200, help_text="The customer's name.")
@@ -88,16 +89,19 @@ class Account(models.Model):
         """Raises Http404 where somebody deleted it meanwhile."""
         if self._state.adding:
             super().save(*args, **kwargs)
+            self.remember_settings(SETTINGS)
             return
         with transaction.atomic():
             mine = Account.objects.select_for_update(no_key=True).filter(pk=self.pk)
             plan = mine.values_list("plan", flat=True).first()
             if plan is None:
                 raise Http404("The account was deleted meanwhile.")
-            if plan != self.plan:
+            changed = self.changed_settings()
+            if "plan" in changed and plan != self.plan:
                 self.plan_since = Now()
-            super().save(update_fields=("name", "plan", "plan_since"))
-            self.refresh_from_db(fields=["plan_since"])
+                changed.append("plan_since")
+            super().save(update_fields=changed)
+            self.refresh_from_db(fields=[*SETTINGS, "plan_since"])
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Marks it as deleted: metaaccess/accounts/deletion.py."""
