@@ -1,6 +1,6 @@
 """A person's own row, for the pages that change how the person signs in."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth.views import PasswordChangeView, redirect_to_login
@@ -41,12 +41,12 @@ def change_password(request: HttpRequest, extra_context: Any = None) -> HttpResp
         if user is None:
             return to_sign_in(request)
         request.user = user
-    answer: HttpResponse = PasswordChangeView.as_view(
+    answer = PasswordChangeView.as_view(
         form_class=PasswordForm,
         success_url=reverse(_DONE),
         extra_context={**admin.site.each_context(request), **(extra_context or {})},
     )(request)
-    return answer
+    return cast(HttpResponse, answer)
 
 
 def has_changed_password(answer: HttpResponse) -> bool:
