@@ -5,13 +5,13 @@ from types import MappingProxyType
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.db import IntegrityError, models
 from django.forms import HiddenInput
 from django.http import HttpRequest, HttpResponse, QueryDict
 from unfold.admin import ModelAdmin
 
+from console import listed
 from console.forms import shown
 from console.forms.guarded import GuardedForm, guarded
 from metaaccess import signals
@@ -46,12 +46,18 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     @admin.action(description="Delete selected %(verbose_name_plural)s", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
-        """Django's, for so many at a time as one transaction and one page may be of."""
+        """Django's, for so many at a time as one transaction and one page may be of. Asks again
+        where a row is not as the list, or the question, showed it."""
         if queryset.count() <= MOST_AT_ONCE:
-            return delete_selected(self, request, queryset)
+            return listed.delete_selected(self, request, queryset)
         plural = self.opts.verbose_name_plural
         messages.error(request, f"Select at most {MOST_AT_ONCE:,} {plural} at a time.")
         return None
+
+    def as_shown(self, row: Any) -> shown.Values:
+        """What lists show of a row, and must be the same when an action is sent; not what changes
+        by itself, such as a device's status: a fleet never stands still."""
+        return {}
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows: models.QuerySet[Any] = super().get_queryset(request)
@@ -61,7 +67,8 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         title = str(self.opts.verbose_name_plural)
         title = title[0].upper() + title[1:]
-        return super().changelist_view(request, {"title": title} | (extra_context or {}))
+        answer = super().changelist_view(request, {"title": title} | (extra_context or {}))
+        return listed.with_rows_shown(self, answer)
 
     def formfield_for_foreignkey(
         self, db_field: models.ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any

@@ -116,6 +116,9 @@ class DevicesAdmin(AccountAdmin):
     def state_of(self, row: Any) -> shown.Values:
         return {"status": row.status}
 
+    def as_shown(self, row: Any) -> shown.Values:
+        return {"name": row.name, "os": row.os}
+
     def _change_status(self, request: HttpRequest, object_id: str) -> HttpResponse:
         device = self.get_object(request, unquote(object_id))
         if not self.has_change_permission(request, device):

@@ -8,13 +8,18 @@
 
 An answer that is a redirect, or that the page marks by `done`, tells of something that was done.
 Any other is the form again: then nothing was done, which a rollback makes sure of.
+
+What is done to many rows, each in a transaction of its own (`in_steps`), keeps the same promise:
+the key is committed before the first step, and the answer after the last. If the process dies or
+an error ends the request in between, the steps that were committed stay. The form's value is used
+up: sent again, it does nothing, and says that it was cut off. A new page acts on what is left.
 """
 
 import json
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from typing import Any
 
@@ -26,7 +31,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.utils.crypto import salted_hmac
 from django.utils.safestring import SafeString, mark_safe
 
-from metaaccess.idempotency import IdempotencyKey, taken
+from metaaccess.idempotency import IdempotencyKey, begun, taken
 from metaaccess.people.request import person
 
 FIELD = "once"
@@ -45,6 +50,17 @@ def done(answer: HttpResponse) -> HttpResponse:
     return answer
 
 
+def in_steps(when: Callable[[HttpRequest], bool]) -> Callable[[View], View]:
+    """Marks a view that, for requests of which `when` is true, has no transaction around it. It may
+    be given its first arguments by `partial`."""
+
+    def mark(view: View) -> View:
+        view.in_steps = when  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
 def acts_once(view: View) -> View:
     """For all pages of the console; see above."""
 
@@ -53,6 +69,9 @@ def acts_once(view: View) -> View:
         if request.method != "POST":
             return view(request, *args, **kwargs)
         value = request.POST.get(FIELD, "")
+        if getattr(getattr(view, "func", view), "in_steps", _never)(request):
+            act = partial(view, request, *args, **kwargs)
+            return _in_steps(request, act, value) if value else act()
         if not value:
             with transaction.atomic():
                 return _finished(view(request, *args, **kwargs))
@@ -67,6 +86,35 @@ def acts_once(view: View) -> View:
             return answer
 
     return guarded
+
+
+def _never(request: HttpRequest) -> bool:
+    return False
+
+
+def _in_steps(
+    request: HttpRequest, act: Callable[[], HttpResponseBase], value: str
+) -> HttpResponseBase:
+    key = _digest(request, value)
+    known, is_new = begun(person(request), f"console {key}", key)
+    if not is_new:
+        return _again(request, known, value) if known.body else _cut_off(request)
+    session = request.session.session_key
+    answer = act()
+    if not _tells_of_an_act(answer):  # the form again: nothing was done
+        known.delete()
+        return answer
+    known.keep(answer.status_code, _sealed(request, answer, value, session))
+    return answer
+
+
+def _cut_off(request: HttpRequest) -> HttpResponse:
+    messages.warning(
+        request,
+        "This was sent before, and is still being worked on or was interrupted. Nothing was done a "
+        "second time. Check below what was done, and choose what is left.",
+    )
+    return HttpResponseRedirect(request.get_full_path())
 
 
 def _finished(answer: HttpResponseBase) -> HttpResponseBase:
