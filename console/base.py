@@ -11,7 +11,7 @@ from django.forms import HiddenInput
 from django.http import HttpRequest, HttpResponse, QueryDict
 from unfold.admin import ModelAdmin
 
-from console import listed
+from console import listed, lookups
 from console.forms import shown
 from console.forms.guarded import GuardedForm, guarded
 from metaaccess import signals
@@ -37,6 +37,8 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     action_added: Action
     action_changed: Action
     action_deleted: Action
+    # What links narrow a list by, beside its filters.
+    linked_lookups: tuple[str, ...] = ()
     list_per_page = 50
     delete_confirmation_template = "console/delete.html"
     change_form_before_template = "console/conflicts.html"
@@ -65,6 +67,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return rows if user.is_operator else rows.filter(**{self.account_path: user.account_id})
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        lookups.check_selected(request)
         title = str(self.opts.verbose_name_plural)
         title = title[0].upper() + title[1:]
         answer = super().changelist_view(request, {"title": title} | (extra_context or {}))
@@ -78,6 +81,9 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             kwargs["queryset"] = Account.objects.filter(pk=user.account_id)
             kwargs["initial"] = user.account_id
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookups.are_allowed(self, lookup, value, request)
 
     # --- A row's forms ---
 

@@ -7,6 +7,7 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
+from console import lookups
 from console.forms import once
 from console.people import own, own_sign_in, sign_in
 from eventlog import words
@@ -30,6 +31,11 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
             path("sign-in/", self.admin_view(own_sign_in.page), name="own_sign_in"),
         ]
         return [*own, *super().get_urls()]
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        lookups.check_term(request)
+        answer: HttpResponse = super().autocomplete_view(request)
+        return answer
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if request.method == "GET" and self.has_permission(request):

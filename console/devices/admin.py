@@ -30,6 +30,7 @@ class DevicesAdmin(AccountAdmin):
     action_deleted = Action.DEVICE_DELETED
     list_display = ("device_id", "name", "os", "status_in_colour", "changed_at", "account")
     list_filter = ("account",)
+    linked_lookups = ("status__exact",)
     actions = ("delete_selected",)
     change_list_template = "console/devices/list.html"
     change_form_template = "console/devices/device.html"
