@@ -13,6 +13,7 @@ from console.base import AccountAdmin
 from console.webhooks import pages
 from console.webhooks.pages import address
 from eventlog import history, words
+from eventlog.reading.fields import LocalMomentField
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.operating.recovery import Only
@@ -33,8 +34,8 @@ class MomentInput(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # unfold h
 class TimeForm(forms.Form):
     """From a time until another one."""
 
-    since = forms.DateTimeField(label="From", widget=MomentInput())
-    until = forms.DateTimeField(
+    since = LocalMomentField(label="From", widget=MomentInput())
+    until = LocalMomentField(
         label="Until", required=False, widget=MomentInput(), help_text="Now, when it is empty."
     )
 

@@ -6,19 +6,50 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 _HTTP_STATUS = re.compile(r"[1-9](\d\d|xx)|none", re.ASCII)
 _LARGEST_ID = 2**63 - 1
 
 
-class MomentField(forms.DateTimeField):
-    """A date and time, in the current time zone where it names none."""
+class LocalMomentField(forms.DateTimeField):
+    """A date and time, in the current time zone where it names none.
+
+    An hour that exists twice, as daylight saving ends, is the first of the two. One that does not
+    exist, as it begins, is as much later as the clock was put forward: 02:30 is 03:30.
+    """
+
+    def to_python(self, value: Any) -> datetime | None:
+        with timezone.override(UTC):  # Django refuses both in a zone that has them
+            moment = super().to_python(value)
+        if moment is None:
+            return None
+        if not _names_zone(value):
+            moment = moment.replace(tzinfo=timezone.get_current_timezone(), fold=0)
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+
+def _names_zone(value: Any) -> bool:
+    given = parse_datetime(value.strip()) if isinstance(value, str) else value
+    return isinstance(given, datetime) and given.tzinfo is not None
+
+
+def is_ambiguous(local: datetime) -> bool:
+    """Whether the clock shows the time twice, since daylight saving ends."""
+    return local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+
+
+class MomentField(LocalMomentField):
+    """As above. Its error says which value was wrong."""
 
     def to_python(self, value: Any) -> datetime | None:
         try:
-            moment = super().to_python(value)
-            return moment.astimezone(UTC) if moment else None
-        except (ValidationError, OverflowError):
+            return super().to_python(value)
+        except ValidationError:
             raise ValidationError(
                 f"“{value}” is not a date and time: enter one such as 2026-11-23 14:02."
             ) from None
