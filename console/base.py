@@ -13,7 +13,7 @@ from unfold.admin import ModelAdmin
 
 from console import listed, lookups
 from console.forms import shown
-from console.forms.guarded import GuardedForm, guarded
+from console.forms.guarded import Conflict, GuardedForm, guarded
 from metaaccess import signals
 from metaaccess.actions import Action
 from metaaccess.models import Account
@@ -119,6 +119,10 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         """What the row's pages show besides its settings, and buttons act on."""
         return {}
 
+    def state_conflicts(self, row: Any, before: shown.Values) -> list[Conflict]:
+        """What is no setting of a row, and makes a deletion ask again where it changed."""
+        return []
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
@@ -155,9 +159,10 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         if row is not None:
             fields = flatten_fieldsets(self.get_fieldsets(request, row))
             form = self.get_form(request, row, change=True, fields=fields)(instance=row)
-            context[shown.FIELD] = shown.seal(row, form.now)
-            before = shown.read(request.POST, row)
-            if before is not None and (conflicts := form.conflicts_with(before)):
+            context[shown.FIELD] = shown.seal(row, form.now | self.state_of(row))
+            before = shown.read(request.POST, row) or {}
+            conflicts = form.conflicts_with(before) or self.state_conflicts(row, before)
+            if conflicts:
                 context["conflicts"] = conflicts
                 request.POST = QueryDict()  # then Django asks
         answer: HttpResponse = super().delete_view(request, object_id, context)

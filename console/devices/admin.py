@@ -15,6 +15,7 @@ from console.base import AccountAdmin, hide_account
 from console.devices import page
 from console.event_log import words
 from console.forms import shown
+from console.forms.guarded import Conflict
 from metaaccess.actions import Action
 from metaaccess.devices.change import SETTABLE, NewStatus
 from metaaccess.models import Device, Status
@@ -116,6 +117,9 @@ class DevicesAdmin(AccountAdmin):
 
     def state_of(self, row: Any) -> shown.Values:
         return {"status": row.status}
+
+    def state_conflicts(self, row: Any, before: shown.Values) -> list[Conflict]:
+        return page.state_conflicts(row, before)
 
     def as_shown(self, row: Any) -> shown.Values:
         return {"name": row.name, "os": row.os}

@@ -157,6 +157,7 @@ class WebhooksAdmin(AccountAdmin):
     def state_of(self, row: Any) -> shown.Values:
         return pages.state_of(row)
 
+    state_conflicts = staticmethod(pages.state_conflicts)  # type: ignore[assignment]
     as_shown = staticmethod(many.as_shown)  # type: ignore[assignment]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

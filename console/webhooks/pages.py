@@ -1,6 +1,6 @@
 """A webhook's own pages beside its settings: health, test push, enable and disable."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from console import charts, display
 from console.base import AccountAdmin
 from console.forms import once, shown
+from console.forms.guarded import Conflict
 from console.webhooks import health as health_of
 from eventlog import history, tally
 from eventlog.models import Tally, WebhookLog
@@ -60,6 +61,17 @@ def changed_meanwhile(request: HttpRequest, webhook: WebhookConfig) -> SafeStrin
     done = "enabled" if webhook.enabled else "disabled"
     who = display.by(history.last_change(webhook, "enabled"))
     return format_html("Nothing was done: {} was {} meanwhile, {}.", webhook, done, who)
+
+
+def state_conflicts(webhook: WebhookConfig, before: shown.Values) -> list[Conflict]:
+    """For a deletion: that it was disabled anew since it was asked for."""
+    if before.get("disabled_at", now := shown.plain(webhook.disabled_at)) == now:
+        return []
+    was = before["disabled_at"] and datetime.fromisoformat(before["disabled_at"])
+    old, new = (display.time(each) if each else "" for each in (was, webhook.disabled_at))
+    row = history.last_change(webhook, "enabled")
+    who, at = (row.actor, row.time) if row else ("", None)
+    return [Conflict("Disabled since", old, new, who, at)]
 
 
 def frame(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig, page: str) -> Context:
