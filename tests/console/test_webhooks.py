@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from console.webhooks import list
+from console.webhooks import listing
 from eventlog import tally
 from eventlog.models import Ending, WebhookLog
 from eventlog.tally import Ended
@@ -49,7 +49,7 @@ def test_each_webhook_tells_its_last_success_and_failure(make_webhook: MakeWebho
     recovery.disable([idle.pk], "a test")
 
     webhooks: list[Any] = [busy, idle]
-    list.describe(webhooks)
+    listing.describe(webhooks)
 
     assert [webhook.last_success for webhook in webhooks] == [success, None]
     assert [webhook.last_failure for webhook in webhooks] == [failure, None]
@@ -64,7 +64,7 @@ def test_the_sparkline_is_told_in_words(webhook: WebhookConfig) -> None:
     tally.count(webhook.account_id, webhook.pk, [Ended(too_long_ago, Ending.DELIVERED, 5)])
 
     webhooks: list[Any] = [webhook]
-    list.describe(webhooks)
+    listing.describe(webhooks)
 
     line = webhooks[0].sparkline
     assert 'aria-label="Last 24 hours: 1,204 delivered, 1 failed attempt"' in line
