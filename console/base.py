@@ -5,15 +5,15 @@ from types import MappingProxyType
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.db import IntegrityError, models
 from django.forms import HiddenInput
 from django.http import HttpRequest, HttpResponse, QueryDict
 from unfold.admin import ModelAdmin
 
+from console import listed, lookups
 from console.forms import shown
-from console.forms.guarded import GuardedForm, guarded
+from console.forms.guarded import Conflict, GuardedForm, guarded
 from metaaccess import signals
 from metaaccess.actions import Action
 from metaaccess.models import Account
@@ -37,6 +37,8 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     action_added: Action
     action_changed: Action
     action_deleted: Action
+    # What links narrow a list by, beside its filters.
+    linked_lookups: tuple[str, ...] = ()
     list_per_page = 50
     delete_confirmation_template = "console/delete.html"
     change_form_before_template = "console/conflicts.html"
@@ -46,12 +48,18 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     @admin.action(description="Delete selected %(verbose_name_plural)s", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
-        """Django's action, limited to MOST_AT_ONCE rows."""
+        """Django's action, limited to MOST_AT_ONCE rows. Asks again if a row has changed since the
+        list or the confirmation page showed it."""
         if queryset.count() <= MOST_AT_ONCE:
-            return delete_selected(self, request, queryset)
+            return listed.delete_selected(self, request, queryset)
         plural = self.opts.verbose_name_plural
         messages.error(request, f"Select at most {MOST_AT_ONCE:,} {plural} at a time.")
         return None
+
+    def as_shown(self, row: Any) -> shown.Values:
+        """What lists show of a row, and must be the same when an action is sent; not what changes
+        by itself, such as a device's status: a fleet never stands still."""
+        return {}
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows: models.QuerySet[Any] = super().get_queryset(request)
@@ -59,9 +67,11 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return rows if user.is_operator else rows.filter(**{self.account_path: user.account_id})
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        lookups.check_selected(request)
         title = str(self.opts.verbose_name_plural)
         title = title[0].upper() + title[1:]
-        return super().changelist_view(request, {"title": title} | (extra_context or {}))
+        answer = super().changelist_view(request, {"title": title} | (extra_context or {}))
+        return listed.with_rows_shown(self, answer)
 
     def formfield_for_foreignkey(
         self, db_field: models.ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
@@ -71,6 +81,9 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             kwargs["queryset"] = Account.objects.filter(pk=user.account_id)
             kwargs["initial"] = user.account_id
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookups.are_allowed(self, lookup, value, request)
 
     # --- A row's forms ---
 
@@ -106,6 +119,10 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     def state_of(self, row: Any) -> shown.Values:
         """The values that the buttons of the row's pages act on, besides its settings."""
         return {}
+
+    def state_conflicts(self, row: Any, before: shown.Values) -> list[Conflict]:
+        """What is no setting of a row, and makes a deletion ask again where it changed."""
+        return []
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -144,9 +161,10 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         if row is not None:
             fields = flatten_fieldsets(self.get_fieldsets(request, row))
             form = self.get_form(request, row, change=True, fields=fields)(instance=row)
-            context[shown.FIELD] = shown.seal(row, form.now)
-            before = shown.read(request.POST, row)
-            if before is not None and (conflicts := form.conflicts_with(before)):
+            context[shown.FIELD] = shown.seal(row, form.now | self.state_of(row))
+            before = shown.read(request.POST, row) or {}
+            conflicts = form.conflicts_with(before) or self.state_conflicts(row, before)
+            if conflicts:
                 context["conflicts"] = conflicts
                 request.POST = QueryDict()  # makes Django ask
         answer: HttpResponse = super().delete_view(request, object_id, context)

@@ -7,8 +7,9 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
+from console import lookups
 from console.forms import once
-from console.people import own_sign_in, sign_in
+from console.people import own, own_sign_in, sign_in
 from eventlog import words
 from metaaccess.actions import Action
 from metaaccess.people.request import person
@@ -34,6 +35,11 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         ]
         return [*own, *super().get_urls()]
 
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        lookups.check_term(request)
+        answer: HttpResponse = super().autocomplete_view(request)
+        return answer
+
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if request.method == "GET" and self.has_permission(request):
             to_dashboard: HttpResponse = super().login(request, extra_context)
@@ -41,8 +47,8 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         return never_cache(sign_in.password_page)(request)
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        answer: HttpResponse = super().password_change(request, extra_context)
-        if request.method == "POST" and answer.status_code == 302:
+        answer = own.change_password(request, extra_context)
+        if own.has_changed_password(answer):
             user = person(request)
             changes = [words.change("password")]
             announce(user, user.account, Action.PASSWORD_CHANGED, user.email, changes=changes)

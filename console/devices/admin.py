@@ -15,6 +15,7 @@ from console.base import AccountAdmin, hide_account
 from console.devices import page
 from console.event_log import labels
 from console.forms import shown
+from console.forms.guarded import Conflict
 from metaaccess.actions import Action
 from metaaccess.devices.change import NewStatus
 from metaaccess.devices.status import SETTABLE
@@ -31,6 +32,7 @@ class DevicesAdmin(AccountAdmin):
     action_deleted = Action.DEVICE_DELETED
     list_display = ("device_id", "name", "os", "status_in_colour", "changed_at", "account")
     list_filter = ("account",)
+    linked_lookups = ("status__exact",)
     actions = ("delete_selected",)
     change_list_template = "console/devices/list.html"
     change_form_template = "console/devices/device.html"
@@ -116,6 +118,12 @@ class DevicesAdmin(AccountAdmin):
 
     def state_of(self, row: Any) -> shown.Values:
         return {"status": row.status}
+
+    def state_conflicts(self, row: Any, before: shown.Values) -> list[Conflict]:
+        return page.state_conflicts(row, before)
+
+    def as_shown(self, row: Any) -> shown.Values:
+        return {"name": row.name, "os": row.os}
 
     def _change_status(self, request: HttpRequest, object_id: str) -> HttpResponse:
         device = self.get_object(request, unquote(object_id))

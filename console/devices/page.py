@@ -14,6 +14,8 @@ from console import display
 from console.display import Label
 from console.event_log import labels, related
 from console.event_log.labels import Link
+from console.forms import shown
+from console.forms.guarded import Conflict
 from eventlog.models import DeviceLog, WebhookLog
 from metaaccess.devices.status import SETTABLE
 from metaaccess.models import Device, Status
@@ -157,15 +159,29 @@ def who_is_told(device: Device, status: str) -> str:
     return " ".join(parts)
 
 
+def state_conflicts(device: Device, before: shown.Values) -> list[Conflict]:
+    """For a deletion: that its status is another one than when it was asked for."""
+    if before.get("status", device.status) == device.status:
+        return []
+    row = newest_change(device)
+    who, at = (row.actor, row.time) if row else ("", None)
+    old, new = (str(Status(each).label) for each in (before["status"], device.status))
+    return [Conflict("Status", old, new, who, at)]
+
+
+def newest_change(device: Device) -> DeviceLog | None:
+    rows = DeviceLog.objects.filter(device_id=device.device_id, account=device.account_id)
+    return rows.order_by("-time", "-id").first()
+
+
 def changed_meanwhile(device: Device) -> SafeString:
     """The message if the status changed after the page was opened, so that no new one was set."""
-    newest = DeviceLog.objects.filter(device_id=device.device_id, account=device.account_id)
     return format_html(
         "Nothing was changed: {} was set to {} {}, after you opened the page. Choose again to "
         "change it.",
         device,
         Status(device.status).label.lower(),
-        display.by(newest.order_by("-time", "-id").first()),
+        display.by(newest_change(device)),
     )
 
 

@@ -10,7 +10,7 @@ from django.utils.formats import date_format
 from django.utils.text import capfirst
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from eventlog.reading.fields import MomentFormField
+from eventlog.reading.fields import MomentFormField, is_ambiguous
 from eventlog.reading.filters import LogFilter, Timeframe
 
 Choices = Sequence[tuple[int, str]]
@@ -64,7 +64,13 @@ def _show_dates_as_inputs_take_them(form: forms.Form) -> None:
     data = dict(form.data.items())
     for name in ("since", "until"):
         if moment := form.cleaned_data.get(name):
-            data[name] = timezone.localtime(moment).strftime(_ISO)
+            local = timezone.localtime(moment)
+            data[name] = local.strftime(_ISO)
+            if is_ambiguous(local) and local.fold:  # such an input cannot tell it from the first
+                data[name] = local.isoformat(timespec="minutes")
+                form.fields[name].widget.attrs["type"] = form.fields[name].widget.input_type = (
+                    "text"
+                )
     form.data = data
 
 
@@ -87,7 +93,9 @@ def _dates(values: dict[str, Any]) -> str:
     words = [] if timeframe in (None, "", Timeframe.CUSTOM) else [str(Timeframe(timeframe).label)]
     for name, word in (("since", "from"), ("until", "to")):
         if moment := values.get(name):
-            words.append(f"{word} {date_format(timezone.localtime(moment), 'j M Y H:i')}")
+            local = timezone.localtime(moment)
+            zone = f" {local:%Z}" if is_ambiguous(local) else ""
+            words.append(f"{word} {date_format(local, 'j M Y H:i')}{zone}")
     return capfirst(" ".join(words))
 
 

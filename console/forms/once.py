@@ -8,13 +8,18 @@
 
 A redirect, or a response marked with `done`, means that the form acted. Any other response shows
 the form again; then the transaction is rolled back.
+
+An action on many rows (`in_steps`) has a transaction for each row and keeps the same promise: the
+key is committed before the first step, and the response after the last one. If the process dies or
+an error ends the request in between, the committed steps stay. The form's value is then used up: a
+repeated form does nothing and says that it was interrupted. A new page acts on the remaining rows.
 """
 
 import json
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from typing import Any
 
@@ -26,7 +31,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.utils.crypto import salted_hmac
 from django.utils.safestring import SafeString, mark_safe
 
-from metaaccess.idempotency import IdempotencyKey, taken
+from metaaccess.idempotency import IdempotencyKey, begun, taken
 from metaaccess.people.request import person
 
 FIELD = "once"
@@ -45,6 +50,17 @@ def done(answer: HttpResponse) -> HttpResponse:
     return answer
 
 
+def in_steps(when: Callable[[HttpRequest], bool]) -> Callable[[View], View]:
+    """Marks a view that, for requests of which `when` is true, has no transaction around it. It may
+    be given its first arguments by `partial`."""
+
+    def mark(view: View) -> View:
+        view.in_steps = when  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
 def acts_once(view: View) -> View:
     """Decorates every page of the console. See the module's docstring."""
 
@@ -53,6 +69,9 @@ def acts_once(view: View) -> View:
         if request.method != "POST":
             return view(request, *args, **kwargs)
         value = request.POST.get(FIELD, "")
+        if getattr(getattr(view, "func", view), "in_steps", _never)(request):
+            act = partial(view, request, *args, **kwargs)
+            return _in_steps(request, act, value) if value else act()
         if not value:
             with transaction.atomic():
                 return _finished(view(request, *args, **kwargs))
@@ -67,6 +86,35 @@ def acts_once(view: View) -> View:
             return answer
 
     return guarded
+
+
+def _never(request: HttpRequest) -> bool:
+    return False
+
+
+def _in_steps(
+    request: HttpRequest, act: Callable[[], HttpResponseBase], value: str
+) -> HttpResponseBase:
+    key = _digest(request, value)
+    known, is_new = begun(person(request), f"console {key}", key)
+    if not is_new:
+        return _again(request, known, value) if known.body else _cut_off(request)
+    session = request.session.session_key
+    answer = act()
+    if not _tells_of_an_act(answer):  # the form again: nothing was done
+        known.delete()
+        return answer
+    known.keep(answer.status_code, _sealed(request, answer, value, session))
+    return answer
+
+
+def _cut_off(request: HttpRequest) -> HttpResponse:
+    messages.warning(
+        request,
+        "This was sent before, and is still being worked on or was interrupted. Nothing was done a "
+        "second time. Check below what was done, and choose what is left.",
+    )
+    return HttpResponseRedirect(request.get_full_path())
 
 
 def _finished(answer: HttpResponseBase) -> HttpResponseBase:

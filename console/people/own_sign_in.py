@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from console import display
 from console.forms import once, shown
+from console.people import own
 from console.people.sign_in import CodeForm
 from eventlog import history
 from metaaccess.models import User
@@ -55,7 +56,10 @@ def page(request: HttpRequest) -> HttpResponse:
         return _show(request, user)
     if wanted == "confirm":
         return _confirm(request, user)
-    User.objects.select_for_update().get(pk=user.pk)  # forms of one user run one after another
+    now = own.locked(request)  # forms of one user run one after another
+    if now is None:
+        return own.to_sign_in(request)
+    user = now
     if shown.changed(request, user, _state(user)):
         messages.error(request, display.meanwhile(history.last_about_sign_in(user)))
         return HttpResponseRedirect(reverse("admin:own_sign_in"))

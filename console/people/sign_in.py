@@ -12,6 +12,7 @@ from django.contrib import admin, messages
 from django.contrib.auth import REDIRECT_FIELD_NAME, login
 from django.contrib.auth.signals import user_login_failed
 from django.contrib.auth.views import LoginView
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -53,7 +54,11 @@ class _PasswordPage(LoginView):
     def form_valid(self, form: Any) -> HttpResponse:
         user = form.get_user()
         if not two_factor.is_on(user):
-            return super().form_valid(form)
+            with transaction.atomic():
+                if _may_sign_in_still(user):
+                    return super().form_valid(form)
+            form.add_error(None, form.get_invalid_login_error())
+            return self.form_invalid(form)
         self.request.session.cycle_key()
         self.request.session[WAITS_FOR_CODE] = {
             "user": user.pk,
@@ -120,8 +125,18 @@ def _user_awaiting_code(request: HttpRequest) -> User | None:
     return user
 
 
+def _may_sign_in_still(user: User) -> bool:
+    """Whether nobody deleted, locked out or gave another password to the user since the password
+    was checked. In a transaction, until whose end nobody does."""
+    rows = User.objects.select_for_update(of=("self",), no_key=True)
+    return rows.filter(pk=user.pk, is_active=True, password=user.password).first() is not None
+
+
 def _finish(request: HttpRequest, user: User, used: str) -> HttpResponse:
     following = request.session.pop(WAITS_FOR_CODE)["next"]
     request.signed_in_with = used  # type: ignore[attr-defined]  # for the Admin log
-    login(request, user, backend=BACKEND)
+    with transaction.atomic():
+        if not _may_sign_in_still(user):
+            return HttpResponseRedirect(reverse("admin:login"))
+        login(request, user, backend=BACKEND)
     return HttpResponseRedirect(following)

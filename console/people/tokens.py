@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -42,7 +43,7 @@ class NameForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not subscr
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
         # Forms of one owner that are posted at once are checked one after another.
-        User.objects.select_for_update().get(pk=self.owner.pk)
+        get_object_or_404(User.objects.select_for_update(), pk=self.owner.pk)
         if (
             ApiToken.objects.filter(user=self.owner, name=name)
             .exclude(pk=self.instance.pk)

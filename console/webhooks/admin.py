@@ -14,8 +14,9 @@ from django.utils.safestring import SafeString
 
 from console import display
 from console.base import AccountAdmin, hide_account
-from console.forms import shown
+from console.forms import once, shown
 from console.webhooks import frame, listing
+from console.webhooks.bulk import many
 from console.webhooks.enable import IN_THE_CONSOLE
 from console.webhooks.form import WebhookForm
 from console.webhooks.urls import PREFIX, urls
@@ -71,6 +72,7 @@ class WebhooksAdmin(AccountAdmin):
         listing.describe(changelist.result_list)
         return changelist
 
+    @once.in_steps(many.is_of_many)
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         account = person(request).account
         return super().changelist_view(request, {"account": account} | (extra_context or {}))
@@ -116,6 +118,9 @@ class WebhooksAdmin(AccountAdmin):
 
     def state_of(self, row: Any) -> shown.Values:
         return frame.state_of(row)
+
+    state_conflicts = staticmethod(frame.state_conflicts)  # type: ignore[assignment]
+    as_shown = staticmethod(many.as_shown)  # type: ignore[assignment]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         account = person(request).account
@@ -194,16 +199,12 @@ class WebhooksAdmin(AccountAdmin):
 
     @admin.action(description="Enable again", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
-        enabled = recovery.enable(queryset.values_list("pk", flat=True), IN_THE_CONSOLE)
-        messages.success(request, f"Enabled: {len(enabled):,}.")
+        many.enable(request, queryset)
 
     @admin.action(description="Disable", permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
-        disabled = recovery.disable(queryset.values_list("pk", flat=True), IN_THE_CONSOLE)
-        messages.success(request, f"Disabled: {len(disabled):,}. Their events are held.")
+        many.disable(request, queryset)
 
     @admin.action(description="Send test push", permissions=["change"])
     def test(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
-        for webhook in queryset:
-            recovery.send_test(webhook)
-        messages.success(request, "Test push queued. See Event Log > Webhook for the outcome.")
+        many.test(request, queryset)

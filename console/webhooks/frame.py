@@ -1,5 +1,6 @@
 """What all pages of one webhook share: their addresses, the page head, and the stale-page check."""
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.utils.safestring import SafeString
 from console import display
 from console.base import AccountAdmin
 from console.forms import shown
+from console.forms.guarded import Conflict
 from eventlog import history
 from webhooks.models import WebhookConfig
 
@@ -51,3 +53,14 @@ def frame(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig, pag
         "may_change": admin.has_change_permission(request, webhook),
         "held_days": settings.WEBHOOK_HELD_DAYS,
     }
+
+
+def state_conflicts(webhook: WebhookConfig, before: shown.Values) -> list[Conflict]:
+    """For a deletion: whether the webhook was disabled again after the page was opened."""
+    if before.get("disabled_at", now := shown.plain(webhook.disabled_at)) == now:
+        return []
+    was = before["disabled_at"] and datetime.fromisoformat(before["disabled_at"])
+    old, new = (display.time(each) if each else "" for each in (was, webhook.disabled_at))
+    row = history.last_change(webhook, "enabled")
+    who, at = (row.actor, row.time) if row else ("", None)
+    return [Conflict("Disabled since", old, new, who, at)]

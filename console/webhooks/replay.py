@@ -11,6 +11,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from console.base import AccountAdmin
 from console.webhooks.frame import address, frame
 from eventlog import history, words
+from eventlog.reading.fields import LocalMomentField
 from metaaccess.servers.clock import database_now
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
@@ -32,8 +33,8 @@ class MomentInput(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # unfold h
 class TimeForm(forms.Form):
     """A time range. `until` is the present if it is left empty."""
 
-    since = forms.DateTimeField(label="From", widget=MomentInput())
-    until = forms.DateTimeField(
+    since = LocalMomentField(label="From", widget=MomentInput())
+    until = LocalMomentField(
         label="Until",
         required=False,
         widget=MomentInput(),

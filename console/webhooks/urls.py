@@ -9,7 +9,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
 from console.base import AccountAdmin
-from console.webhooks import disable, enable, health_page, incident, replay, send_test
+from console.webhooks import disable, enable, health_page, replay, send_test
+from console.webhooks.bulk import incident
 from webhooks.models import WebhookConfig
 
 PREFIX = "webhooks_webhookconfig"

@@ -30,7 +30,7 @@ def send(administrator: User) -> Send:
             f"/api/v1/{path}",
             headers={"Authorization": f"Token {token}", "Transfer-Encoding": "chunked"},
             CONTENT_TYPE="application/json",
-            **{"wsgi.input": io.BytesIO(body), "wsgi.input_terminated": True},
+            **{"wsgi.input": io.BytesIO(body), "wsgi.input_terminated": True},  # type: ignore[arg-type]
         )
 
     return send
