@@ -42,12 +42,13 @@ def page_of(user: User, page: str) -> str:
 
 
 def anothers(user: User, act: str) -> tuple[str, dict[str, Any]]:
-    kept = {"email": user.email, "account": user.account_id, "role": "administrator"}
-    return {
+    kept: dict[str, Any] = {"email": user.email, "account": user.account_id, "role": "administrator"}
+    acts: dict[str, tuple[str, dict[str, Any]]] = {
         "lock out": (page_of(user, "change"), kept),
         "demote": (page_of(user, "change"), kept | {"role": "read_only", "is_active": "on"}),
         "delete": (page_of(user, "delete"), {"post": "yes"}),
-    }[act]
+    }
+    return acts[act]
 
 
 @pytest.fixture
