@@ -5,7 +5,7 @@ READY := .venv/.ready
 
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run demo test test-faults test-browser screenshots bench lint audit fuzz format requirements clean help
+.PHONY: run demo test test-faults test-browser screenshots bench coverage lint audit fuzz format requirements clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -48,14 +48,21 @@ screenshots: $(READY)  ## create docs/screenshots from an account with a history
 bench: $(READY)  ## run the benchmarks, or SCENARIO=drain, slow, ingest, event_log or deletion; write bench/results.json
 	@$(BIN)/python -m devstack exec $(BIN)/python -m bench $(if $(SCENARIO),--scenario $(SCENARIO))
 
-lint: $(READY)  ## check with ruff and mypy; check import contracts, migrations, settings and packages
+coverage: $(READY) $(EXPRESS)  ## list the lines and branches that no fast test reaches
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not faults and not browser" \
+		--cov --cov-report=term:skip-covered tests
+
+lint: $(READY)  ## check code, types, imports, migrations, settings, packages, spelling and style of English
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	DJANGO_SETTINGS_MODULE=settings.test $(BIN)/python -W ignore -m django makemigrations --check --dry-run
 	DJANGO_SETTINGS_MODULE=settings.test $(BIN)/python -m django check
+	DJANGO_SETTINGS_MODULE=settings.test $(BIN)/python -m lint.migrations
 	$(BIN)/python -m pip check
+	$(BIN)/codespell
+	$(BIN)/python -m lint.prose
 
 # Only the packages that a release installs: development packages are not exposed to users.
 audit: $(READY)  ## look for known vulnerabilities in the pinned packages; needs the internet

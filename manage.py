@@ -17,8 +17,17 @@ def main() -> None:
         prepare(sys.argv, Path(__file__).resolve().parent)
     # Imported late, because Django reads the environment.
     from django.core.management import execute_from_command_line  # noqa: PLC0415
+    from django.db import Error  # noqa: PLC0415
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except Error as error:  # of a command of Django's own, such as migrate
+        from metaaccess.commands import away_in_words  # noqa: PLC0415
+        from metaaccess.servers.database import is_away  # noqa: PLC0415
+
+        if not is_away(error):
+            raise
+        sys.exit(away_in_words(error))
 
 
 if __name__ == "__main__":

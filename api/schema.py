@@ -137,7 +137,7 @@ def _problems(path: str, method: str, takes_body: bool, can_repeat: bool) -> dic
         "401": "The API token is missing or not valid.",
         "403": "Your role or the token's scope does not allow this.",
         "429": "Too many requests.",
-        "503": "The database is unavailable; nothing was saved.",
+        "503": "The database is unavailable or took too long; nothing was saved.",
     }
     if "{" in path:
         codes["404"] = "Not found in your account."

@@ -66,7 +66,7 @@ Body = tuple[str, bytes]
 
 
 def bulk_bodies(ids: list[str], statuses: Iterator[str]) -> list[Body]:
-    bodies = []
+    bodies: list[Body] = []
     while len(bodies) * BULK < BULK_CHANGES:
         status = next(statuses)
         for place in range(0, DEVICES, BULK):

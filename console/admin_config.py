@@ -1,9 +1,9 @@
-"""In a module of its own: Django looks through apps.py for the one configuration of the app."""
+"""Apart from apps.py, where Django expects exactly one configuration."""
 
 from django.contrib.admin.apps import AdminConfig
 
 
 class ConsoleAdminConfig(AdminConfig):
-    """Django's admin, with our site in the place of its own."""
+    """Django's admin with the console as its site."""
 
     default_site = "console.site.ConsoleSite"

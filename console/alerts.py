@@ -1,4 +1,4 @@
-"""What needs somebody, on top of each page: drawn from what is, not from what was mailed."""
+"""The alerts at the top of each page. They show the current state, whatever was mailed."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -27,21 +27,26 @@ class Alert(NamedTuple):
 
 
 def alerts(request: HttpRequest) -> list[Alert]:
-    """Nothing where nobody is signed in."""
+    """Empty if nobody is signed in."""
     if not request.user.is_authenticated:
         return []
     found = trouble(request)
     outage = [_outage(found["outage"])] if found["outage"] else []
-    # The dashboard has a panel of them, with the causes.
+    # The dashboard lists these webhooks in a panel, with the causes.
     kinds = () if request.path == reverse("admin:index") else _MANY
     drawn = [_alert(kind, found[kind], found[f"a_{kind}"]) for kind in kinds if found[kind]]
-    # A page that is about the trouble tells of it itself.
+    # The page that an alert links to does not need it.
     return outage + [alert for alert in drawn if alert.href != request.path]
 
 
 def trouble(request: HttpRequest) -> dict[str, Any]:
-    """How many of the person's webhooks need somebody, by kind, and the ID of one of each; since
-    when a platform outage stands. One query for a request, however often it is asked."""
+    """What needs attention among the webhooks that the user may see. One query per request: the
+    result is kept on it.
+
+    By kind (`disabled`, `failing`, `certificate`) the number of webhooks, and by `a_KIND` the ID of
+    one of them or None; `not_enabled`, the number of all disabled webhooks; `outage`, when the
+    current platform outage began, or None.
+    """
     known: dict[str, Any] | None = getattr(request, "trouble", None)
     if known is None:
         known = _count(person(request))
@@ -73,18 +78,18 @@ def _count(user: User) -> dict[str, Any]:
 def _outage(began_at: datetime) -> Alert:
     text = format_html(
         "Platform outage since {}: many receivers are unreachable at once, so the fault is "
-        "probably on our side. Their pushes wait, failures do not count, and everything is sent "
-        "when it is over.",
+        "probably ours. Their pushes wait and failures are not counted. Everything is sent once "
+        "the outage is over.",
         time(began_at),
     )
     href = reverse("admin:eventlog_webhooklog_changelist") + "?outcome=failed"
-    return Alert("danger", text, "See the attempts", href)
+    return Alert("danger", text, "View attempts", href)
 
 
 _MANY = {
     "disabled": "{} were disabled after too many failures. Their events are held.",
-    "failing": "{} are failing, and will be disabled if they go on.",
-    "certificate": "The certificates of {} end soon.",
+    "failing": "{} are failing and will be disabled if this continues.",
+    "certificate": "The certificates of {} expire soon.",
 }
 
 
@@ -93,7 +98,9 @@ def _alert(kind: str, count: int, one: int) -> Alert:
     webhook = WebhookConfig.objects.filter(pk=one).first() if count == 1 else None
     if webhook is None:
         many = _MANY[kind].format(plural(count, "webhook"))
-        return Alert(tone, many, "See them", reverse("admin:webhooks_webhookconfig_changelist"))
+        return Alert(
+            tone, many, "View webhooks", reverse("admin:webhooks_webhookconfig_changelist")
+        )
     name = webhook.name or urlsplit(webhook.url).hostname
     failures = f"{webhook.consecutive_failures:,}"
     if kind == "disabled":
@@ -104,10 +111,11 @@ def _alert(kind: str, count: int, one: int) -> Alert:
     elif kind == "failing":
         limit = settings.WEBHOOK_DISABLE_AFTER
         text = (
-            f"Webhook “{name}” is failing: {failures} pushes in a row. At {limit:,} it is disabled."
+            f"Webhook “{name}” is failing: {failures} failed pushes in a row. It will be disabled "
+            f"at {limit:,}."
         )
     else:
         until = webhook.certificate_until
-        text = format_html("The certificate of webhook “{}” ends on {}.", name, time(until))
+        text = format_html("The certificate of webhook “{}” expires on {}.", name, time(until))
     href = reverse("admin:webhooks_webhookconfig_health", args=[webhook.pk])
-    return Alert(tone, text, "See the webhook", href)
+    return Alert(tone, text, "View webhook", href)

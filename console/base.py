@@ -1,57 +1,65 @@
-"""What every page of the console has in common: an account's people see their own, no more."""
+"""The base of all pages: users see only their own account, and changes go to the Admin log."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.db import IntegrityError, models
 from django.forms import HiddenInput
 from django.http import HttpRequest, HttpResponse, QueryDict
 from unfold.admin import ModelAdmin
 
+from console import listed, lookups
 from console.forms import shown
-from console.forms.guarded import GuardedForm, guarded
+from console.forms.guarded import Conflict, GuardedForm, guarded
 from metaaccess import signals
 from metaaccess.actions import Action
 from metaaccess.models import Account
 from metaaccess.people.request import person
 
-# What one transaction may take. The page that asks repeats each row in its form, and Django takes
-# 1,000 fields.
+# The limit of one transaction. The confirmation page has a form field per row, and Django accepts
+# at most 1,000 fields.
 MOST_AT_ONCE = 900
 
 
 class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
-    """A model whose rows belong to accounts. Operators see all rows, the others their account's.
+    """The admin of a model whose rows belong to accounts.
 
-    Rows of other accounts do not exist: they are in no list, count, choice or search, and their
-    pages answer as a missing row's do. A row that somebody changed since its page was opened is not
-    changed over that (console/forms/guarded.py).
+    Operators see all rows, all other users those of their account. Rows of other accounts appear in
+    no list, count, choice or search, and their pages answer like those of a missing row. A save is
+    refused if somebody else changed the row after the page was opened (console/forms/guarded.py).
     """
 
     account_path = "account"
-    # How the Admin log calls it.
+    # What the Admin log records.
     action_added: Action
     action_changed: Action
     action_deleted: Action
+    # What links narrow a list by, beside its filters.
+    linked_lookups: tuple[str, ...] = ()
     list_per_page = 50
     delete_confirmation_template = "console/delete.html"
     change_form_before_template = "console/conflicts.html"
-    # The question, the consequence, and the button's word.
+    # `question`, `consequence` and `yes` (the button) of the confirmation page.
     delete_words: Mapping[str, str] = MappingProxyType({})
     show_full_result_count = False
 
     @admin.action(description="Delete selected %(verbose_name_plural)s", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
-        """Django's, for so many at a time as one transaction and one page may be of."""
+        """Django's action, limited to MOST_AT_ONCE rows. Asks again if a row has changed since the
+        list or the confirmation page showed it."""
         if queryset.count() <= MOST_AT_ONCE:
-            return delete_selected(self, request, queryset)
+            return listed.delete_selected(self, request, queryset)
         plural = self.opts.verbose_name_plural
         messages.error(request, f"Select at most {MOST_AT_ONCE:,} {plural} at a time.")
         return None
+
+    def as_shown(self, row: Any) -> shown.Values:
+        """What lists show of a row, and must be the same when an action is sent; not what changes
+        by itself, such as a device's status: a fleet never stands still."""
+        return {}
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows: models.QuerySet[Any] = super().get_queryset(request)
@@ -59,9 +67,11 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return rows if user.is_operator else rows.filter(**{self.account_path: user.account_id})
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        lookups.check_selected(request)
         title = str(self.opts.verbose_name_plural)
         title = title[0].upper() + title[1:]
-        return super().changelist_view(request, {"title": title} | (extra_context or {}))
+        answer = super().changelist_view(request, {"title": title} | (extra_context or {}))
+        return listed.with_rows_shown(self, answer)
 
     def formfield_for_foreignkey(
         self, db_field: models.ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
@@ -72,10 +82,13 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             kwargs["initial"] = user.account_id
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookups.are_allowed(self, lookup, value, request)
+
     # --- A row's forms ---
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
-        """A row as it is; where a form of it was sent, nobody changes it until that has ended."""
+        """The row, or None. In a POST it is locked first, until the transaction ends."""
         row = super().get_object(request, object_id, from_field)
         if row is None or request.method != "POST":
             return row
@@ -94,7 +107,8 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return super().get_form(request, obj, change=change, **kwargs)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Who takes a name that somebody else takes at the same time is told, as later on."""
+        """Runs the page again after an IntegrityError: somebody else took the same unique value at
+        the same moment, and validation now finds it."""
         page = super().changeform_view
         try:
             answer: HttpResponse = page(request, *args, **kwargs)
@@ -103,21 +117,25 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return answer
 
     def state_of(self, row: Any) -> shown.Values:
-        """What the row's pages show besides its settings, and buttons act on."""
+        """The values that the buttons of the row's pages act on, besides its settings."""
         return {}
+
+    def state_conflicts(self, row: Any, before: shown.Values) -> list[Conflict]:
+        """What is no setting of a row, and makes a deletion ask again where it changed."""
+        return []
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         row = context["original"]
         if row is not None:
-            if context["errors"]:  # the form wrote into it what was refused
+            if context["errors"]:  # the form has written refused values into it
                 row = context["original"] = self.get_object(request, str(row.pk))
             form = context["adminform"].form
             context[shown.FIELD] = shown.seal(row, form.now | self.state_of(row))
             context["conflicts"] = form.conflicts
             if form.conflicts and len(form.errors.as_data()) == 1:
-                context["errors"] = []  # there is nothing to correct
+                context["errors"] = []  # nothing for the user to correct
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 
@@ -129,31 +147,33 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     # --- Delete ---
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What belongs to a row goes with it: it is not listed, and asks for no permission."""
+        """Lists only the rows themselves. What belongs to them is deleted with them and needs no
+        permission."""
         rows = list(objs)
         return [str(row) for row in rows], {self.opts.verbose_name_plural: len(rows)}, set(), []
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponse:
-        """Asks again where the row was changed since it was asked."""
+        """Asks for confirmation again if the row changed after the page was opened."""
         context: dict[str, Any] = dict(self.delete_words)
         row = self.get_object(request, unquote(object_id))
         if row is not None:
             fields = flatten_fieldsets(self.get_fieldsets(request, row))
             form = self.get_form(request, row, change=True, fields=fields)(instance=row)
-            context[shown.FIELD] = shown.seal(row, form.now)
-            before = shown.read(request.POST, row)
-            if before is not None and (conflicts := form.conflicts_with(before)):
+            context[shown.FIELD] = shown.seal(row, form.now | self.state_of(row))
+            before = shown.read(request.POST, row) or {}
+            conflicts = form.conflicts_with(before) or self.state_conflicts(row, before)
+            if conflicts:
                 context["conflicts"] = conflicts
-                request.POST = QueryDict()  # then Django asks
+                request.POST = QueryDict()  # makes Django ask
         answer: HttpResponse = super().delete_view(request, object_id, context)
         return answer
 
     # --- The list ---
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        """The account is a column for operators alone: the others have one."""
+        """Shows the account column only to operators: all other users have one account."""
         columns = super().get_list_display(request)
         if person(request).is_operator:
             return columns
@@ -171,7 +191,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         announce(obj, self.action_added)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        if message:  # a form that was saved as it was changed nothing
+        if message:  # empty if the form was saved unchanged
             announce(obj, self.action_changed, changes=message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
@@ -180,7 +200,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
 
 class LogAdmin(AccountAdmin):
-    """Rows that nobody adds, changes or deletes by hand."""
+    """The admin of a model that the console only shows."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -193,14 +213,14 @@ class LogAdmin(AccountAdmin):
 
 
 def hide_account(form: Any, request: HttpRequest) -> None:
-    """Operators choose the account; the others' is their own: it is sent, and not asked for."""
+    """Hides the account field from users who are no operators: the form posts their own account."""
     field = form.base_fields.get("account")
     if field is not None and not person(request).is_operator:
         field.required, field.widget = True, HiddenInput()
 
 
 def announce(obj: Any, action: Action, **facts: Any) -> None:
-    # An account takes its logs with it, so what is done to accounts stands in the operators'.
+    # An account is deleted with its log, so actions on accounts go to the operators' log.
     account = None if isinstance(obj, Account) else obj.account
     target = f"{obj._meta.verbose_name} {obj.pk} ({obj})"
     signals.announce(obj, account, action, target, **facts)

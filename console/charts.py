@@ -1,4 +1,4 @@
-"""Figures over time, as Chart.js draws them and as a table tells them."""
+"""Figures over time, as data for Chart.js and for a table."""
 
 import json
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from eventlog import tally
 from eventlog.models import Ending, Tally
 from eventlog.tally import Figures
 
-# Legible on white and on black. What is text in a chart is coloured by charts.js.
+# Legible on white and on black. charts.js colours the text of a chart.
 GREEN, AMBER, RED, BLUE, PURPLE = "#16a34a", "#d97706", "#dc2626", "#3b82f6", "#a855f7"
 
 
 class Period(NamedTuple):
-    """How far back a chart goes, and how much time one bar stands for."""
+    """How far back a chart goes, and how much time one bar covers. `label` is a date format."""
 
     key: str
     title: str
@@ -36,7 +36,7 @@ DEFAULT = PERIODS[1]
 
 
 class Point(NamedTuple):
-    """One step of a chart. `label` is its beginning, in the reader's time zone."""
+    """One step of a chart. `label` is its start in the user's time zone."""
 
     begin: datetime
     label: str
@@ -48,7 +48,7 @@ def period_of(key: str | None) -> Period:
 
 
 def points(tallies: QuerySet[Tally], period: Period) -> list[Point]:
-    """The period up to now, in one query. Steps begin at whole hours of the reader's day."""
+    """The steps of the period up to now, in one query. They are aligned to the user's midnight."""
     now = timezone.localtime()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     until = (midnight + ((now - midnight) // period.step + 1) * period.step).astimezone(UTC)
@@ -61,7 +61,7 @@ def _label(moment: datetime, period: Period) -> str:
 
 
 def outcomes(shown: Sequence[Point]) -> dict[str, str]:
-    """Stacked bars of what attempts came to: `data` and `options` for a chart of Unfold's."""
+    """Stacked bars of attempts by outcome: `data` and `options` for Unfold's chart component."""
     sets = (
         (Ending.DELIVERED.label, GREEN, [point.figures.delivered for point in shown]),
         (Ending.RETRYING.label, AMBER, [point.figures.retrying for point in shown]),
@@ -75,7 +75,7 @@ def outcomes(shown: Sequence[Point]) -> dict[str, str]:
 
 
 def durations(shown: Sequence[Point]) -> dict[str, str]:
-    """Lines of the response time: half of the attempts, and 95 of 100, took at most so long."""
+    """Lines of the response time: p50 and p95 in milliseconds, None for a step without attempts."""
     sets = (
         ("p50", BLUE, [point.figures.p50_ms for point in shown]),
         ("p95", PURPLE, [point.figures.p95_ms for point in shown]),

@@ -1,4 +1,4 @@
-"""How the console writes times, durations and states."""
+"""How the console formats times, durations, counts and states."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -17,14 +17,23 @@ NONE = "–"
 
 
 class Label(NamedTuple):
-    """A word in a colour. Tones: success, warning, danger, info, neutral."""
+    """A short text and its tone: success, warning, danger, info or neutral."""
 
     text: str
     tone: str
 
 
+class Tile(NamedTuple):
+    """A figure with a title and a note. `moment`, if any, is shown after the note."""
+
+    title: str
+    figure: str
+    note: str
+    moment: datetime | None = None
+
+
 def time(moment: datetime | None) -> SafeString | str:
-    """In the reader's time zone; in UTC where the pointer rests on it."""
+    """The time in the user's time zone, with UTC in its tooltip."""
     if moment is None:
         return NONE
     utc = moment.astimezone(UTC)
@@ -37,27 +46,28 @@ def time(moment: datetime | None) -> SafeString | str:
 
 
 def sentence(parts: Sentence) -> SafeString:
-    """The words of a log or a reason, with their moments as `time` writes them."""
+    """A sentence of a log or a reason as HTML. Its times are formatted by `time`."""
     return format_html_join(
         "", "{}", [(part if isinstance(part, str) else time(part),) for part in parts]
     )
 
 
 def by(row: AdminLog | DeviceLog | None) -> SafeString:
-    """Who did what a row of a log tells of, and when: “by ada@acme.example at …”."""
+    """Who did what a log entry records, and when: “by ada@acme.example at …”."""
     if row is None:
-        return format_html("by somebody else")
+        return format_html("by {}", "somebody else")
     return format_html("by {} at {}", row.actor, time(row.time))
 
 
 def meanwhile(row: AdminLog | None) -> SafeString:
-    """Why nothing was done: what somebody else did since the page was opened."""
+    """The message if an action was refused because of what somebody else did after the page was
+    opened. `row` is the log entry of that, or None if it is unknown."""
     what = row.action if row else "this was changed"
-    return format_html("Nothing was done: meanwhile, {} {}.", what, by(row))
+    return format_html("Nothing was changed. After you opened the page: {} {}.", what, by(row))
 
 
 def duration(ms: int | None) -> str:
-    """Milliseconds below a second, seconds from there on."""
+    """Milliseconds below one second, else seconds."""
     if ms is None:
         return NONE
     return f"{ms:,} ms" if ms < 1_000 else f"{ms / 1_000:,.1f} s"
@@ -74,7 +84,7 @@ def badge(label: Label) -> SafeString:
 
 
 def state(webhook: WebhookConfig) -> Label:
-    """A webhook's state in words and colour."""
+    """The state of a webhook as a label."""
     if not webhook.account.has_webhooks:
         return Label("Not on the Enterprise plan", "neutral")
     if webhook.disabled_because == DisabledBecause.FAILURES:

@@ -1,4 +1,4 @@
-"""The sidebar, and the tabs of Settings > Integrations."""
+"""The sidebar, and the tabs of Settings > Integrations. Unfold calls these from its settings."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ Item = dict[str, Any]
 
 
 def account_name(request: HttpRequest) -> str:
-    """The account, or what an operator sees; nothing where nobody is signed in."""
+    """The user's account, “All accounts” for an operator, empty if nobody is signed in."""
     if not request.user.is_authenticated:
         return ""
     account = person(request).account
@@ -21,7 +21,8 @@ def account_name(request: HttpRequest) -> str:
 
 
 def global_context(request: HttpRequest) -> dict[str, Any]:
-    """The colours stand in console.css: an inline style sheet would need a weaker policy."""
+    """Turns off Unfold's inline style sheet, which would need a weaker Content-Security-Policy.
+    console.css sets the colours."""
     return {"colors": None}
 
 
@@ -42,7 +43,7 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def tabs(request: HttpRequest) -> list[dict[str, Any]]:
-    """Settings > Integrations has two pages."""
+    """The two tabs of Settings > Integrations. Empty if nobody is signed in."""
     if not request.user.is_authenticated:
         return []
     return [

@@ -1,4 +1,4 @@
-"""Where things are: the places of the sidebar, and the way from there to a page."""
+"""The places of the sidebar, and the breadcrumbs of a page."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from django.urls import reverse
 
 
 class Place(NamedTuple):
-    """A link of the sidebar, and the models whose pages are behind it."""
+    """A link of the sidebar, and the URL names of the models whose pages belong to it."""
 
     title: str
     icon: str
@@ -32,8 +32,8 @@ FOR_OPERATORS = {"Accounts"}
 
 
 def trail(request: HttpRequest, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The way from the sidebar to a page; `parts` is Unfold's, which goes by Django's apps. Its
-    third part is the row."""
+    """The breadcrumbs of a page. `parts` are Unfold's: app, model and row. The first two are
+    replaced by the section and the place of the sidebar."""
     for section, places in PLACES.items():
         for place in places:
             if place_of := next((name for name in place.pages if within(name)(request)), None):
@@ -43,6 +43,6 @@ def trail(request: HttpRequest, parts: list[dict[str, Any]]) -> list[dict[str, A
 
 
 def within(*pages: str) -> Callable[[HttpRequest], bool]:
-    """Whether a request is for one of these models' pages."""
+    """Returns a test of whether a request is for a page of these models."""
     prefixes = tuple(reverse(f"admin:{name}_changelist") for name in pages)
     return lambda request: request.path.startswith(prefixes)

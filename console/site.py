@@ -1,4 +1,4 @@
-"""The console as a site: how people sign in, and the pages that are a person's own."""
+"""The console as an admin site: signing in, and each user's own pages."""
 
 from typing import Any
 
@@ -7,8 +7,9 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
+from console import lookups
 from console.forms import once
-from console.people import own_sign_in, sign_in
+from console.people import own, own_sign_in, sign_in
 from eventlog import words
 from metaaccess.actions import Action
 from metaaccess.people.request import person
@@ -16,8 +17,11 @@ from metaaccess.signals import announce
 
 
 class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
+    site_header = site_title = "MetaAccess"
+    index_title = "Console"
+
     def admin_view(self, view: once.View, cacheable: bool = False) -> once.View:
-        """All pages but the sign-in's: what a form does, it does once."""
+        """Wraps all pages except those for signing in, so that each form acts once."""
         page: once.View = super().admin_view(once.acts_once(view), cacheable)
         return page
 
@@ -31,15 +35,20 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         ]
         return [*own, *super().get_urls()]
 
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        lookups.check_term(request)
+        answer: HttpResponse = super().autocomplete_view(request)
+        return answer
+
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if request.method == "GET" and self.has_permission(request):
-            answer: HttpResponse = super().login(request, extra_context)  # on to the dashboard
-            return answer
+            to_dashboard: HttpResponse = super().login(request, extra_context)
+            return to_dashboard
         return never_cache(sign_in.password_page)(request)
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        answer: HttpResponse = super().password_change(request, extra_context)
-        if request.method == "POST" and answer.status_code == 302:
+        answer = own.change_password(request, extra_context)
+        if own.has_changed_password(answer):
             user = person(request)
             changes = [words.change("password")]
             announce(user, user.account, Action.PASSWORD_CHANGED, user.email, changes=changes)
@@ -47,7 +56,7 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
 
 
 def links(request: HttpRequest) -> list[dict[str, str]]:
-    """Of the person's menu."""
+    """The links of the user menu."""
     return [
         {"title": "Your sign-in", "link": reverse("admin:own_sign_in")},
         {"title": "Change password", "link": reverse("admin:password_change")},

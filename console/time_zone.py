@@ -1,4 +1,4 @@
-"""Times are shown in the browser's time zone, which console.js tells in a cookie."""
+"""Shows times in the browser's time zone, which console.js stores in a cookie."""
 
 from collections.abc import Callable
 from zoneinfo import ZoneInfo, available_timezones

@@ -8,6 +8,7 @@ from typing import IO, Any, cast
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import Error
 from django.http import Http404
 from rich.console import Console
 from rich.table import Table
@@ -15,12 +16,14 @@ from rich.table import Table
 from metaaccess.accounts.account import Account
 from metaaccess.devices.device import Device
 from metaaccess.people.actor import COMMAND_LINE, acting_as
+from metaaccess.servers.database import is_away
 
 
 class Command(BaseCommand):
     """Acts as `command line`. Reports validation errors of the models as its own errors."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        _refuse_other_encodings(options)
         with acting_as(COMMAND_LINE):
             try:
                 return super().execute(*args, **options)
@@ -28,6 +31,10 @@ class Command(BaseCommand):
                 raise CommandError(in_words(error)) from None
             except Http404 as gone:
                 raise CommandError(str(gone)) from None
+            except Error as error:
+                if not is_away(error):
+                    raise
+                raise CommandError(away_in_words(error)) from None
 
     def print_json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False))
@@ -53,6 +60,23 @@ class ListingCommand(Command):
         parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
+def _refuse_other_encodings(options: dict[str, Any]) -> None:
+    """Python gives bytes of an argument that are not UTF-8 as surrogates, which can be written
+    nowhere. The value may be a secret."""
+    for name, value in options.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not text.isascii() and not _is_utf_8(text):
+                raise CommandError(f"{name.replace('_', '-')} has bytes that are not UTF-8 text")
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def in_words(error: ValidationError) -> str:
     """One line per field, each with the field's name; or the messages alone."""
     if not hasattr(error, "error_dict"):
@@ -61,6 +85,12 @@ def in_words(error: ValidationError) -> str:
         f"{name.replace('__all__', 'error')}: {' '.join(messages)}"
         for name, messages in error.message_dict.items()
     )
+
+
+def away_in_words(error: Exception) -> str:
+    """One line on an error that `is_away`."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"PostgreSQL could not do this now: {reason}"
 
 
 def find_account(named: str) -> Account:

@@ -4,6 +4,7 @@ The API recognises a repetition by its `Idempotency-Key`, the console by a one-t
 form.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,6 +16,9 @@ from metaaccess import portions
 from metaaccess.people.user import User
 
 KEPT = timedelta(hours=24)
+# How long a request waits for the end of an earlier one that is the same, and how often it looks.
+WAITS_S = 5.0
+ASKS_EVERY_S = 0.1
 
 
 class IdempotencyKey(models.Model):
@@ -34,6 +38,9 @@ class IdempotencyKey(models.Model):
         default=0, help_text="The HTTP status of the response."
     )
     body = models.TextField(help_text="The body of the response.")
+    headers = models.JSONField(
+        default=dict, db_default={}, help_text="Headers of the response, such as its ETag."
+    )
     created_at = models.DateTimeField(db_default=Now(), db_index=True)
 
     class Meta:
@@ -44,9 +51,9 @@ class IdempotencyKey(models.Model):
     def __str__(self) -> str:
         return self.key
 
-    def keep(self, status_code: int, body: str) -> None:
+    def keep(self, status_code: int, body: str, headers: dict[str, str] | None = None) -> None:
         """Stores the response."""
-        self.status_code, self.body = status_code, body
+        self.status_code, self.body, self.headers = status_code, body, headers or {}
         self.save()
 
 
@@ -61,6 +68,23 @@ def taken(user: User, key: str, fingerprint: str) -> Iterator[tuple[IdempotencyK
         yield IdempotencyKey.objects.get_or_create(
             user=user, key=key, defaults={"fingerprint": fingerprint}
         )
+
+
+def begun(user: "User", key: str, fingerprint: str) -> tuple[IdempotencyKey, bool]:
+    """As `taken`, for a request that does its work in several transactions: the row is committed
+    before the first of them, with an empty `body`, which `keep` fills after the last.
+
+    A second request waits up to WAITS_S for that. It then gets the row with an empty body where
+    the first is still at work, or was cut off. If the first deleted the row, it becomes the first.
+    """
+    until = time.monotonic() + WAITS_S
+    while True:
+        known, is_new = IdempotencyKey.objects.get_or_create(
+            user=user, key=key, defaults={"fingerprint": fingerprint}
+        )
+        if is_new or known.body or time.monotonic() > until:
+            return known, is_new
+        time.sleep(ASKS_EVERY_S)
 
 
 def prune() -> int:

@@ -17,12 +17,15 @@ class Rows(NamedTuple):
     `order`: the columns that order the rows; the last must be `id`. Each portion starts where the
     previous one ended, so deleted rows are not scanned again. A large table needs an index on
     `owner` followed by these columns.
+
+    `also`: an SQL statement that is executed with each portion and may read `removed`.
     """
 
     table: str
     owner: str
     order: tuple[str, ...] = ("id",)
     spared: str = "false"
+    also: str = ""
 
 
 # SKIP LOCKED leaves locked rows to the next run, so that nobody waits or deadlocks. The ARRAY
@@ -32,7 +35,7 @@ WITH portion AS MATERIALIZED (
     SELECT {order} FROM {table}
     WHERE {owner} = %(owner)s AND NOT ({spared}) {after}
     ORDER BY {order} LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
-removed AS (DELETE FROM {table} WHERE id = ANY(ARRAY(SELECT id FROM portion)))
+removed AS (DELETE FROM {table} WHERE id = ANY(ARRAY(SELECT id FROM portion)) RETURNING *){also}
 SELECT count(*) OVER (), {order} FROM portion ORDER BY {backwards} LIMIT 1
 """
 
@@ -63,6 +66,7 @@ def _remove_portion(
         owner=rows.owner,
         spared=rows.spared,
         after=after,
+        also=f", also AS ({rows.also})" if rows.also else "",
         order=", ".join(rows.order),
         backwards=", ".join(f"{column} DESC" for column in rows.order),
     )

@@ -1,4 +1,4 @@
-"""The forms of a page as a browser sends them: what is rendered is what is posted."""
+"""The forms of a page as a browser posts them, read from its HTML."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -10,8 +10,8 @@ _SILENT = {"submit", "button", "reset", "image", "file"}
 
 @dataclass
 class Form:
-    """`values`: what is sent when nothing was touched. `buttons`: the name and value of each button
-    that sends it. `kinds`: of the fields that a person sees, such as text, select or checkbox."""
+    """`values` are what an untouched form posts. `buttons` are the name and value of each submit
+    button. `kinds` are the types of the visible fields, such as text, select or checkbox."""
 
     action: str
     method: str
@@ -21,7 +21,7 @@ class Form:
     options: dict[str, list[str]] = field(default_factory=dict)
 
     def edited(self, **changed: Any) -> dict[str, Any]:
-        """None takes a field away, as a box that is not ticked."""
+        """The data of the form with changes. None removes a field, like an unchecked checkbox."""
         sent: dict[str, Any] = self.values | changed
         return {name: value for name, value in sent.items() if value is not None}
 
@@ -90,6 +90,6 @@ def forms_of(answer: Any) -> list[Form]:
 
 
 def settings_form(answer: Any) -> Form:
-    """The form of a row's settings: the one that somebody can type into."""
+    """The form of a row's settings: the one with visible fields."""
     (found,) = (form for form in forms_of(answer) if form.kinds and "showed" in form.values)
     return found

@@ -1,4 +1,4 @@
-"""Every address of the console, found by walking the URL resolver: a new page is found at once."""
+"""Every URL of the console, found by walking the URL resolver, so new pages are included."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ class Route(NamedTuple):
 
     @property
     def page(self) -> str:
-        """The last word of the URL: add, change, delete, history, password; '' for a gap."""
+        """The last part of the URL, such as add, change or delete. Empty if it is a gap."""
         last = self.template.rstrip("/").rpartition("/")[2]
         return "" if "%" in last else last
 
@@ -56,7 +56,7 @@ ROUTES = list(walk(CONSOLE, "/"))
 
 
 def paths(route: Route, rows: Rows) -> list[str]:
-    """The route's URLs, with the rows' IDs in its gaps; a new kind of gap has to be named here."""
+    """The route's URLs with the rows' IDs in its gaps. Raises KeyError for an unknown gap."""
     if "content_type_id" in route.gaps:
         return [
             route.template

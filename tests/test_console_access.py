@@ -1,4 +1,4 @@
-"""Every page of the console, found by walking its URLs, tried by everybody it is not for."""
+"""Every page of the console, found by walking its URLs, opened by users without access to it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -25,11 +25,11 @@ CANARY = "canaryword"
 CANARY_ID = "CANARYWORD000001"
 CANARY_URL = f"https://{CANARY}.example/"
 LOG_ONS = ("logged on", "logged off", "failed authentication")
-# These cannot hold a word: they are made of secrets.
+# These fields are derived from secrets and cannot hold the canary.
 SECRETS = {"password", "digest", "token_key", "previous_signing_secret_sealed"} | {
     f"{name}_{part}" for name in ("api_key", "signing_secret") for part in ("sealed", "hint")
 }
-# Empty where a person disabled the webhook, as here.
+# Empty if a user disabled the webhook, as here.
 SECRETS |= {"disabled_last_failure"}
 
 Rows = dict[type[models.Model], models.Model]
@@ -55,7 +55,7 @@ INDEX, LOGIN, LOGOUT = "/console/", "/console/login/", "/console/logout/"
 
 
 def words_of(model: type[models.Model]) -> dict[str, Any]:
-    """The canary for each field that may hold a word."""
+    """The canary for each text field."""
     words: dict[str, Any] = {}
     for field in model._meta.concrete_fields:
         if isinstance(field, ArrayField) and not field.base_field.choices:
@@ -67,7 +67,7 @@ def words_of(model: type[models.Model]) -> dict[str, Any]:
 
 @pytest.fixture
 def acme(account: Account, make_webhook: MakeWebhook) -> Rows:
-    """A row of everything that has a page, with the canary in every field of text."""
+    """A row of each model that has pages, with the canary in every text field."""
     now = datetime.now(UTC)
     person = User.objects.create_user(f"{CANARY}@acme.example", "pw", account=account)
     make_webhook(**disabled(now, note=CANARY))
@@ -84,7 +84,7 @@ def acme(account: Account, make_webhook: MakeWebhook) -> Rows:
         words.pop("email", None)
         of_person = {"pk": person.pk} if model is User else {}
         row = model._base_manager.filter(**of_person).first()
-        assert row is not None, f"a new page: give Acme a row of {model.__name__}"
+        assert row is not None, f"a new page: add to Acme a row of {model.__name__}"
         if words:
             models.QuerySet(model).filter(pk=row.pk).update(**words)
         rows[model] = model._base_manager.get(pk=row.pk)
@@ -92,7 +92,7 @@ def acme(account: Account, make_webhook: MakeWebhook) -> Rows:
 
 
 def everything() -> dict[str, list[dict[str, Any]]]:
-    """What the database holds, but for who signed in."""
+    """All rows, without the traces of signing in."""
     found = {
         name: list(model._base_manager.order_by("pk").values()) for name, model in MODELS.items()
     }
@@ -128,12 +128,12 @@ def signed_in(person: User) -> Client:
 
 
 def may_change(route: Route) -> bool:
-    """Whether there is somebody who may change such rows in the console."""
+    """Whether the console can change such rows at all."""
     return route.model is not None and not isinstance(admin.site._registry[route.model], LogAdmin)
 
 
 def filled_in(route: Route, path: str, operator: User) -> dict[str, Any]:
-    """What an operator would post here to change something."""
+    """What an operator would post here to change something. Empty if nothing can be changed."""
     if not may_change(route):
         return {}
     if route.page == "delete":
@@ -149,7 +149,7 @@ def filled_in(route: Route, path: str, operator: User) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in (None, False)}
 
 
-def test_every_word_of_acmes_rows_is_the_canary(acme: Rows) -> None:
+def test_every_text_of_acmes_rows_is_the_canary(acme: Rows) -> None:
     plain = [
         f"{model.__name__}.{name}"
         for model, row in acme.items()
@@ -169,12 +169,12 @@ def test_the_walk_finds_the_pages() -> None:
     assert {INDEX, LOGIN, LOGOUT} <= templates
 
 
-# --- Nobody ---
+# --- Not signed in ---
 
 
 @EVERY_ROUTE
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_who_is_not_signed_in_is_sent_to_the_login(
+def test_an_anonymous_user_is_sent_to_the_login(
     route: Route, method: str, acme: Rows, client: Client
 ) -> None:
     before = everything()
@@ -192,7 +192,7 @@ def test_who_is_not_signed_in_is_sent_to_the_login(
     assert everything() == before
 
 
-def test_who_was_locked_out_is_sent_to_the_login(acme: Rows, administrator: User) -> None:
+def test_an_inactive_user_is_sent_to_the_login(acme: Rows, administrator: User) -> None:
     client = signed_in(administrator)
     User.objects.update(is_active=False)
 
@@ -329,7 +329,7 @@ def test_a_colleagues_action_changes_nothing(
     assert everything() == before
 
 
-def test_a_colleague_does_not_raise_themselves(colleague: User) -> None:
+def test_a_colleague_cannot_promote_themselves(colleague: User) -> None:
     page = reverse("admin:metaaccess_user_change", args=[colleague.pk])
     before = everything()
 
@@ -368,7 +368,7 @@ CHANGING = [route for route in ROUTES if route.page in ("change", "password") an
 
 @pytest.mark.parametrize("route", CHANGING, ids=[route.template for route in CHANGING])
 def test_an_operators_post_does_change_something(route: Route, acme: Rows, operator: User) -> None:
-    """So what the others posted above would have changed something, too."""
+    """Proves that the posts above would have changed something if they had been allowed."""
     (path,) = paths(route, acme)
     data = filled_in(route, path, operator)
     before = everything()
@@ -443,7 +443,7 @@ def test_an_administrator_moves_no_user(
     assert not User.objects.filter(account=None).exists()
 
 
-def test_an_administrator_does_not_raise_themselves(administrator: User) -> None:
+def test_an_administrator_cannot_become_an_operator(administrator: User) -> None:
     data = {"email": administrator.email, "account": administrator.account_id, "is_active": "on",
             "role": Role.ADMINISTRATOR, "is_operator": "on", "is_superuser": "on",
             "is_staff": "on", "account_id": ""}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The requirements files pin every direct dependency to one version, with hashes."""
+"""Every direct dependency has an exact version and hashes in the requirements files."""
 
 import re
 import tomllib
@@ -25,13 +25,13 @@ def test_each_direct_dependency_is_pinned() -> None:
     assert names(PROJECT["project"]["dependencies"]) - pinned("requirements.txt") == set()
 
 
-def test_development_dependencies_are_pinned_with_all_others() -> None:
+def test_development_dependencies_are_pinned_beside_the_others() -> None:
     development = names(PROJECT["dependency-groups"]["dev"])
     assert development - pinned("requirements-dev.txt") == set()
     assert pinned("requirements.txt") <= pinned("requirements-dev.txt")
 
 
-def test_each_direct_dependency_says_why_it_is_there() -> None:
+def test_each_direct_dependency_has_a_reason() -> None:
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
     start = lines.index("dependencies = [")
     block = lines[start + 1 : lines.index("]", start)]

@@ -145,9 +145,7 @@ def _send_once(
     if not _set(flag, flag_s):
         return
     if countdown_s is not None and settings.RABBITMQ_QUEUE_TYPE == "quorum":
-        countdown_s = math.ceil(
-            countdown_s
-        )  # RabbitMQ keeps the message, and rounds down to seconds
+        countdown_s = math.ceil(countdown_s)  # RabbitMQ rounds down to seconds
     try:
         current_app.send_task(task, args, countdown=countdown_s, **settings.PUBLISH_OPTIONS)
     except Exception:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from api.conventions.problems import CONTENT_TYPE, NOT_FOUND, TooLarge
-from metaaccess.servers.database import RETRY_AFTER_S, is_away
+from metaaccess.servers.database import RETRY_AFTER_S, is_away, is_too_slow
 
 TYPE = "urn:metaaccess:problem:"
 # A problem's title by HTTP status. Other statuses use their standard phrase.
@@ -38,8 +38,9 @@ TITLES = {
 def handle(problem: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler. Returns None for an unexpected error; Django then answers 500."""
     if is_away(problem):
+        body = _away(is_too_slow(problem))
         return Response(
-            _away(), 503, headers={"Retry-After": str(RETRY_AFTER_S)}, content_type=CONTENT_TYPE
+            body, 503, headers={"Retry-After": str(RETRY_AFTER_S)}, content_type=CONTENT_TYPE
         )
     known = _known(problem)
     answer: Response | None = exception_handler(known, context)
@@ -56,12 +57,18 @@ def server_error(request: HttpRequest) -> JsonResponse:
     return JsonResponse(body, status=500, content_type=CONTENT_TYPE)
 
 
-def unavailable() -> JsonResponse:
-    """Answers 503 if the database was unreachable even before the token could be checked."""
-    return JsonResponse(_away(), status=503, content_type=CONTENT_TYPE)
+def unavailable(took_too_long: bool) -> JsonResponse:
+    """The 503 response if the database failed even before the token could be checked."""
+    return JsonResponse(_away(took_too_long), status=503, content_type=CONTENT_TYPE)
 
 
-def _away() -> dict[str, Any]:
+def _away(took_too_long: bool) -> dict[str, Any]:
+    if took_too_long:
+        detail = (
+            "Nothing was saved. Ask for less at a time, such as a shorter time range, or send the "
+            "request again later."
+        )
+        return _body(503, "unavailable", detail) | {"title": "This took too long"}
     return _body(503, "unavailable", "Nothing was saved. Send the request again in a few seconds.")
 
 

@@ -18,6 +18,7 @@ from api.conventions.problems import KeyUsedBefore
 from metaaccess.idempotency import IdempotencyKey, taken
 from metaaccess.people.request import person
 
+_KEPT_HEADERS = ("ETag", "Location")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 PARAMETER = OpenApiParameter(
     "Idempotency-Key",
@@ -52,7 +53,8 @@ def idempotent(view: View) -> View:
             if not is_new:
                 return _again(known, request)
             answer = view(self, request, *args, **kwargs)
-            known.keep(answer.status_code, json.dumps(answer.data, cls=DjangoJSONEncoder))
+            headers = {name: answer[name] for name in _KEPT_HEADERS if name in answer}
+            known.keep(answer.status_code, json.dumps(answer.data, cls=DjangoJSONEncoder), headers)
         return answer
 
     return answered
@@ -64,12 +66,16 @@ def _again(known: IdempotencyKey, request: Request) -> Response:
             f"You used the key {known.key!r} for a different request. Use a new key for a new "
             "request."
         )
-    return Response(
-        json.loads(known.body), known.status_code, headers={"Idempotent-Replayed": "true"}
-    )
+    headers = known.headers | {"Idempotent-Replayed": "true"}
+    return Response(json.loads(known.body), known.status_code, headers=headers)
 
 
 def _fingerprint(request: Request) -> str:
-    """Returns a keyed hash of the request; keyed because the body may contain a secret."""
-    text = json.dumps([request.method, request.path, request.data], sort_keys=True)
+    """Returns a keyed hash of the request; keyed because the body may contain a secret.
+
+    It includes the account: a user who was moved to another account must not get a response of the
+    old one.
+    """
+    account_id = person(request).account_id
+    text = json.dumps([request.method, request.path, request.data, account_id], sort_keys=True)
     return salted_hmac("api.conventions.idempotency", text, algorithm="sha256").hexdigest()

@@ -1,5 +1,6 @@
 """Request bodies: JSON of limited depth. Django limits the size."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,17 @@ class BoundedJSONParser(JSONParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         try:
-            return super().parse(stream, media_type, dict(parser_context or {}))
+            data = super().parse(stream, media_type, dict(parser_context or {}))
+            _refuse_lone_surrogates(data)
         except RecursionError:
             raise ParseError("The JSON is nested too deeply.") from None
+        return data
+
+
+def _refuse_lone_surrogates(data: Any) -> None:
+    """Such as "\\ud800": no character, so that no answer could repeat it."""
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        escape = f"\\u{ord(error.object[error.start]):04x}"
+        raise ParseError(f"The JSON has {escape}, which is half of a character.") from None

@@ -1,4 +1,4 @@
-"""From an empty page to the first received push: what an account has done, and what is next."""
+"""The first steps of an account, up to its first delivered push: which are done, which is next."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -28,9 +28,10 @@ class Progress(StrEnum):
 
 
 class Steps(NamedTuple):
-    """How far the account is in the four steps: `receiver`, `webhook`, `test` and `change`.
+    """The account's progress in the four steps: `receiver`, `webhook`, `test` and `change`.
 
-    `administrators` are looked up for who may not do them, `device` for who is at the last one.
+    `administrators` is empty for users who may do the steps themselves. `device` is None before the
+    last step. `local` is true if a receiver on this machine is a valid callback URL.
     """
 
     account: Account
@@ -49,7 +50,7 @@ class Steps(NamedTuple):
 
 
 def steps(request: HttpRequest) -> Steps | None:
-    """None where nobody needs them: an operator, and an account that receives pushes."""
+    """None for operators and for accounts that have received a push."""
     user = person(request)
     account = user.account
     if account is None or Tally.objects.filter(account=account, ending=Ending.DELIVERED).exists():
@@ -66,7 +67,7 @@ def steps(request: HttpRequest) -> Steps | None:
         account,
         may_change=may_change,
         administrators=[] if may_change else _administrators(account),
-        # Nobody knows whether a receiver runs before it was pushed to.
+        # Whether a receiver runs is unknown before the first push.
         receiver=_progress(done=webhook is not None, next_=True),
         webhook=_progress(done=webhook is not None, next_=True),
         test=_progress(done=tested, next_=webhook is not None),
@@ -88,7 +89,7 @@ def _tested(account: Account) -> bool:
 
 
 def _takes_local_receivers() -> bool:
-    """Whether a receiver on this machine may be entered as a callback URL."""
+    """Whether the settings allow a callback URL on this machine."""
     try:
         validate_callback_url(RECEIVER_URL)
     except ValidationError:

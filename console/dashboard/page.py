@@ -1,4 +1,4 @@
-"""Dashboard: how the pushes of the last 24 hours went, and what needs somebody."""
+"""The dashboard: the pushes of the last 24 hours, and the webhooks that need attention."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -9,10 +9,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from console import charts, display
-from console.display import Label
-from console.event_log import related, words
-from console.event_log.words import Link
-from console.webhooks import health
+from console.display import Label, Tile
+from console.event_log import labels, related
+from console.event_log.labels import Link
+from console.webhooks import health_data
 from eventlog import tally
 from eventlog.models import Ending, Outcome, PushKind, Tally, WebhookLog
 from eventlog.tally import Figures
@@ -24,21 +24,13 @@ from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue import states
 from webhooks.queue.held import with_counts
 
-# How many are shown before a link leads to the rest; the causes of a streak cost a query.
+# The lists show this many and then link to the rest: the causes of a streak cost a query each.
 UNWELL = FAILURES = 5
 PERIOD = charts.DEFAULT
 
 
-class Tile(NamedTuple):
-    """A number with what it means."""
-
-    title: str
-    figure: str
-    note: str
-
-
 class Unwell(NamedTuple):
-    """A webhook that somebody should look at, and why."""
+    """A webhook that needs attention, and why. `held` is its number of held events."""
 
     webhook: WebhookConfig
     state: Label
@@ -54,7 +46,7 @@ class Failure(NamedTuple):
 
 
 class Devices(NamedTuple):
-    """The devices of one status; `percent` of all."""
+    """The devices of one status: their number, and their percentage of all."""
 
     label: Label
     number: int
@@ -63,7 +55,7 @@ class Devices(NamedTuple):
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Named by UNFOLD["DASHBOARD_CALLBACK"]."""
+    """The context of the page. Unfold calls it by UNFOLD["DASHBOARD_CALLBACK"]."""
     tallies = _of(request, Tally.objects.all())
     points = charts.points(tallies, PERIOD)
     figures = tally.figures(tallies.filter(start__gte=points[0].begin))
@@ -74,6 +66,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "tiles": tiles(figures, *_waiting(request)),
         "figures": figures,
         "points": points,
+        "endings": Ending,
         "outcomes": charts.outcomes(points),
         "unwell": [_unwell(webhook) for webhook in unwell[:UNWELL]],
         "more_unwell": len(unwell) > UNWELL,
@@ -90,27 +83,27 @@ def _of(request: HttpRequest, rows: Any, path: str = "account") -> Any:
 
 
 def tiles(figures: Figures, waiting: int, held: int) -> list[Tile]:
-    rate = health.percent(figures.success_rate)
-    ended = f"{figures.delivered:,} delivered, {figures.failed:,} failed for good"
-    slow = "95 of 100 attempts took at most so long"
+    rate = health_data.percent(figures.success_rate)
+    ended = f"{figures.delivered:,} delivered, {figures.failed:,} failed"
+    slow = "95% of attempts finished within this time"
     return [
-        Tile("Pushes", f"{figures.pushes:,}", "ended in the last 24 hours"),
-        Tile("Success rate", rate or display.NONE, ended if rate else "no push ended"),
+        Tile("Pushes", f"{figures.pushes:,}", "completed in the last 24 hours"),
+        Tile("Success rate", rate or display.NONE, ended if rate else "no completed pushes"),
         Tile(
             "Response time (p95)",
             display.duration(figures.p95_ms),
-            "nothing was sent" if figures.p95_ms is None else slow,
+            "no attempts" if figures.p95_ms is None else slow,
         ),
         Tile(
             "Events waiting now",
             f"{waiting:,}",
-            f"and {held:,} held until a webhook is active again" if held else "none is held",
+            f"and {held:,} held for inactive webhooks" if held else "no events held",
         ),
     ]
 
 
 def _waiting(request: HttpRequest) -> tuple[int, int]:
-    """Events that are on their way, and those that are held; tests are none."""
+    """The numbers of queued and of held events, without test pushes."""
     still_to_do = Delivery.objects.events().filter(states.still_to_do())
     counts = _of(request, still_to_do, "webhook__account").aggregate(
         all=Count("pk"), held=Count("pk", filter=states.held())
@@ -119,9 +112,9 @@ def _waiting(request: HttpRequest) -> tuple[int, int]:
 
 
 def _webhooks(request: HttpRequest) -> list[WebhookConfig]:
-    """The worst of those that are disabled or failing; one more than are shown, where there is."""
+    """Disabled and failing webhooks, the worst first: at most one more than the page shows."""
     ill = Q(disabled_at__isnull=False) | Q(consecutive_failures__gt=0)
-    # Disabled ones first, the latest of them on top; then by how near they are to it.
+    # First the disabled ones, latest first; then the failing ones, closest to the limit first.
     order = (F("disabled_at").desc(nulls_last=True), "-consecutive_failures", "pk")
     found = _of(request, WebhookConfig.objects.filter(ill, account__plan=Plan.ENTERPRISE))
     worst = with_counts(found.select_related("account")).order_by(*order)
@@ -132,26 +125,26 @@ def _unwell(webhook: Any) -> Unwell:
     if webhook.enabled:
         why, since = _why_failing(webhook), webhook.failing_since
     else:
-        why, since = health.why_disabled(webhook, None), webhook.disabled_at
+        why, since = health_data.why_disabled(webhook, None), webhook.disabled_at
     return Unwell(webhook, display.state(webhook), why, since, webhook.held_events)
 
 
 def _why_failing(webhook: WebhookConfig) -> Sentence:
-    streak = health.streak(webhook)
+    streak = health_data.streak(webhook)
     causes = streak.causes if streak else []
     counted = ", ".join(f"{count:,} × {cause}" for count, cause in causes)
     limit = display.plural(settings.WEBHOOK_DISABLE_AFTER, "failure")
-    return [f"{counted}. After {limit} in a row it is disabled."]
+    return [f"{counted}. It will be disabled after {limit} in a row."]
 
 
 def _devices(request: HttpRequest) -> list[Devices]:
-    """Their number by status; empty where there is none."""
+    """The devices by status. Empty if there are none."""
     found = _of(request, Device.objects.order_by()).values_list("status")
     counts = dict(found.annotate(count=Count("pk")))
     every, page = sum(counts.values()), reverse("admin:metaaccess_device_changelist")
     return [
         Devices(
-            words.status(status),
+            labels.status(status),
             counts.get(status, 0),
             round(100 * counts.get(status, 0) / every, 1),
             f"{page}?status__exact={status}",
@@ -162,9 +155,9 @@ def _devices(request: HttpRequest) -> list[Devices]:
 
 
 def _failures(request: HttpRequest, since: datetime) -> list[Failure]:
-    """The last failed attempts, tests left out.
+    """The latest failed attempts, without test pushes.
 
-    Accounts are named, for operators too: the index of failures begins with the account.
+    The query names accounts even for operators: the index of failures starts with the account.
     """
     tallies = _of(request, Tally.objects.filter(start__gte=since))
     accounts = tallies.exclude(ending=Ending.DELIVERED).values("account").distinct()
@@ -177,6 +170,6 @@ def _failures(request: HttpRequest, since: datetime) -> list[Failure]:
     )
     names = related.webhook_names(request, (row.webhook_id for row in rows))
     return [
-        Failure(row, related.webhook_link(row.webhook_id, names, row.url), words.answer(row))
+        Failure(row, related.webhook_link(row.webhook_id, names, row.url), labels.answer(row))
         for row in rows
     ]

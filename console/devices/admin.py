@@ -13,14 +13,15 @@ from django.utils.safestring import SafeString
 from console import display
 from console.base import AccountAdmin, hide_account
 from console.devices import page
-from console.event_log import words
+from console.event_log import labels
 from console.forms import shown
+from console.forms.guarded import Conflict
 from metaaccess.actions import Action
 from metaaccess.devices.change import NewStatus
 from metaaccess.devices.status import SETTABLE
 from metaaccess.models import Device, Status
 
-# The button that was pressed on a device's page, beside the form of its name.
+# The parameter of the status buttons on a device's page, which stand apart from its form.
 NEW_STATUS = "_status"
 
 
@@ -31,13 +32,14 @@ class DevicesAdmin(AccountAdmin):
     action_deleted = Action.DEVICE_DELETED
     list_display = ("device_id", "name", "os", "status_in_colour", "changed_at", "account")
     list_filter = ("account",)
+    linked_lookups = ("status__exact",)
     actions = ("delete_selected",)
     change_list_template = "console/devices/list.html"
     change_form_template = "console/devices/device.html"
     delete_words = {
         "question": "Delete this device?",
-        "consequence": "Webhooks that subscribed to it are told of it. Its history "
-        "stays in the event log.",
+        "consequence": "The deletion is pushed to webhooks that subscribe to it. The device’s "
+        "history stays in the event log.",
         "yes": "Delete device",
     }
     search_fields = ("device_id", "name")
@@ -56,7 +58,7 @@ class DevicesAdmin(AccountAdmin):
 
     @admin.display(description="status", ordering="status")
     def status_in_colour(self, device: Device) -> SafeString:
-        return display.badge(words.status(device.status))
+        return display.badge(labels.status(device.status))
 
     @admin.display(description="changed", ordering="status_changed_at")
     def changed_at(self, device: Device) -> str:
@@ -70,7 +72,7 @@ class DevicesAdmin(AccountAdmin):
         return answer
 
     def _statuses(self, request: HttpRequest, shown: Any) -> list[dict[str, Any]]:
-        """The filter by status, as links; with how many there are where nothing else narrows."""
+        """The status filter as links. They show counts only if no other filter is active."""
         chosen, counts = request.GET.get("status__exact"), None
         if not shown.query and not shown.has_active_filters:
             by_status = self.get_queryset(request).order_by().values_list("status")
@@ -117,6 +119,12 @@ class DevicesAdmin(AccountAdmin):
     def state_of(self, row: Any) -> shown.Values:
         return {"status": row.status}
 
+    def state_conflicts(self, row: Any, before: shown.Values) -> list[Conflict]:
+        return page.state_conflicts(row, before)
+
+    def as_shown(self, row: Any) -> shown.Values:
+        return {"name": row.name, "os": row.os}
+
     def _change_status(self, request: HttpRequest, object_id: str) -> HttpResponse:
         device = self.get_object(request, unquote(object_id))
         if not self.has_change_permission(request, device):
@@ -126,12 +134,12 @@ class DevicesAdmin(AccountAdmin):
         new = request.POST[NEW_STATUS]
         if new not in SETTABLE:
             choices = ", ".join(status.label for status in SETTABLE)
-            messages.error(request, f"{new!r} is not a status to set. Choose one of: {choices}.")
+            messages.error(request, f"{new!r} cannot be set. Choose one of: {choices}.")
         elif shown.changed(request, device, self.state_of(device)):
             messages.error(request, page.changed_meanwhile(device))
         else:
             outcome = Device.objects.change([NewStatus(device.device_id, new)])
-            if outcome.unknown:  # deleted since it was looked up
+            if outcome.unknown:  # deleted after it was looked up
                 return self._gone(request, object_id)
             self._tell(request, device, new, changed=bool(outcome.changed))
         return HttpResponseRedirect(reverse("admin:metaaccess_device_change", args=[device.pk]))
@@ -146,7 +154,7 @@ class DevicesAdmin(AccountAdmin):
             told = page.who_is_told(device, new)
             messages.success(request, f"{device} is now {label}. {told}")
         else:
-            messages.info(request, f"{device} was {label} already: nothing is pushed.")
+            messages.info(request, f"{device} was already {label}. Nothing is pushed.")
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -161,5 +169,5 @@ class DevicesAdmin(AccountAdmin):
 
     def response_add(self, request: HttpRequest, obj: Any, *args: Any) -> HttpResponse:
         told = page.who_is_told(obj, Status.INSTALLED)
-        messages.success(request, f"{obj} was added, with the status installed. {told}")
+        messages.success(request, f"{obj} was added with the status installed. {told}")
         return HttpResponseRedirect(reverse("admin:metaaccess_device_change", args=[obj.pk]))

@@ -1,4 +1,4 @@
-"""What a device's page tells beside its name: its history, its pushes, and what still waits."""
+"""The page of a device: its history, its latest pushes, and its events that are not pushed yet."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -12,8 +12,10 @@ from django.utils.safestring import SafeString
 
 from console import display
 from console.display import Label
-from console.event_log import related, words
-from console.event_log.words import Link
+from console.event_log import labels, related
+from console.event_log.labels import Link
+from console.forms import shown
+from console.forms.guarded import Conflict
 from eventlog.models import DeviceLog, WebhookLog
 from metaaccess.devices.status import SETTABLE
 from metaaccess.models import Device, Status
@@ -25,7 +27,7 @@ LAST = 20
 
 
 class PushLine(NamedTuple):
-    """An attempt that told of the device."""
+    """An attempt whose push carried an event of the device."""
 
     row: WebhookLog
     webhook: Link
@@ -42,7 +44,8 @@ class HistoryLine(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """Its events that were not pushed yet; `soon`: some are about to be."""
+    """The device's events that are not pushed yet, in words. `soon` is true if some of them belong
+    to an active webhook, so that they will be pushed shortly."""
 
     lines: list[str]
     soon: bool
@@ -53,7 +56,7 @@ def context(request: HttpRequest, device: Device) -> dict[str, Any]:
     pushes = reverse("admin:eventlog_webhooklog_changelist")
     return {
         "device": device,
-        "status": words.status(device.status),
+        "status": labels.status(device.status),
         "settable": SETTABLE,
         "history": history(device),
         "history_url": f"{log}?{urlencode({'q': device.device_id})}",
@@ -69,8 +72,8 @@ def history(device: Device) -> list[HistoryLine]:
         HistoryLine(
             row,
             row.cause.capitalize(),
-            words.status(row.previous) if row.previous else None,
-            words.status(row.status),
+            labels.status(row.previous) if row.previous else None,
+            labels.status(row.status),
         )
         for row in rows.order_by("-time", "-id")[:LAST]
     ]
@@ -83,16 +86,16 @@ def last_pushes(request: HttpRequest, device: Device) -> list[PushLine]:
         PushLine(
             row,
             related.webhook_link(row.webhook_id, names, "Deleted webhook"),
-            words.statuses(row.statuses),
-            words.outcome(row),
-            words.answer(row),
+            labels.statuses(row.statuses),
+            labels.outcome(row),
+            labels.answer(row),
         )
         for row in rows
     ]
 
 
 def attempts(device: Device) -> QuerySet[WebhookLog]:
-    """Without their bodies, which may be long."""
+    """The attempts that carried events of the device, newest first, without their bodies."""
     return (
         WebhookLog.objects.filter(
             account=device.account_id, device_ids__contains=[device.device_id]
@@ -103,7 +106,7 @@ def attempts(device: Device) -> QuerySet[WebhookLog]:
 
 
 def waiting(device: Device) -> Waiting:
-    """In words, a line for each webhook that has events of the device to push."""
+    """The device's backlog. A webhook has a line for held events and one for the others."""
     counts: dict[WebhookConfig, dict[str, int]] = {}
     still_to_do = Delivery.objects.events().filter(
         states.still_to_do(), webhook__account=device.account_id, device_id=device.device_id
@@ -123,44 +126,62 @@ def _waits(webhook: WebhookConfig, places: dict[str, int]) -> Iterator[str]:
         are = "is" if held == 1 else "are"
         yield f"{display.plural(held, 'event')} {are} held: {webhook} is {why}."
     if places:
-        yield _on_their_way(webhook, places)
+        yield _queued(webhook, places)
 
 
-def _on_their_way(webhook: WebhookConfig, places: dict[str, int]) -> str:
-    events = display.plural(sum(places.values()), "event")
-    one = sum(places.values()) == 1
-    if retrying := places.get(State.RETRYING.label, 0):
-        part = "" if retrying == sum(places.values()) else f", {retrying:,} of them after a failure"
-        again = " again, after a failed attempt" if not part else ""
-        return f"{events} {'waits' if one else 'wait'} to be pushed to {webhook}{again}{part}."
-    return f"{events} {'is' if one else 'are'} about to be pushed to {webhook}."
+def _queued(webhook: WebhookConfig, places: dict[str, int]) -> str:
+    total, retrying = sum(places.values()), places.get(State.RETRYING.label, 0)
+    events, are = display.plural(total, "event"), "is" if total == 1 else "are"
+    if not retrying:
+        return f"{events} {are} about to be pushed to {webhook}."
+    if retrying == total:
+        return f"{events} {are} waiting for a retry of the push to {webhook}."
+    return (
+        f"{events} {are} waiting to be pushed to {webhook}, {retrying:,} of them after a failed "
+        "attempt."
+    )
 
 
 def who_is_told(device: Device, status: str) -> str:
-    """Who hears of a new status, in words."""
+    """Which webhooks receive a new status, in words."""
     if not device.account.has_webhooks:
-        return "Nothing is pushed: webhooks exist only on the Enterprise plan."
+        return "Nothing is pushed: webhooks require the Enterprise plan."
     webhooks = WebhookConfig.objects.filter(account=device.account_id)
     subscribed = list(webhooks.filter(events__contains=[str(status)]))
     if not subscribed:
-        return "Nothing is pushed: no webhook subscribed to this status."
+        return "Nothing is pushed: no webhook subscribes to this status."
     active = [webhook for webhook in subscribed if webhook.enabled]
     disabled = [webhook for webhook in subscribed if not webhook.enabled]
-    parts = [f"It is pushed to {_names(active)}."] if active else []
+    parts = [f"The event is pushed to {_names(active)}."] if active else []
     if disabled:
         are = "is" if len(disabled) == 1 else "are"
-        parts.append(f"{_names(disabled)} {are} disabled: the event is held.")
+        parts.append(f"{_names(disabled)} {are} disabled, so the event is held.")
     return " ".join(parts)
 
 
+def state_conflicts(device: Device, before: shown.Values) -> list[Conflict]:
+    """For a deletion: that its status is another one than when it was asked for."""
+    if before.get("status", device.status) == device.status:
+        return []
+    row = newest_change(device)
+    who, at = (row.actor, row.time) if row else ("", None)
+    old, new = (str(Status(each).label) for each in (before["status"], device.status))
+    return [Conflict("Status", old, new, who, at)]
+
+
+def newest_change(device: Device) -> DeviceLog | None:
+    rows = DeviceLog.objects.filter(device_id=device.device_id, account=device.account_id)
+    return rows.order_by("-time", "-id").first()
+
+
 def changed_meanwhile(device: Device) -> SafeString:
-    """Why a new status was not set: the one that the page showed is not the present one."""
-    newest = DeviceLog.objects.filter(device_id=device.device_id, account=device.account_id)
+    """The message if the status changed after the page was opened, so that no new one was set."""
     return format_html(
-        "Nothing was changed: {} became {} meanwhile, {}. Choose again if you still want to.",
+        "Nothing was changed: {} was set to {} {}, after you opened the page. Choose again to "
+        "change it.",
         device,
         Status(device.status).label.lower(),
-        display.by(newest.order_by("-time", "-id").first()),
+        display.by(newest_change(device)),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.contrib import admin
 from django.http import HttpRequest
 
-from console.event_log.pages import EventLogAdmin
+from console.event_log.log_admin import EventLogAdmin
 from eventlog import words
 from eventlog.models import AdminLog
 from eventlog.reading.filters import AdminLogFilter
@@ -32,7 +32,7 @@ class AdminLogAdmin(EventLogAdmin):
     rows_template = "console/event_log/admin_rows.html"
     entry_template = "console/event_log/admin_entry.html"
     hints = {"q": "Person, action, target or detail"}
-    empty = "A line is written here whenever somebody signs in or changes a setting."
+    empty = "An entry is added whenever somebody signs in or changes a setting."
     empty_page = "admin:metaaccess_user_changelist"
     empty_link = "Go to Settings › Users"
 

@@ -1,24 +1,22 @@
-"""An attempt's page: what was sent, what came back, the push's other attempts, Send again."""
+"""The page of an attempt: request, response, the other attempts of the push, and Send again."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import redirect
 
-from console.event_log import related, words
+from console.event_log import labels, related
+from console.event_log.log_admin import EventLogAdmin
 from eventlog.models import PushKind, WebhookLog
 from metaaccess.people.request import person
 from webhooks.models import WebhookConfig
 from webhooks.operating import recovery
 
-if TYPE_CHECKING:
-    from console.event_log.webhook_log import WebhookLogAdmin
-
 SHOWN_DEVICES = 5
-# A push has a handful of attempts; one whose worker died again and again has more.
+# A push has a few attempts; more only if its workers died again and again.
 SHOWN_ATTEMPTS = 50
 
 
@@ -33,12 +31,12 @@ def context(request: HttpRequest, row: WebhookLog, log_url: str) -> dict[str, An
             related.device_link(one, devices, log_url) for one in row.device_ids[:SHOWN_DEVICES]
         ],
         "more_devices": max(0, len(row.device_ids) - SHOWN_DEVICES),
-        "outcome": words.outcome(row),
-        "kind": words.kind(row),
-        "statuses": words.statuses(row.statuses),
-        "answer": words.answer(row),
+        "outcome": labels.outcome(row),
+        "kind": labels.kind(row),
+        "statuses": labels.statuses(row.statuses),
+        "answer": labels.answer(row),
         "attempts": [
-            (other, words.outcome(other), words.answer(other)) for other in attempts_of(row)
+            (other, labels.outcome(other), labels.answer(other)) for other in attempts_of(row)
         ],
         "sent": indented(row.request_body),
         "received": indented(row.response_body),
@@ -60,7 +58,7 @@ def attempts_of(row: WebhookLog) -> list[WebhookLog]:
 
 
 def indented(text: str) -> str:
-    """JSON on several lines; whatever else it is, as it is."""
+    """JSON is indented. Any other text is returned unchanged."""
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
@@ -72,14 +70,14 @@ def may_send(request: HttpRequest) -> bool:
 
 
 def cannot_send(row: WebhookLog, webhook: WebhookConfig | None) -> str:
-    """Why the push cannot be sent again; nothing where it can."""
+    """Why the push cannot be sent again. Empty if it can."""
     if row.kind == PushKind.TEST:
-        return "A test push is not sent again: send another from the webhook’s page."
+        return "A test push cannot be sent again. Send a new one from the webhook’s page."
     return recovery.cannot_send(webhook)
 
 
-def send_again(log: "WebhookLogAdmin", request: HttpRequest, object_id: str) -> HttpResponseBase:
-    """Queues the push's events as a new push."""
+def send_again(log: EventLogAdmin, request: HttpRequest, object_id: str) -> HttpResponseBase:
+    """Queues the events of the attempt as a new push."""
     row = log.get_object(request, object_id)
     if row is None:
         raise Http404
@@ -94,10 +92,10 @@ def send_again(log: "WebhookLogAdmin", request: HttpRequest, object_id: str) -> 
         return redirect("admin:eventlog_webhooklog_change", row.pk)
     push_id = recovery.send_again(webhook, row)
     if webhook.enabled:
-        messages.success(request, f"Push {push_id} is on its way to {webhook}.")
+        messages.success(request, f"Push {push_id} to {webhook} is queued.")
     else:
         messages.warning(
             request,
-            f"Push {push_id} is held: {webhook} is disabled. It goes out when you enable it again.",
+            f"Push {push_id} is held: {webhook} is disabled. It will be sent once you enable it.",
         )
     return redirect(log.list_url(webhook=webhook.pk))

@@ -8,9 +8,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from console.display import Label
-from console.event_log import related, words
-from console.event_log.pages import EventLogAdmin
-from console.event_log.words import Link
+from console.event_log import labels, related
+from console.event_log.labels import Link
+from console.event_log.log_admin import EventLogAdmin
 from eventlog.models import DeviceLog
 from eventlog.reading.filters import DeviceLogFilter
 
@@ -35,7 +35,7 @@ class DeviceLogAdmin(EventLogAdmin):
     rows_template = "console/event_log/device_rows.html"
     entry_template = "console/event_log/device_entry.html"
     hints = {"q": "Name or device ID"}
-    empty = "A line is written here whenever a device is added, changes its status or is removed."
+    empty = "An entry is added whenever a device is added, changes status or is removed."
     empty_page = "admin:metaaccess_device_changelist"
     empty_link = "Go to Inventory › Devices"
 
@@ -49,8 +49,8 @@ class DeviceLogAdmin(EventLogAdmin):
                 device=related.device_link(row.device_id, devices, log_url),
                 name=row.device_name,
                 cause=cause(row),
-                previous=words.status(row.previous) if row.previous else None,
-                status=words.status(row.status),
+                previous=labels.status(row.previous) if row.previous else None,
+                status=labels.status(row.status),
                 actor=row.actor,
                 account=row.account if "account" in row._state.fields_cache else None,
             )
@@ -65,4 +65,4 @@ class DeviceLogAdmin(EventLogAdmin):
 
 
 def cause(row: DeviceLog) -> str:
-    return "Changed its status" if row.cause == "changed" else row.cause.capitalize()
+    return "Status changed" if row.cause == "changed" else row.cause.capitalize()

@@ -1,4 +1,4 @@
-"""What the rows of a log tell of, looked up once for a page: names and links of what still is."""
+"""Names and links of the webhooks and devices in a log, looked up once per page."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from console.event_log.words import Link
+from console.event_log.labels import Link
 from metaaccess.devices.ids import TEST_DEVICE_ID
 from metaaccess.models import Device
 from metaaccess.people.request import person
@@ -25,7 +25,7 @@ def webhook_names(request: HttpRequest, ids: Iterable[int]) -> dict[int, str]:
 
 
 def webhook_link(webhook_id: int, names: dict[int, str], gone: str) -> Link:
-    """`gone`: what a webhook is called that was deleted."""
+    """`gone` is the text for a deleted webhook."""
     if webhook_id not in names:
         return Link(gone, title="This webhook was deleted.")
     page = reverse("admin:webhooks_webhookconfig_change", args=[webhook_id])
@@ -41,13 +41,13 @@ def devices_named(request: HttpRequest, ids: Iterable[str]) -> dict[str, Device]
 
 
 def device_link(device_id: str, devices: dict[str, Device], log_url: str) -> Link:
-    """The device's page; where the device is gone, what the log has of it."""
+    """Links to the device's page, or for a deleted device to its entries in the log."""
     if device_id == TEST_DEVICE_ID:
-        return Link(device_id, title="The made-up device of test pushes.")
+        return Link(device_id, title="The sample device of test pushes.")
     device = devices.get(device_id)
     if device is None:
         query = urlencode({"q": device_id})
-        return Link(device_id, f"{log_url}?{query}", "Not in the inventory any more.")
+        return Link(device_id, f"{log_url}?{query}", "No longer in the inventory.")
     return Link(
         device_id, reverse("admin:metaaccess_device_change", args=[device.pk]), note=device.name
     )

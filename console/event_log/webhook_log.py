@@ -1,4 +1,4 @@
-"""Event Log > Webhook: one row for each attempt."""
+"""Event Log > Webhook: one row per attempt."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,10 +11,10 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import URLPattern, path
 
 from console.display import Label
-from console.event_log import attempt, related, words
-from console.event_log.form import Choices
-from console.event_log.pages import EventLogAdmin
-from console.event_log.words import Link
+from console.event_log import attempt, labels, related
+from console.event_log.filter_form import Choices
+from console.event_log.labels import Link
+from console.event_log.log_admin import EventLogAdmin
 from eventlog.models import WebhookLog
 from eventlog.reading.filters import WebhookLogFilter
 
@@ -47,7 +47,7 @@ class WebhookLogAdmin(EventLogAdmin):
     entry_template = "console/event_log/attempt.html"
     hints = {"q": "Name, device ID or push ID", "status": "503, 5xx, none"}
     empty = (
-        "An attempt is written here whenever a push is sent: after a device’s status changed, or "
+        "An entry is added for each attempt to send a push: after a device’s status changes, or "
         "when you send a test push."
     )
     empty_page = "admin:webhooks_webhookconfig_changelist"
@@ -85,11 +85,11 @@ class WebhookLogAdmin(EventLogAdmin):
                     for one in row.device_ids[:SHOWN_DEVICES]
                 ],
                 more_devices=max(0, len(row.device_ids) - SHOWN_DEVICES),
-                statuses=words.statuses(row.statuses),
-                kind=words.kind(row),
+                statuses=labels.statuses(row.statuses),
+                kind=labels.kind(row),
                 attempt=row.attempt,
-                outcome=words.outcome(row),
-                answer=words.answer(row),
+                outcome=labels.outcome(row),
+                answer=labels.answer(row),
                 detail=row.detail,
                 duration_ms=row.duration_ms,
                 account=row.account if "account" in row._state.fields_cache else None,

@@ -1,8 +1,8 @@
-"""Forms of a row's settings, for two who have the page open at once.
+"""Forms that do not overwrite somebody else's changes.
 
-A save on top of somebody else's is refused, and the page says who changed what. What the person
-entered stays; a field that the person left alone shows what it is now. Saving again is then a
-decision, and changes nothing but what the person entered.
+If a row was changed after its page was opened, the save is refused and the page shows who changed
+what. The user's input stays in the form; fields that the user did not change show their current
+values. Saving again then applies only what the user entered.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,12 +18,12 @@ from console.forms import shown
 from eventlog import history, words
 from eventlog.words import Change
 
-REFUSED = "Nothing was saved yet: see above what changed meanwhile, and save again."
+REFUSED = "Nothing was saved yet. Review the changes above, then save again."
 
 
 class Conflict(NamedTuple):
-    """What somebody changed. `old` and `new` are empty for a secret; `who` and `at` are empty where
-    the Admin log does not tell."""
+    """What somebody else changed. `old` and `new` are empty for a secret. `who` is empty and `at`
+    is None if the Admin log does not have the change."""
 
     label: str
     old: str
@@ -33,11 +33,12 @@ class Conflict(NamedTuple):
 
 
 class GuardedForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not subscriptable
-    """Made by `guarded` of a form of settings, which may tell three things of its fields.
+    """Made by `guarded` from a form of settings. That form may define:
 
-    `live`: what changes by itself, such as whether a webhook is enabled. It matters to those alone
-    who change it. `secret_digests()`: of secrets, whose fields never hold a value. `logged_as`: the
-    setting that a field is about, where it has another name.
+    - `live`: names of fields that also change outside the form, such as whether a webhook is
+      enabled. They conflict only if the user changes them as well.
+    - `secret_digests()`: digests by field name, for secrets whose fields never hold a value.
+    - `logged_as`: by field name, the setting to log if it has another name.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -60,7 +61,8 @@ class GuardedForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
     def conflicts_with(
         self, before: shown.Values, entered: Collection[str] | None = None
     ) -> list[Conflict]:
-        """`entered`: the fields that the person changed; None: what is done concerns them all."""
+        """The fields that differ from `before`. `entered` are the fields that the user changed;
+        None stands for all of them."""
         return [
             self._conflict(name, before[name])
             for name, now in self.now.items()
@@ -75,7 +77,7 @@ class GuardedForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
             self.add_error(None, ValidationError(REFUSED, code="changed_meanwhile"))
 
     def changes(self) -> list[Change]:
-        """What a save changes, for the Admin log."""
+        """What the save changes, for the Admin log."""
         return [self._change(name) for name in self.changed_data if name not in self._live]
 
     def _change(self, name: str) -> Change:
@@ -87,7 +89,7 @@ class GuardedForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         return words.change(name, self._named(name, self.now[name]), self._named(name, new))
 
     def _named(self, name: str, value: Any) -> Any:
-        """A row by its name; anything else as it is."""
+        """The name of a related row. Any other value is returned as it is."""
         field = self.fields[name]
         if value and isinstance(field, forms.ModelChoiceField):
             key = getattr(value, "pk", value)
@@ -96,7 +98,7 @@ class GuardedForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         return value
 
     def _label(self, name: str, value: Any) -> str:
-        """A value as the form writes it."""
+        """A value as the form displays it."""
         choices = dict(getattr(self.fields[name], "choices", ()) or ())
         if isinstance(self.fields[name], forms.ModelChoiceField) or not choices:
             return words.readable(self._named(name, value))
@@ -114,7 +116,7 @@ class GuardedForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         return Conflict(label, old, new, row.actor, row.time)
 
     def _tells_of(self, changes: Sequence[Change], name: str) -> bool:
-        """Whether the row's change led to what is there now."""
+        """Whether these logged changes led to the field's current value."""
         now = words.readable(self._named(name, self.now[name]))
         return name in self.secrets or any(
             each["field"] == name and each["new"] == now for each in changes
@@ -127,7 +129,7 @@ class GuardedForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         return field.has_changed(initial, posted)
 
     def _show_what_is_now(self, names: Collection[str]) -> None:
-        """What was left alone on an older page must not undo what was changed since."""
+        """Replaces the posted values of unchanged fields: they may be older than the row's."""
         assert isinstance(self.data, QueryDict)
         self.data = data = self.data.copy()
         for name in names:
@@ -142,7 +144,7 @@ class GuardedForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
 
 @cache
 def guarded(form: type[forms.ModelForm]) -> type[GuardedForm]:  # type: ignore[type-arg]
-    """The form, guarded."""
+    """The form class with GuardedForm as its base."""
     if issubclass(form, GuardedForm):
         return form
     return type(form.__name__, (GuardedForm, form), {})

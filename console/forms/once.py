@@ -1,20 +1,25 @@
-"""Each form of the console acts once, however often it is sent.
+"""Each form of the console acts once, even if it is posted more than once.
 
-1. `{% csrf_token %}` puts a value of its own into each rendered form.
-2. A POST takes that value, with what was sent, as its key, in the transaction of what it does.
-   Sent twice at once, the second waits for the first.
-3. The second gets the answer of the first, and does nothing.
-4. A first that failed was rolled back; its key is free, and the second acts.
+1. `{% csrf_token %}` puts a unique value into each rendered form.
+2. A POST takes that value and the posted data as its idempotency key, in the same transaction as
+   its changes. If a form is posted twice at once, the second POST waits for the first.
+3. The second POST returns the response of the first and changes nothing.
+4. If the first POST failed, it was rolled back and its key is free: the second one acts.
 
-An answer that is a redirect, or that the page marks by `done`, tells of something that was done.
-Any other is the form again: then nothing was done, which a rollback makes sure of.
+A redirect, or a response marked with `done`, means that the form acted. Any other response shows
+the form again; then the transaction is rolled back.
+
+An action on many rows (`in_steps`) has a transaction for each row and keeps the same promise: the
+key is committed before the first step, and the response after the last one. If the process dies or
+an error ends the request in between, the committed steps stay. The form's value is then used up: a
+repeated form does nothing and says that it was interrupted. A new page acts on the remaining rows.
 """
 
 import json
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from typing import Any
 
@@ -26,7 +31,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.utils.crypto import salted_hmac
 from django.utils.safestring import SafeString, mark_safe
 
-from metaaccess.idempotency import IdempotencyKey, taken
+from metaaccess.idempotency import IdempotencyKey, begun, taken
 from metaaccess.people.request import person
 
 FIELD = "once"
@@ -40,19 +45,33 @@ def new_value() -> str:
 
 
 def done(answer: HttpResponse) -> HttpResponse:
-    """Marks a page as what an act came to: a form that is sent again gets it again."""
+    """Marks a response as the result of an action, to be repeated if the form is posted again."""
     answer.tells_of_an_act = True  # type: ignore[attr-defined]
     return answer
 
 
+def in_steps(when: Callable[[HttpRequest], bool]) -> Callable[[View], View]:
+    """Marks a view that, for requests of which `when` is true, has no transaction around it. It may
+    be given its first arguments by `partial`."""
+
+    def mark(view: View) -> View:
+        view.in_steps = when  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
 def acts_once(view: View) -> View:
-    """For all pages of the console; see above."""
+    """Decorates every page of the console. See the module's docstring."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method != "POST":
             return view(request, *args, **kwargs)
         value = request.POST.get(FIELD, "")
+        if getattr(getattr(view, "func", view), "in_steps", _never)(request):
+            act = partial(view, request, *args, **kwargs)
+            return _in_steps(request, act, value) if value else act()
         if not value:
             with transaction.atomic():
                 return _finished(view(request, *args, **kwargs))
@@ -67,6 +86,35 @@ def acts_once(view: View) -> View:
             return answer
 
     return guarded
+
+
+def _never(request: HttpRequest) -> bool:
+    return False
+
+
+def _in_steps(
+    request: HttpRequest, act: Callable[[], HttpResponseBase], value: str
+) -> HttpResponseBase:
+    key = _digest(request, value)
+    known, is_new = begun(person(request), f"console {key}", key)
+    if not is_new:
+        return _again(request, known, value) if known.body else _cut_off(request)
+    session = request.session.session_key
+    answer = act()
+    if not _tells_of_an_act(answer):  # the form again: nothing was done
+        known.delete()
+        return answer
+    known.keep(answer.status_code, _sealed(request, answer, value, session))
+    return answer
+
+
+def _cut_off(request: HttpRequest) -> HttpResponse:
+    messages.warning(
+        request,
+        "This was sent before, and is still being worked on or was interrupted. Nothing was done a "
+        "second time. Check below what was done, and choose what is left.",
+    )
+    return HttpResponseRedirect(request.get_full_path())
 
 
 def _finished(answer: HttpResponseBase) -> HttpResponseBase:
@@ -91,12 +139,12 @@ def _digest(request: HttpRequest, value: str) -> str:
     return salted_hmac("console.forms.once", text, algorithm="sha256").hexdigest()
 
 
-# --- The answer, kept for whoever sent the form --------------------------------------------------
+# --- The stored response -------------------------------------------------------------------------
 
 
 def _box(value: str) -> Fernet:
-    """The answer may show a secret, once. What opens it is in the form that was sent, and is stored
-    nowhere."""
+    """The cipher for the stored response, which may contain a secret that is shown once. Its key
+    is derived from the value in the posted form, which is stored nowhere."""
     key = salted_hmac("console.forms.once.answer", value, algorithm="sha256").digest()
     return Fernet(urlsafe_b64encode(key))
 
@@ -110,7 +158,7 @@ def _sealed(request: HttpRequest, answer: HttpResponseBase, value: str, session:
         "messages": [
             (each.level, str(each.message), isinstance(each.message, SafeString)) for each in queued
         ],
-        # A new password begins a new session, to which the second answer has to lead, too.
+        # A new password starts a new session. The second response must use it too.
         "session": now if now != session else None,
     }
     return _box(value).encrypt(json.dumps(kept).encode()).decode()

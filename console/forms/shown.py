@@ -1,5 +1,5 @@
-"""What a page showed of a row, signed, in each of its forms: who sends one back is told when
-somebody changed the row meanwhile."""
+"""What a page showed of a row, signed, in each of its forms. When a form is posted, it reveals
+whether somebody changed the row after the page was opened."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Values = Mapping[str, Any]
 
 
 def plain(value: Any) -> Any:
-    """As it is after a way through JSON, so that it can be compared."""
+    """The value after a round trip through JSON, for comparing."""
     return json.loads(json.dumps(value, cls=DjangoJSONEncoder))
 
 
@@ -25,12 +25,13 @@ def about(row: Model) -> str:
 
 
 def seal(row: Model, values: Values) -> str:
-    """`values` by name. A form's are named as its fields are. No secrets: see `digest`."""
+    """Signs `values` by name; values of a form go by the names of its fields. Pass digests of
+    secrets, never secrets."""
     return signing.dumps([about(row), plain(values)], salt="console.forms.shown", compress=True)
 
 
 def read(request_data: Mapping[str, Any], row: Model) -> Values | None:
-    """What the page showed; None where what was sent is from no page of ours about this row."""
+    """What the page showed, or None if the data has no valid signature for this row."""
     try:
         of, values = signing.loads(request_data.get(FIELD, ""), salt="console.forms.shown")
     except signing.BadSignature:
@@ -39,14 +40,15 @@ def read(request_data: Mapping[str, Any], row: Model) -> Values | None:
 
 
 def changed(request: HttpRequest, row: Model, values: Values) -> list[str]:
-    """The names of those of `values` that the page showed differently."""
+    """The names of the values that differ from what the page showed. Names that it did not show are
+    left out."""
     before = read(request.POST, row) or {}
     now = plain(values)
     return [name for name in now if name in before and before[name] != now[name]]
 
 
 def digest(secret: str) -> str:
-    """Tells that a secret is another one, and nothing else of it."""
+    """A keyed digest of a secret: it reveals whether the secret changed, and nothing else."""
     if not secret:
         return ""
     return salted_hmac("console.forms.shown.secret", secret, algorithm="sha256").hexdigest()[:32]

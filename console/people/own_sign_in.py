@@ -1,4 +1,4 @@
-"""A person's own page: two-factor sign-in, on and off, and recovery codes."""
+"""Your sign-in: users turn their own two-factor sign-in on and off, and get recovery codes."""
 
 from base64 import b32encode
 from typing import Any
@@ -13,18 +13,19 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from console import display
 from console.forms import once, shown
+from console.people import own
 from console.people.sign_in import CodeForm
 from eventlog import history
 from metaaccess.models import User
 from metaaccess.people import two_factor
 from metaaccess.people.request import person
 
-# Who has given the password in this session may see what the app is to be shown.
-SHOWS_SECRET = "shows_two_factor_secret"  # noqa: S105  # a name
+# The session key that allows showing the secret of the app: set after the password was checked.
+SHOWS_SECRET = "shows_two_factor_secret"  # noqa: S105  # a key's name
 
 
 class OwnPasswordForm(forms.Form):
-    """`user` is set by the page."""
+    """`user` is the user whose password is checked. The page sets it."""
 
     user: User
     password = forms.CharField(
@@ -37,14 +38,14 @@ class OwnPasswordForm(forms.Form):
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
         if not self.user.check_password(password):
-            raise forms.ValidationError("That is not your password.")
+            raise forms.ValidationError("The password is wrong.")
         return password
 
 
 class AppCodeForm(CodeForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["code"].help_text = "The six digits that the app shows now."
+        self.fields["code"].help_text = "The six-digit code that the app shows now."
 
 
 @sensitive_post_parameters()
@@ -55,7 +56,10 @@ def page(request: HttpRequest) -> HttpResponse:
         return _show(request, user)
     if wanted == "confirm":
         return _confirm(request, user)
-    User.objects.select_for_update().get(pk=user.pk)  # one form after the other
+    now = own.locked(request)  # forms of one user run one after another
+    if now is None:
+        return own.to_sign_in(request)
+    user = now
     if shown.changed(request, user, _state(user)):
         messages.error(request, display.meanwhile(history.last_about_sign_in(user)))
         return HttpResponseRedirect(reverse("admin:own_sign_in"))
@@ -83,9 +87,9 @@ def _confirm(request: HttpRequest, user: User) -> HttpResponse:
     if codes is None:
         form.add_error(
             "code",
-            "That is not the code. Look at the clock of your phone, and enter the next one.",
+            "The code is wrong. Check that your phone’s clock is right, then enter the next code.",
         )
-        return once.done(_show(request, user, code_form=form))  # the failure was counted
+        return once.done(_show(request, user, code_form=form))  # keeps the counted failure
     del request.session[SHOWS_SECRET]
     return _show_codes(request, codes, "Two-factor sign-in is on")
 
@@ -133,6 +137,6 @@ def _show(
 
 
 def _show_codes(request: HttpRequest, codes: list[str], title: str) -> HttpResponse:
-    """The one answer that has the codes; as of each page of the console, no browser keeps it."""
+    """The only response with the codes. Like all pages of the console, it is not cached."""
     context = {**admin.site.each_context(request), "title": title, "codes": codes}
     return once.done(TemplateResponse(request, "console/sign_in/codes.html", context))

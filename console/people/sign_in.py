@@ -1,6 +1,6 @@
-"""The two steps of a sign-in: e-mail address and password, then a code for who has turned it on.
+"""Signing in: email address and password, then a code for users with two-factor sign-in.
 
-Between the two nobody is signed in. The session knows only who has the first step behind him.
+Between the two steps nobody is signed in. The session only records who has passed the first one.
 """
 
 import time
@@ -12,6 +12,7 @@ from django.contrib import admin, messages
 from django.contrib.auth import REDIRECT_FIELD_NAME, login
 from django.contrib.auth.signals import user_login_failed
 from django.contrib.auth.views import LoginView
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -41,8 +42,8 @@ class CodeForm(forms.Form):
                 "autocapitalize": "none",
             }
         ),
-        help_text="The six digits that your authenticator app shows, or a recovery code.",
-        error_messages={"required": "Enter the code that your app shows."},
+        help_text="The six-digit code from your authenticator app, or a recovery code.",
+        error_messages={"required": "Enter a code."},
     )
 
 
@@ -53,7 +54,11 @@ class _PasswordPage(LoginView):
     def form_valid(self, form: Any) -> HttpResponse:
         user = form.get_user()
         if not two_factor.is_on(user):
-            return super().form_valid(form)
+            with transaction.atomic():
+                if _may_sign_in_still(user):
+                    return super().form_valid(form)
+            form.add_error(None, form.get_invalid_login_error())
+            return self.form_invalid(form)
         self.request.session.cycle_key()
         self.request.session[WAITS_FOR_CODE] = {
             "user": user.pk,
@@ -65,7 +70,7 @@ class _PasswordPage(LoginView):
 
 
 def password_page(request: HttpRequest) -> HttpResponse:
-    """What AdminSite.login shows, which leaves no way to stop before the person is signed in."""
+    """Shows the same page as AdminSite.login, which cannot stop for a second step."""
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Log in",
@@ -78,11 +83,11 @@ def password_page(request: HttpRequest) -> HttpResponse:
 
 @sensitive_post_parameters()
 def code_page(request: HttpRequest) -> HttpResponse:
-    user = _who_waits(request)
+    user = _user_awaiting_code(request)
     if user is None:
         request.session.pop(WAITS_FOR_CODE, None)
         if request.method == "POST":
-            messages.info(request, "That took too long. Sign in again.")
+            messages.info(request, "The sign-in has expired. Sign in again.")
         next_page = f"?next={reverse('admin:index')}"
         return HttpResponseRedirect(reverse("admin:login") + next_page)
     form = CodeForm(request.POST if request.method == "POST" else None)
@@ -94,15 +99,13 @@ def code_page(request: HttpRequest) -> HttpResponse:
         if used:
             return _finish(request, user, used)
         user_login_failed.send(__name__, credentials=credentials, request=request, why="wrong code")
-        form.add_error(
-            "code", "That is not the code, or it was used already. Wait for the next one."
-        )
-    context = {**admin.site.each_context(request), "title": "Enter the code", "form": form}
+        form.add_error("code", "The code is wrong or was already used. Wait for the next one.")
+    context = {**admin.site.each_context(request), "title": "Enter your code", "form": form}
     return TemplateResponse(request, "console/sign_in/code.html", context)
 
 
 def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:
-    """The same page whether there is such a user or not, and whatever the password was."""
+    """The page for a locked-out sign-in. It is the same for unknown users and for any password."""
     seconds = round(LOCKED_FOR.total_seconds())
     context = {**admin.site.each_context(request), "minutes": seconds // 60}
     answer = TemplateResponse(request, "console/sign_in/locked_out.html", context, status=429)
@@ -110,8 +113,9 @@ def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:
     return answer.render()
 
 
-def _who_waits(request: HttpRequest) -> User | None:
-    """Who gave the right password, not long ago, and has it still."""
+def _user_awaiting_code(request: HttpRequest) -> User | None:
+    """The user who entered the right password within the last VALID_S seconds, if it is still the
+    password and the user is active, else None."""
     waits = request.session.get(WAITS_FOR_CODE)
     if not waits or waits["until"] < time.time():
         return None
@@ -121,8 +125,18 @@ def _who_waits(request: HttpRequest) -> User | None:
     return user
 
 
+def _may_sign_in_still(user: User) -> bool:
+    """Whether nobody deleted, locked out or gave another password to the user since the password
+    was checked. In a transaction, until whose end nobody does."""
+    rows = User.objects.select_for_update(of=("self",), no_key=True)
+    return rows.filter(pk=user.pk, is_active=True, password=user.password).first() is not None
+
+
 def _finish(request: HttpRequest, user: User, used: str) -> HttpResponse:
     following = request.session.pop(WAITS_FOR_CODE)["next"]
     request.signed_in_with = used  # type: ignore[attr-defined]  # for the Admin log
-    login(request, user, backend=BACKEND)
+    with transaction.atomic():
+        if not _may_sign_in_still(user):
+            return HttpResponseRedirect(reverse("admin:login"))
+        login(request, user, backend=BACKEND)
     return HttpResponseRedirect(following)

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -25,13 +26,13 @@ from metaaccess.actions import Action
 from metaaccess.models import ApiToken, Scope, User
 from metaaccess.people.request import person
 
-# By what a person knows a token again: too little to guess the rest from.
+# The first characters are shown to recognise a token by: too few to guess the rest.
 SHOWN_CHARACTERS = 8
 LIFETIMES = (("", "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"))
 
 
 class NameForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not subscriptable
-    """`owner` is set by the page: whose names it must differ from."""
+    """`owner` is the owner of the token. Token names are unique per owner. The page sets it."""
 
     owner: User
 
@@ -41,16 +42,16 @@ class NameForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not subscr
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
-        # A page that is sent twice at once is answered one after the other.
-        User.objects.select_for_update().get(pk=self.owner.pk)
+        # Forms of one owner that are posted at once are checked one after another.
+        get_object_or_404(User.objects.select_for_update(), pk=self.owner.pk)
         if (
             ApiToken.objects.filter(user=self.owner, name=name)
             .exclude(pk=self.instance.pk)
             .exists()
         ):
             raise forms.ValidationError(
-                f"{self.owner} has a token named “{name}” already. Choose another name, or revoke "
-                "that one first."
+                f"{self.owner} already has a token named “{name}”. Choose another name, or revoke "
+                "that token first."
             )
         return name
 
@@ -60,7 +61,8 @@ class NewTokenForm(NameForm):
         choices=Scope.choices,
         initial=Scope.READ,
         widget=UnfoldAdminSelectWidget,
-        help_text="Choose the least that the program needs. It never may more than you.",
+        help_text="Choose the least access that the program needs. A token never has more access "
+        "than its owner.",
     )
     lifetime = forms.TypedChoiceField(
         label="Expires",
@@ -69,7 +71,7 @@ class NewTokenForm(NameForm):
         empty_value=None,
         required=False,
         widget=UnfoldAdminSelectWidget,
-        help_text="From then on it is refused.",
+        help_text="Requests with an expired token are refused.",
     )
 
     class Meta(NameForm.Meta):
@@ -96,7 +98,7 @@ class TokensAdmin(AccountAdmin):
     change_form_template = "console/tokens/token.html"
     delete_words = {
         "question": "Revoke this API token?",
-        "consequence": "Programs that use it are refused at once. It cannot be undone.",
+        "consequence": "Requests with this token are refused immediately. This cannot be undone.",
         "yes": "Revoke",
     }
 
@@ -117,7 +119,7 @@ class TokensAdmin(AccountAdmin):
     def owner(self, token: ApiToken) -> str:
         return str(token.user)
 
-    @admin.display(description="begins with")
+    @admin.display(description="starts with")
     def first_characters(self, token: ApiToken) -> SafeString:
         return format_html('<span class="mono">{}…</span>', token.token_key[:SHOWN_CHARACTERS])
 
@@ -126,7 +128,7 @@ class TokensAdmin(AccountAdmin):
         if token.expiry is not None and token.expiry <= timezone.now():
             return display.badge(Label("Expired", "neutral"))
         if not token.user.is_active:
-            return display.badge(Label("Owner may not sign in", "neutral"))
+            return display.badge(Label("Owner inactive", "neutral"))
         return display.badge(Label("Active", "success"))
 
     @admin.display(description="created", ordering="created")
@@ -153,7 +155,7 @@ class TokensAdmin(AccountAdmin):
     # --- A token ---
 
     def lock(self, row: models.Model) -> None:
-        """The owner first, as where a user is deleted with the tokens."""
+        """Locks the owner first, in the same order as when a user is deleted with all tokens."""
         assert isinstance(row, ApiToken)
         list(User.objects.filter(pk=row.user_id).select_for_update())
         super().lock(row)
@@ -199,7 +201,7 @@ class TokensAdmin(AccountAdmin):
         super().save_model(request, obj, form, change)
 
     def response_add(self, request: HttpRequest, obj: Any, *args: Any) -> HttpResponse:
-        """The one answer that has the token: it is kept nowhere, and the page by no browser."""
+        """The only response with the token, which is not stored. The page is not cached."""
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -213,11 +215,11 @@ class TokensAdmin(AccountAdmin):
         return once.done(answer)
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        messages.success(request, f"The token is named {obj.name} now.")
+        messages.success(request, f"The token was renamed to {obj.name}.")
         return HttpResponseRedirect(reverse("admin:metaaccess_apitoken_changelist"))
 
     # --- Revoke ---
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
-        messages.success(request, f"{obj_display} is revoked.")
+        messages.success(request, f"{obj_display} was revoked.")
         return HttpResponseRedirect(reverse("admin:metaaccess_apitoken_changelist"))

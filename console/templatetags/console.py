@@ -1,4 +1,4 @@
-"""`{% load console %}`: how the console writes times, durations and labels."""
+"""`{% load console %}`: filters for times, durations and labels; alerts and breadcrumbs."""
 
 from django import template
 

@@ -1,4 +1,4 @@
-"""`{% first_steps as steps %}`: what console/dashboard/first_steps.py tells, on whatever page."""
+"""`{% first_steps as steps %}`: the result of console/dashboard/first_steps.py, on any page."""
 
 from typing import Any
 

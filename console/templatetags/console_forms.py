@@ -1,6 +1,6 @@
-"""`{% csrf_token %}` of every form: Django's token, a value by which the form acts once, and what
-the page showed. Named in settings as built in, so it is in the place of Django's own tag: forms of
-Django's and Unfold's templates have it, and so has a form that is written tomorrow."""
+"""`{% csrf_token %}` for every form: Django's token, the value that makes the form act once, and
+what the page showed. The settings name this module as built in, so its tag replaces Django's in all
+templates, including those of Django and Unfold."""
 
 from typing import Any
 

@@ -1,27 +1,25 @@
-"""Settings > Integrations > Webhook: the list, the settings' form, and where the pages are."""
+"""Settings > Integrations > Webhook: the list, its bulk actions, and the Settings page."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from console import display
 from console.base import AccountAdmin, hide_account
-from console.forms import shown
-from console.webhooks import enable, incident, listing, pages, replay
+from console.forms import once, shown
+from console.webhooks import frame, listing
+from console.webhooks.bulk import many
 from console.webhooks.enable import IN_THE_CONSOLE
 from console.webhooks.form import WebhookForm
+from console.webhooks.urls import PREFIX, urls
 from metaaccess.actions import Action
 from metaaccess.models import Account, Plan
 from metaaccess.people.request import person
@@ -29,15 +27,6 @@ from webhooks.configuration.change import save_settings
 from webhooks.configuration.deletion import WebhookGone
 from webhooks.models import WebhookConfig
 from webhooks.operating import recovery
-
-Page = Callable[[AccountAdmin, HttpRequest, WebhookConfig], HttpResponse]
-PAGES: dict[str, Page] = {
-    "health": pages.health,
-    "test": pages.test,
-    "enable": enable.page,
-    "disable": pages.disable,
-    "replay": replay.page,
-}
 
 
 @admin.register(WebhookConfig)
@@ -59,8 +48,8 @@ class WebhooksAdmin(AccountAdmin):
     actions = ("enable", "disable", "test", "delete_selected")
     delete_words = {
         "question": "Delete this webhook?",
-        "consequence": "Its events that wait are not pushed and are removed. What was pushed "
-        "stays in the event log.",
+        "consequence": "Events that are waiting to be pushed are deleted with it. Its attempts "
+        "stay in the event log.",
         "yes": "Delete webhook",
     }
 
@@ -72,35 +61,7 @@ class WebhooksAdmin(AccountAdmin):
         return super().get_queryset(request).select_related("account")
 
     def get_urls(self) -> list[URLPattern]:
-        own = [
-            path(f"<path:object_id>/{word}/", self._view(page), name=f"{_PREFIX}_{word}")
-            for word, page in PAGES.items()
-        ]
-        of_incident = path(
-            "disabled-between/",
-            self.admin_site.admin_view(partial(incident.page, self)),
-            name=f"{_PREFIX}_incident",
-        )
-        return [of_incident, *own, *super().get_urls()]
-
-    def _view(self, page: Page) -> Callable[..., HttpResponse]:
-        """A page of one webhook: another account's does not exist; only who may change it posts."""
-
-        def view(request: HttpRequest, object_id: str) -> HttpResponse:
-            webhook = self.get_object(request, unquote(object_id))
-            if webhook is None:
-                raise Http404
-            changes = request.method == "POST" or page in (
-                enable.page, pages.disable, replay.page,
-            )  # fmt: skip
-            if changes and not self.has_change_permission(request, webhook):
-                raise PermissionDenied
-            if not self.has_view_permission(request, webhook):
-                raise PermissionDenied
-            return page(self, request, webhook)
-
-        protected: Callable[..., HttpResponse] = self.admin_site.admin_view(view)
-        return protected
+        return [*urls(self), *super().get_urls()]
 
     # --- The list ---
 
@@ -111,20 +72,21 @@ class WebhooksAdmin(AccountAdmin):
         listing.describe(changelist.result_list)
         return changelist
 
+    @once.in_steps(many.is_of_many)
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         account = person(request).account
         return super().changelist_view(request, {"account": account} | (extra_context or {}))
 
     def get_search_fields(self, request: HttpRequest) -> Any:
-        """An account has one or a few: there is nothing to search."""
+        """Only operators can search: an account has one webhook or a few."""
         return super().get_search_fields(request) if person(request).is_operator else ()
 
     @admin.display(description="webhook", ordering="name")
     def webhook(self, webhook: WebhookConfig) -> SafeString:
         return format_html(
             '<a class="webhook-name" href="{}">{}</a><span class="webhook-url">{}</span>',
-            reverse(f"admin:{_PREFIX}_health", args=[webhook.pk]),
-            webhook.name or "Webhook without a name",
+            reverse(f"admin:{PREFIX}_health", args=[webhook.pk]),
+            webhook.name or "Unnamed webhook",
             webhook.url,
         )
 
@@ -155,7 +117,10 @@ class WebhooksAdmin(AccountAdmin):
     # --- The form ---
 
     def state_of(self, row: Any) -> shown.Values:
-        return pages.state_of(row)
+        return frame.state_of(row)
+
+    state_conflicts = staticmethod(frame.state_conflicts)  # type: ignore[assignment]
+    as_shown = staticmethod(many.as_shown)  # type: ignore[assignment]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         account = person(request).account
@@ -175,12 +140,12 @@ class WebhooksAdmin(AccountAdmin):
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        """Operators choose the account; the others' is their own."""
+        """Operators choose the account. Everybody else adds to their own."""
         form = super().get_form(request, obj, change=change, **kwargs)
         if "account" in form.base_fields:
             field = form.base_fields["account"]
-            field.widget = field.widget.widget  # without links to add and change accounts
-            field.help_text = "Only accounts on the Enterprise plan have webhooks."
+            field.widget = field.widget.widget  # drops the links to add and change accounts
+            field.help_text = "Only accounts on the Enterprise plan can have webhooks."
         hide_account(form, request)
         return form
 
@@ -188,7 +153,7 @@ class WebhooksAdmin(AccountAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         webhook = context["original"]
-        if webhook and context["errors"]:  # the form wrote into it what was refused
+        if webhook and context["errors"]:  # the form has written refused values into it
             webhook = self.get_object(request, str(webhook.pk))
         context |= {
             "title": "Webhook settings" if webhook else "Add webhook",
@@ -198,13 +163,14 @@ class WebhooksAdmin(AccountAdmin):
             "show_save_and_add_another": False,
         }
         if webhook:
-            context |= pages.frame(self, request, webhook, "settings")
+            context |= frame.frame(self, request, webhook, "settings")
             context["signed_twice_until"] = webhook.signed_twice_until(timezone.now())
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        """Whether it is enabled is no setting: it has its own lock, log and consequences."""
+        """Enables or disables the webhook apart from its settings: that has its own lock and log
+        entry, and it holds or releases events."""
         save_settings(obj)
         enabled = form.cleaned_data["enabled"]
         if change and "enabled" not in form.changed_data:
@@ -213,39 +179,32 @@ class WebhooksAdmin(AccountAdmin):
             (recovery.enable if enabled else recovery.disable)([obj.pk], IN_THE_CONSOLE)
 
     def response_add(self, request: HttpRequest, obj: Any, *args: Any) -> HttpResponse:
-        messages.success(request, f"{obj} was added. Send a test push to see that it arrives.")
-        return HttpResponseRedirect(reverse(f"admin:{_PREFIX}_health", args=[obj.pk]))
+        messages.success(request, f"{obj} was added. Send a test push to check that it arrives.")
+        return HttpResponseRedirect(reverse(f"admin:{PREFIX}_health", args=[obj.pk]))
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         messages.success(request, f"The settings of {obj} were saved.")
-        return HttpResponseRedirect(reverse(f"admin:{_PREFIX}_change", args=[obj.pk]))
+        return HttpResponseRedirect(reverse(f"admin:{PREFIX}_change", args=[obj.pk]))
 
     # --- Delete ---
 
     def delete_model(self, request: HttpRequest, obj: WebhookConfig) -> None:
         if not obj.delete()[0]:
-            raise WebhookGone  # somebody else was faster
+            raise WebhookGone  # somebody else has just deleted it
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
-        """webhooks/configuration/deletion.py logs them, whoever deletes."""
+        """Does nothing: webhooks/configuration/deletion.py logs every deletion."""
 
-    # --- What is done to many ---
+    # --- Bulk actions ---
 
     @admin.action(description="Enable again", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
-        enabled = recovery.enable(queryset.values_list("pk", flat=True), IN_THE_CONSOLE)
-        messages.success(request, f"Enabled: {len(enabled):,}.")
+        many.enable(request, queryset)
 
     @admin.action(description="Disable", permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
-        disabled = recovery.disable(queryset.values_list("pk", flat=True), IN_THE_CONSOLE)
-        messages.success(request, f"Disabled: {len(disabled):,}. Their events are held.")
+        many.disable(request, queryset)
 
     @admin.action(description="Send test push", permissions=["change"])
     def test(self, request: HttpRequest, queryset: QuerySet[WebhookConfig]) -> None:
-        for webhook in queryset:
-            recovery.send_test(webhook)
-        messages.success(request, "The test push is on its way: see Event Log > Webhook.")
-
-
-_PREFIX = "webhooks_webhookconfig"
+        many.test(request, queryset)

@@ -1,4 +1,4 @@
-"""Enable again: what becomes of held events, and whether a test push decides."""
+"""The Enable page of a webhook: what to do with held events, and whether to test first."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -13,9 +13,8 @@ from django.utils.http import urlencode
 from console import display
 from console.base import AccountAdmin
 from console.forms import once
-from console.webhooks import health as health_of
-from console.webhooks import pages
-from console.webhooks.pages import address
+from console.webhooks import health_data
+from console.webhooks.frame import address, changed_meanwhile, frame
 from eventlog.models import Outcome, PushKind, WebhookLog
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
@@ -23,24 +22,24 @@ from webhooks.operating.recovery import Held
 from webhooks.queue import states
 
 IN_THE_CONSOLE = "in the console"
-# A test push that the receiver took says something of it for so long.
+# A delivered test push proves that the receiver works for this long.
 FRESH = timedelta(minutes=10)
 
 
 class EnableForm(forms.Form):
-    """`push`: the test push that has to have been taken."""
+    """`push` is the ID of the test push that must have been delivered."""
 
     held = forms.ChoiceField(choices=Held.choices, required=False)
     push = forms.UUIDField(required=False)
 
 
 def page(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> HttpResponse:
-    """GET asks; POST does it, or with `probe` sends a test push that decides."""
+    """GET asks. POST enables the webhook; with `probe` it sends a test push first."""
     form = EnableForm(request.POST)
     if request.method != "POST" or not form.is_valid():
         return _ask(admin, request, webhook)
     held = Held(form.cleaned_data["held"] or Held.DELIVER)
-    if problem := pages.changed_meanwhile(request, webhook):
+    if problem := changed_meanwhile(request, webhook):
         messages.error(request, problem)
         return _to_health(request, webhook)
     if "probe" in request.POST and not webhook.enabled:
@@ -48,7 +47,7 @@ def page(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
         return HttpResponseRedirect(f"{address(webhook, 'test')}?{query}")
     push: UUID | None = form.cleaned_data["push"]
     if push is not None and not _was_taken(webhook, push):
-        messages.error(request, f"{webhook} stays disabled: its receiver took no test push lately.")
+        messages.error(request, f"{webhook} stays disabled: no recent test push was delivered.")
     else:
         _enable(request, webhook, held)
     return _to_health(request, webhook)
@@ -56,22 +55,22 @@ def page(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
 
 def _to_health(request: HttpRequest, webhook: WebhookConfig) -> HttpResponse:
     url = address(webhook, "health")
-    if "HX-Request" in request.headers:  # by itself, as soon as the test push was taken
+    if "HX-Request" in request.headers:  # the page posts by itself when the test is delivered
         return once.done(HttpResponse(status=204, headers={"HX-Redirect": url}))
     return HttpResponseRedirect(url)
 
 
 def _ask(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> HttpResponse:
-    waiting = health_of.waiting(webhook)
+    waiting = health_data.waiting(webhook)
     devices = _waiting_devices(webhook) if waiting.held else 0
     explained = {
-        Held.DELIVER: f"{display.plural(waiting.held, 'event')}, each with the time it had.",
-        Held.LATEST: f"{display.plural(devices, 'event')}, one for each device; the others are "
+        Held.DELIVER: f"{display.plural(waiting.held, 'event')}, with their original timestamps.",
+        Held.LATEST: f"{display.plural(devices, 'event')}, one for each device. The others are "
         "discarded.",
-        Held.DISCARD: "Your system does not hear of them.",
+        Held.DISCARD: "Your system will not receive them.",
     }
-    context = pages.frame(admin, request, webhook, "enable") | {
-        "title": f"Enable {webhook} again",
+    context = frame(admin, request, webhook, "enable") | {
+        "title": f"Enable {webhook}",
         "waiting": waiting,
         "choices": [(choice, choice.label, explained[choice]) for choice in Held],
         "chosen": Held.DELIVER,
@@ -95,14 +94,14 @@ def _was_taken(webhook: WebhookConfig, push_id: UUID) -> bool:
 
 
 def _enable(request: HttpRequest, webhook: WebhookConfig, held: Held) -> None:
-    waiting = health_of.waiting(webhook).held if webhook.account.has_webhooks else 0
+    waiting = health_data.waiting(webhook).held if webhook.account.has_webhooks else 0
     if not recovery.enable([webhook.pk], IN_THE_CONSOLE, held):
-        messages.info(request, f"{webhook} was enabled already.")
+        messages.info(request, f"{webhook} was already enabled.")
         return
     webhook.refresh_from_db()
-    left = health_of.waiting(webhook)
+    left = health_data.waiting(webhook)
     sent = waiting if held is Held.DELIVER else min(waiting, left.pending + left.retrying)
-    words = f" Being sent now: {display.plural(sent, 'held event')}." if sent else ""
+    words = f" Sending {display.plural(sent, 'held event')}." if sent else ""
     if waiting > sent:
-        words += f" Discarded: {display.plural(waiting - sent, 'event')}."
-    messages.success(request, f"{webhook} is enabled again.{words}")
+        words += f" Discarded {display.plural(waiting - sent, 'event')}."
+    messages.success(request, f"{webhook} is enabled.{words}")

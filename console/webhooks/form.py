@@ -1,4 +1,4 @@
-"""The webhook's settings as a form. Secrets go in, and never come out again."""
+"""The form of a webhook's settings. Secrets can be entered, and are never shown again."""
 
 from types import MappingProxyType
 from typing import Any
@@ -27,16 +27,16 @@ SECRETS = ("api_key", "signing_secret")
 ADVANCED = ("events_per_push", "in_order", "signing_secret", "remove_signing_secret")
 EXPLANATIONS = {
     Status.COMPLIANT: "A device meets all policies.",
-    Status.NON_COMPLIANT: "A device breaks a policy: the one to act on.",
+    Status.NON_COMPLIANT: "A device violates a policy and needs attention.",
     Status.INSTALLED: "A device installed the client.",
-    Status.DELETED: "An administrator deleted the device, in the console or through the API, "
+    Status.DELETED: "An administrator deleted the device in the console or through the API, "
     "or its user uninstalled the client.",
 }
 _WHOLE_NUMBER = "Enter a whole number from 1 to 500."
 
 
 class EventBoxes(forms.CheckboxSelectMultiple):
-    """A checkbox for each event, with what it means beside it."""
+    """A checkbox for each event, with an explanation next to it."""
 
     def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         option = super().create_option(name, value, *args, **kwargs)
@@ -56,7 +56,7 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         max_length=200,
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="What people call it, such as SIEM. Without a name it is shown by its URL.",
+        help_text="For example: SIEM. A webhook without a name is listed by its URL.",
     )
     url = forms.CharField(
         label="Callback API URL",
@@ -64,9 +64,9 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         widget=UnfoldAdminTextInputWidget(
             attrs={"inputmode": "url", "spellcheck": "false", "autocomplete": "off"}
         ),
-        help_text="Where pushes go, such as https://siem.example.com/metaaccess.",
+        help_text="Where pushes are sent, for example https://siem.example.com/metaaccess.",
         error_messages={
-            "required": "Enter the URL that pushes go to, such as "
+            "required": "Enter the URL that pushes are sent to, for example "
             "https://siem.example.com/metaaccess.",
             "max_length": "The URL has %(show_value)d characters. Use at most %(limit_value)d.",
         },
@@ -81,14 +81,15 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         choices=Status.choices,
         widget=EventBoxes(attrs={"class": " ".join(CHECKBOX_CLASSES)}),
         initial=list(Status),
-        help_text="Which status changes are pushed.",
-        error_messages={"required": "Choose at least one event: without any, nothing is pushed."},
+        help_text="The status changes to push.",
+        error_messages={"required": "Choose at least one event."},
     )
     enabled = forms.BooleanField(
         required=False,
         initial=True,
         widget=UnfoldBooleanWidget,
-        help_text="While it is disabled, events are held, and are sent when it is enabled again.",
+        help_text="While the webhook is disabled, its events are held. They are sent when it is "
+        "enabled again.",
     )
     events_per_push = forms.IntegerField(
         label="Events per push",
@@ -96,8 +97,8 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         max_value=500,
         initial=1,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="How many waiting events one push may carry, from 1 to 500. A push is a JSON "
-        "list, whatever the number.",
+        help_text="The most events that one push may carry, from 1 to 500. The body is always a "
+        "JSON array, even for one event.",
         error_messages=dict.fromkeys(
             ("required", "invalid", "min_value", "max_value"), _WHOLE_NUMBER
         ),
@@ -106,24 +107,25 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         label="In order",
         required=False,
         widget=UnfoldBooleanWidget,
-        help_text="Nothing overtakes: one push at a time, and the next when it has ended, with "
-        "its retries. Slower, and one push that fails holds up all others.",
+        help_text="Send one push at a time. The next one waits until this one, with its retries, "
+        "has ended. This is slower, and a failing push delays all others.",
     )
     signing_secret = _secret(
         label="Signing secret",
         validators=[validate_signing_secret],
-        help_text="Pushes are then signed as Standard Webhooks describes: the receiver can check "
-        "that they come from here and were not changed. It begins with whsec_. When it is "
-        "replaced, both sign for 24 hours: tell the receiver meanwhile.",
+        help_text="Signs pushes as specified by Standard Webhooks, so that the receiver can verify "
+        "who sent them and that nothing was changed. Starts with whsec_. After you replace it, "
+        "both secrets sign for 24 hours: update the receiver within that time.",
     )
     remove_signing_secret = forms.BooleanField(
         label="Remove the signing secret",
         required=False,
         widget=UnfoldBooleanWidget,
-        help_text="Pushes are then no longer signed, with one that was replaced neither.",
+        help_text="Pushes will no longer be signed. A secret that is being phased out stops "
+        "signing too.",
     )
 
-    # For console/forms/guarded.py.
+    # Read by console/forms/guarded.py.
     live = ("enabled",)
     logged_as = MappingProxyType({"remove_signing_secret": "signing_secret"})
 
@@ -145,7 +147,7 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
             del self.fields["remove_signing_secret"]
 
     def secret_digests(self) -> dict[str, str]:
-        """One that does not open, for its key is missing, is as good as none."""
+        """A digest of each secret. Empty if there is none, or if its encryption key is missing."""
         digests: dict[str, str] = {}
         for name in SECRETS:
             try:
@@ -156,13 +158,14 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
 
     @property
     def advanced_is_open(self) -> bool:
-        """Where something is wrong, what was entered there is to be seen."""
+        """Whether to show the advanced fields: the form has errors, and one of these fields was
+        changed or has an error."""
         entered = self.changed_data if self.errors else ()
         return any(name in self.errors or name in entered for name in ADVANCED)
 
     @property
     def lost_secrets(self) -> list[str]:
-        """Secrets that were entered into a form that is shown again, without them."""
+        """The secrets to enter again: the form has errors and is shown without them."""
         if not self.errors:
             return []
         return [name for name in SECRETS if self.data.get(self.add_prefix(name))]
@@ -177,19 +180,19 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # Django: not sub
         if values.get("signing_secret") and values.get("remove_signing_secret"):
             self.add_error(
                 "remove_signing_secret",
-                "A new signing secret was entered, too. Leave one of the two.",
+                "Either enter a new signing secret or remove the present one, not both.",
             )
         return values
 
     def _update_errors(self, errors: ValidationError) -> None:
-        """What is wrong with the account stands above the form where it is not a field of it."""
+        """Shows errors of the account above the form if the account is not one of its fields."""
         by_field = getattr(errors, "error_dict", {})
         if "account" in by_field and "account" not in self.fields:
             by_field.setdefault(NON_FIELD_ERRORS, []).extend(by_field.pop("account"))
         super()._update_errors(errors)  # type: ignore[misc]  # Django's own hook
 
     def _post_clean(self) -> None:
-        super()._post_clean()  # type: ignore[misc]  # Django's own hook: the instance is built here
+        super()._post_clean()  # type: ignore[misc]  # Django's own hook, which builds the instance
         for name in SECRETS:
             if self.cleaned_data.get(name) and not self.errors:
                 setattr(self.instance, name, self.cleaned_data[name])

@@ -1,4 +1,4 @@
-"""What the list of webhooks tells beside their settings, for a whole page of them at a time."""
+"""What the list of webhooks shows besides settings, computed for a whole page at once."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ Hours = dict[datetime, tuple[int, int]]
 
 
 def describe(webhooks: Sequence[WebhookConfig]) -> None:
-    """Gives each webhook `held_events`, `last_success`, `last_failure` and `sparkline`, in two
+    """Sets `held_events`, `last_success`, `last_failure` and `sparkline` on each webhook, in two
     queries for all of them."""
     ids = [webhook.pk for webhook in webhooks]
     facts = {
@@ -39,13 +39,14 @@ def describe(webhooks: Sequence[WebhookConfig]) -> None:
 
 
 def _last_success() -> Subquery:
-    """A short way in the webhook's log: failures without end would have disabled it."""
+    """Reads the webhook's own log: a success is never far back, since endless failures would have
+    disabled the webhook."""
     return _time(WebhookLog.objects.filter(webhook_id=OuterRef("pk"), outcome=Outcome.DELIVERED))
 
 
 def _last_failure() -> Subquery:
-    """A short way among the account's failures, and a long one in the log of a webhook that is
-    well. So its ID is written in a form for which PostgreSQL has no index."""
+    """Reads the account's failures. The log of a healthy webhook would be a long way to search for
+    one; adding 0 to the webhook's ID keeps PostgreSQL from using that index."""
     failures = WebhookLog.objects.alias(of=F("webhook_id") + 0).filter(
         account=OuterRef("account"), of=OuterRef("pk"), outcome=Outcome.FAILED
     )
@@ -58,7 +59,7 @@ def _time(attempts: QuerySet[WebhookLog]) -> Subquery:
 
 
 def _last_hours(ids: Sequence[int]) -> dict[int, Hours]:
-    """Attempts that were delivered and that failed, by webhook and hour."""
+    """Numbers of delivered and failed attempts, by webhook and hour."""
     since = _first_hour()
     rows: QuerySet[Tally, Any] = (
         Tally.objects.filter(webhook_id__in=ids, start__gte=since)
@@ -85,7 +86,7 @@ def _first_hour() -> datetime:
 
 
 def sparkline(hours: Hours) -> SafeString:
-    """A bar for each of the last 24 hours: what was delivered, and what failed on top of it."""
+    """An SVG with a bar for each of the last 24 hours: delivered attempts, failed on top."""
     first = _first_hour()
     bars = [hours.get(first + number * _HOUR, (0, 0)) for number in range(HOURS)]
     tallest = max(map(sum, bars)) or 1
@@ -114,7 +115,7 @@ def sparkline(hours: Hours) -> SafeString:
 
 
 def events(statuses: Sequence[str]) -> SafeString:
-    """The events that a webhook subscribed to, as short badges."""
+    """The events that a webhook subscribes to, as badges."""
     if set(statuses) == set(Status):
         return display.badge(Label("All events", "neutral"))
     labels = [Label(status.label, "neutral") for status in Status if status in statuses]

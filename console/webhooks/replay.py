@@ -1,4 +1,4 @@
-"""Send again: the events of a time, after a look at how many there are."""
+"""The Replay page of a webhook: send the events of a time range again, after counting them."""
 
 from datetime import datetime
 from typing import Any
@@ -9,9 +9,9 @@ from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from console.base import AccountAdmin
-from console.webhooks import pages
-from console.webhooks.pages import address
+from console.webhooks.frame import address, frame
 from eventlog import history, words
+from eventlog.reading.fields import LocalMomentField
 from metaaccess.servers.clock import database_now
 from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
@@ -21,7 +21,7 @@ from webhooks.queue.states import OPEN, Kind
 
 
 class MomentInput(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # unfold has no types
-    """A date and a time, in the person's time zone."""
+    """A date and a time, in the user's time zone."""
 
     def __init__(self) -> None:
         super().__init__({"type": "datetime-local", "step": "any"})
@@ -31,18 +31,21 @@ class MomentInput(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # unfold h
 
 
 class TimeForm(forms.Form):
-    """From a time until another one."""
+    """A time range. `until` is the present if it is left empty."""
 
-    since = forms.DateTimeField(label="From", widget=MomentInput())
-    until = forms.DateTimeField(
-        label="Until", required=False, widget=MomentInput(), help_text="Now, when it is empty."
+    since = LocalMomentField(label="From", widget=MomentInput())
+    until = LocalMomentField(
+        label="Until",
+        required=False,
+        widget=MomentInput(),
+        help_text="Leave empty to use the current time.",
     )
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
         since, until = values.get("since"), values.get("until") or database_now()
         if since and since >= until:
-            self.add_error("since", "This is not before the end of the time.")
+            self.add_error("since", "The start must be before the end.")
         return values | {"until": until}
 
 
@@ -53,7 +56,8 @@ class ReplayForm(TimeForm):
 
 
 def page(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> HttpResponse:
-    """GET asks, and shows what is on its way; POST counts, or with `send` sends."""
+    """GET asks, and shows the progress of the last replay. POST counts the events; with `send` it
+    queues them."""
     form = ReplayForm(request.POST if request.method == "POST" else None)
     problem = recovery.cannot_send(webhook)
     count: int | None = None
@@ -66,8 +70,8 @@ def page(admin: AccountAdmin, request: HttpRequest, webhook: WebhookConfig) -> H
             return HttpResponseRedirect(f"{address(webhook, 'replay')}?sent={sent}")
         count = min(count_replayable(replay), recovery.MOST_AT_ONCE)
     sent_text = request.GET.get("sent", "")
-    context: dict[str, Any] = pages.frame(admin, request, webhook, "replay") | {
-        "title": f"Send events of {webhook} again",
+    context: dict[str, Any] = frame(admin, request, webhook, "replay") | {
+        "title": f"Replay events of {webhook}",
         "form": form,
         "problem": problem,
         "count": count,

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from devstack import DevstackError
+from devstack import DevstackError, make_folder
 from devstack.running import runs
 from devstack.running.environment import missing_urls
 from devstack.running.processes import Limits, Process, Supervisor
@@ -54,7 +54,7 @@ def run() -> int:
         port = _port("PORT", 8000)
         var_dir = var_directory(_ROOT)
         os.chdir(_ROOT)
-        var_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(var_dir)
         _set_defaults(port)
         with _published(var_dir), runs.registered(_ROOT, var_dir), _servers(var_dir):
             return _run_processes(var_dir, port)

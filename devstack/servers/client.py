@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from devstack import DevstackError
+from devstack import DevstackError, make_folder
 from devstack.servers import locks
 
 # A file in the directory. It contains the path of the (short) folder with the keeper's socket.
@@ -116,7 +116,7 @@ def attach(var_dir: str | Path, ephemeral: bool = False, fast: bool = False) -> 
     PostgreSQL may lose data in a power failure. Both apply only if this call starts the servers.
     """
     directory = Path(var_dir).resolve()
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     # Locked, so that two simultaneous clients do not start two keepers.
     with locks.held(directory / "devstack.lock", _TIMEOUT_S):
         return _connect(directory) or _start(directory, ephemeral, fast)

@@ -45,7 +45,7 @@ def is_held(path: Path) -> bool:
     """Returns whether a running process holds the lock of `path`."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         # A shared lock, so that two simultaneous checks do not mistake each other for the holder.

@@ -8,6 +8,7 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from metaaccess.accounts.deletion import mark
+from metaaccess.accounts.saving import SETTINGS, RemembersSettingsRead
 from metaaccess.locking import lock_stored
 
 
@@ -36,7 +37,7 @@ class AccountManager(_AllAccounts["Account"]):
         return AccountQuerySet(self.model, using=self._db).filter(deleted_at=None)
 
 
-class Account(models.Model):
+class Account(RemembersSettingsRead):
     """A customer. Only accounts on the enterprise plan have webhooks."""
 
     name = models.CharField(max_length=200, help_text="The customer's name.")
@@ -79,16 +80,20 @@ class Account(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Saves the name and the plan. Raises Http404 if the account was deleted meanwhile."""
+        """Saves the settings that this object changed, because it may be older than its row. Raises
+        Http404 if the account was deleted meanwhile."""
         if self._state.adding:
             super().save(*args, **kwargs)
+            self.remember_settings(SETTINGS)
             return
         with transaction.atomic():
             (plan,) = lock_stored(self, "plan")
-            if plan != self.plan:
+            changed = self.changed_settings()
+            if "plan" in changed and plan != self.plan:
                 self.plan_since = Now()
-            super().save(update_fields=("name", "plan", "plan_since"))
-            self.refresh_from_db(fields=["plan_since"])
+                changed.append("plan_since")
+            super().save(update_fields=changed)
+            self.refresh_from_db(fields=[*SETTINGS, "plan_since"])
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Marks the account as deleted (metaaccess/accounts/deletion.py)."""

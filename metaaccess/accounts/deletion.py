@@ -11,13 +11,10 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from metaaccess.actions import Action
-from metaaccess.portions import Rows
 from metaaccess.signals import accounts_deleted, announce
 
 M = TypeVar("M", bound=models.Model)
 M_co = TypeVar("M_co", bound=models.Model, covariant=True)
-
-DEVICES = Rows("metaaccess_device", "account_id")
 
 
 def deleted_accounts() -> models.QuerySet[Any]:

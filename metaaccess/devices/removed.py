@@ -36,6 +36,16 @@ INSERT INTO metaaccess_removeddevice AS known (device_id, timestamp)
 SELECT * FROM unnest(%(device_ids)s::text[], %(timestamps)s::bigint[])
 ON CONFLICT (device_id) DO UPDATE SET timestamp = greatest(known.timestamp, excluded.timestamp)
 """
+# The devices of an account that is removed. Their IDs may be used again, with later timestamps.
+DEVICES_OF_ACCOUNT = portions.Rows(
+    "metaaccess_device",
+    "account_id",
+    also="""
+INSERT INTO metaaccess_removeddevice AS known (device_id, timestamp)
+SELECT device_id, floor(extract(epoch FROM status_changed_at) * 1000)::bigint FROM removed
+ON CONFLICT (device_id) DO UPDATE SET timestamp = greatest(known.timestamp, excluded.timestamp)
+""",
+)
 _FORGET = """
 DELETE FROM metaaccess_removeddevice WHERE device_id = ANY(%s) RETURNING device_id, timestamp
 """

@@ -20,6 +20,7 @@ _AWAY_CLASSES = ("08", "40", "53", "57", "58")
 # Read-only server (a standby or a demoted primary); idle-in-transaction timeout; transaction
 # timeout; lock timeout.
 _AWAY_STATES = {"25006", "25P03", "25P04", "55P03"}
+_SLOW_STATES = {"57014", "55P03"}
 _LOST_CLASSES = ("08", "57P", "25006")
 
 
@@ -55,8 +56,9 @@ WEB = Limits(
 )  # fmt: skip
 # Nobody is waiting, but a greenlet that hangs holds locks and one of eight connections.
 WORKER = Limits(lock_s=10, statement_s=60, idle_in_transaction_s=60)
-# Management commands, such as migrations: an operator starts them and can stop them.
-UNLIMITED = Limits()
+# Management commands, such as migrations: an operator starts them and can stop them. They wait for
+# a short restart of the server, and say soon that it is away.
+UNLIMITED = Limits(connection_s=3, ask_every_s=0.5)
 
 limits = UNLIMITED
 
@@ -99,6 +101,13 @@ def is_away(error: BaseException | None) -> bool:
         or (isinstance(each, Error | psycopg.Error) and "connection is closed" in str(each))
         for each in chain
     )
+
+
+def is_too_slow(error: BaseException | None) -> bool:
+    """Of an error that means "away": whether the server answers, and ended a statement that took
+    too long or waited too long for a lock."""
+    states = [each.sqlstate for each in _causes(error) if isinstance(each, psycopg.Error)]
+    return any(state in _SLOW_STATES for state in states)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -5,22 +5,24 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
+import psycopg
 from celery import current_app
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from metaaccess.servers import redis_client
+from metaaccess.servers import database, redis_client
 
 # The broker and Redis are checked while PostgreSQL is, which has about the same time limit.
 ANSWERS_WITHIN_S = 1.5
+OK, AWAY, SLOW = "ok", "does not answer", "is too slow"
 _KEY = "metaaccess:readyz"
 _under_way: dict[Callable[[], None], Future[None]] = {}
 _lock = threading.Lock()
-# A real commit, which a standby or a demoted primary refuses. It adds no row: it updates none, and
-# writes a few bytes to the write-ahead log.
+# A real commit, which a standby or a demoted primary refuses. It writes some bytes to the
+# write-ahead log and adds no row. It locks no table, so it waits for nobody who does.
 _WRITE = """
-WITH nothing AS (UPDATE metaaccess_account SET name = name WHERE false RETURNING 1)
-SELECT pg_logical_emit_message(true, 'readyz', ''), count(*) FROM nothing
+SELECT pg_logical_emit_message(true, 'readyz', '')
+WHERE NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
 """
 
 
@@ -40,28 +42,32 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """
     until = time.monotonic() + ANSWERS_WITHIN_S
     asked = [_ask(_write_to_broker), _ask(_write_to_redis)]
-    database = _postgresql_takes_a_write()
+    postgresql = _postgresql()
     broker, flags = (_was_answered(answer, until) for answer in asked)
     body = {
-        "ready": database,
-        "postgresql": _word(database),
+        "ready": postgresql == OK,
+        "postgresql": postgresql,
         "broker": _word(broker),
         "redis": _word(flags),
     }
-    return JsonResponse(body, status=200 if database else 503)
+    return JsonResponse(body, status=200 if postgresql == OK else 503)
 
 
 def _word(answers: bool) -> str:
-    return "ok" if answers else "does not answer"
+    return OK if answers else AWAY
 
 
-def _postgresql_takes_a_write() -> bool:
+def _postgresql() -> str:
+    """Whether it takes a write, in a word."""
     try:
-        with connection.cursor() as cursor:
+        with connection.cursor() as cursor, database.longer(ANSWERS_WITHIN_S):
             cursor.execute(_WRITE)
-    except Error:
-        return False
-    return True
+            if not cursor.fetchone():
+                with connection.wrap_database_errors:  # which then looks for another server
+                    raise psycopg.errors.ReadOnlySqlTransaction("PostgreSQL is read-only")
+    except Error as error:
+        return SLOW if database.is_too_slow(error) else AWAY
+    return OK
 
 
 def _ask(write: Callable[[], None]) -> Future[None]:

@@ -46,6 +46,8 @@ class Sentinels(NamedTuple):
         if not master_name or query:
             raise ValueError("a sentinel URL takes master_name and, optionally, sentinel_password")
         database = int(parts.path.strip("/") or 0)
+        if database < 0 or parts.fragment:
+            raise ValueError("a database is a number from 0 on")
         secrets = (unquote(username) or None, unquote(password) or None, sentinel_password)
         return cls(nodes, master_name, database, *secrets)
 
@@ -57,8 +59,8 @@ class Sentinels(NamedTuple):
 
 def _node(text: str) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
-    if not parts.hostname:
-        raise ValueError("a host is missing")
+    if not parts.hostname or parts.port == 0:
+        raise ValueError("a host is missing, or its port is 0")
     return parts.hostname, parts.port or SENTINEL_PORT
 
 

@@ -8,9 +8,11 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 import dj_email_url
 import psycopg
 from django.core.exceptions import ValidationError
+from django.core.mail.message import sanitize_address
 from django.core.validators import validate_email, validate_ipv6_address
 from psycopg.conninfo import conninfo_to_dict
 
+from settings.environment.libpq import wrong_parameter
 from settings.environment.values import env, given, read_url, stop, stop_at_value
 
 _PUBLIC = "the console's address without a path, such as https://console.example"
@@ -21,13 +23,6 @@ _POSTGRESQL = (
     "a PostgreSQL URL with a host and a name, such as postgres://user:password@host:5432/name "
     "or postgres://user@/name?host=/var/run/postgresql"
 )
-# libpq would reject other values only at the first connection.
-_CHOICES = {
-    "sslmode": {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
-    "target_session_attrs": {
-        "any", "read-write", "read-only", "primary", "standby", "prefer-standby",
-    },
-}  # fmt: skip
 # With these, a server that has disappeared is noticed in seconds, not hours. A connection that
 # waits for a slow query stays open, because the server still acknowledges packets.
 _LIVENESS = {
@@ -48,8 +43,12 @@ def split(url: str) -> SplitResult | None:
         port = parts.port
     except ValueError:
         return None
-    has_controls = any(character.isspace() or not character.isprintable() for character in url)
-    return None if port == 0 or has_controls else parts
+    return None if port == 0 or has_controls(url) else parts
+
+
+def has_controls(url: str) -> bool:
+    """Whether it has white space or another character that is never seen in a URL."""
+    return any(character.isspace() or not character.isprintable() for character in url)
 
 
 def read_public_url(name: str, default: str) -> str:
@@ -100,7 +99,7 @@ def _is_host(text: str) -> bool:
         except ValidationError:
             return False
         return text.endswith("]")
-    return bool(_HOST.fullmatch(text))
+    return bool(_HOST.fullmatch(text)) and ".." not in text
 
 
 def read_database(name: str) -> dict[str, Any]:
@@ -121,9 +120,8 @@ def read_database(name: str) -> dict[str, Any]:
     if not all(0 < int(port) < 65536 if port.isdecimal() else not port
                for port in place["port"].split(",")):  # fmt: skip
         stop(name, "has a wrong port", _POSTGRESQL)
-    for key, choices in _CHOICES.items():
-        if found.get(key, min(choices)) not in choices:
-            stop(name, f"has a wrong {key}", ", ".join(sorted(choices)) + f" for {key}")
+    if wrong := wrong_parameter(found):
+        stop(name, f"has a wrong {wrong[0]}", f"{wrong[1]} for {wrong[0]}")
     return {
         "ENGINE": "metaaccess.servers.postgresql",
         "NAME": place["dbname"],
@@ -170,6 +168,9 @@ def read_sender(name: str, default: str) -> str:
     sender = env.str(name, default)
     try:
         validate_email(parseaddr(sender)[1])
-    except ValidationError:
+        sanitize_address(sender, "utf-8")  # as Django does before it sends
+        if not sender.isprintable():
+            raise ValueError("a line break")
+    except (ValidationError, ValueError):
         stop_at_value(name, "an email address such as MetaAccess <no-reply@console.example>")
     return str(sender)

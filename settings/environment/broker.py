@@ -13,6 +13,7 @@ from kombu import Exchange, Queue
 
 from metaaccess.servers.redis_client import Sentinels
 from settings.environment import values
+from settings.environment.addresses import has_controls, split
 
 REDIS_FORMS = (
     "redis://:password@host:6379/0, rediss://host:6379/0?ssl_ca_certs=/path.pem, or "
@@ -63,7 +64,7 @@ def read_broker_url(redis_url: str) -> str:
     for part in url.split(";"):
         try:
             parts = urlsplit(part)
-            is_right = _scheme(part) == _scheme(url) and parts.hostname and parts.port != 0
+            is_right = _scheme(part) == _scheme(url) and split(part) and parts.hostname
             _check_tls(parts.query, _scheme(url) == "amqps")
         except ValueError:
             is_right = False
@@ -156,13 +157,17 @@ def _tls(url: str) -> dict[str, Any]:
 def _check_redis(name: str, url: str, expected: str) -> None:
     scheme = _scheme(url)
     try:
+        if has_controls(url):
+            raise ValueError("white space")
         if scheme == "sentinel":
             Sentinels.parse(url)
             return
         parts = urlsplit(url)
-        if scheme not in ("redis", "rediss") or not parts.hostname:
-            raise ValueError
-        int(parts.path.strip("/") or 0)
+        if scheme not in ("redis", "rediss") or not parts.hostname or parts.port == 0:
+            raise ValueError("no server")
+        database = parts.path.strip("/") or "0"
+        if parts.fragment or not (database.isascii() and database.isdecimal()):
+            raise ValueError("no database")
         _check_tls(parts.query, scheme == "rediss")
         redis.ConnectionPool.from_url(url)
     except ValueError:
@@ -176,6 +181,15 @@ def _check_tls(query: str, is_tls: bool) -> None:
         raise ValueError("an unknown parameter")
     if not all(Path(path).is_file() for path in files.values()):
         raise ValueError("no such file")
+    try:
+        context = ssl.create_default_context(cafile=files.get("ssl_ca_certs"))
+        if "ssl_certfile" in files:
+            # A key with a password is refused: nobody could enter it.
+            context.load_cert_chain(
+                files["ssl_certfile"], files.get("ssl_keyfile"), password=lambda: ""
+            )
+    except OSError:
+        raise ValueError("no certificates, or not their key") from None
 
 
 def _scheme(url: str) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from settings.environment.values import given, stop
 
@@ -40,10 +41,25 @@ def _check_length(name: str, key: str, expected: str) -> None:
 
 
 def _kept_keys(path: Path) -> dict[str, str]:
-    if not path.exists():
-        _create_keys(path)
-    kept: dict[str, str] = json.loads(path.read_text())
+    """Reads keys.json, which is created if it does not exist. Stops the process if that fails."""
+    folder = f"is {str(path.parent)!r}, where keys.json"
+    try:
+        if not path.exists():
+            _create_keys(path)
+        kept: Any = json.loads(path.read_text())
+    except OSError as error:
+        expected = "the path of a folder that this process may write to"
+        stop("VAR_DIR", f"{folder} cannot be kept ({error.strerror})", expected)
+    except ValueError:
+        kept = None
+    if not (isinstance(kept, dict) and all(_is_key(kept.get(name)) for name in _NAMES)):
+        expected = "a folder with an intact keys.json: restore it from a backup"
+        stop("VAR_DIR", f"{folder} is damaged", expected)
     return kept
+
+
+def _is_key(kept: Any) -> bool:
+    return isinstance(kept, str) and bool(kept)
 
 
 def _create_keys(path: Path) -> None:

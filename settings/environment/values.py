@@ -13,6 +13,7 @@ from environs import Env, EnvError
 
 T = TypeVar("T")
 FILE_SUFFIX = "_FILE"
+_FILE_EXPECTED = "the path of a readable text file with one line"
 _MAX_FILE_BYTES = 64 * 1024
 MOST_RETRIES = 100
 
@@ -36,15 +37,17 @@ def given(name: str) -> str | None:
     """
     value = os.environ.get(name)
     path = os.environ.get(name + FILE_SUFFIX)
-    if not path:
+    if path is None:
         return value if value is None else value.strip()
     if value:
         stop(name + FILE_SUFFIX, f"is set as well as {name}", "only one of them")
+    if not path:
+        stop(name + FILE_SUFFIX, "is empty", _FILE_EXPECTED)
     return _content(name + FILE_SUFFIX, path)
 
 
 def _content(name: str, path: str) -> str:
-    expected = "the path of a readable text file with one line"
+    expected = _FILE_EXPECTED
     try:
         with open(path, "rb") as file:
             content = file.read(_MAX_FILE_BYTES + 1)

@@ -11,10 +11,10 @@ from django.shortcuts import render
 from django.urls import resolve
 
 from api.conventions.handler import unavailable
-from metaaccess.servers.database import RETRY_AFTER_S, is_away
+from metaaccess.servers.database import RETRY_AFTER_S, is_away, is_too_slow
+from settings.processes.request_body import PROBES
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class ProbeMiddleware:
@@ -46,19 +46,24 @@ class UnavailableMiddleware:
 @receiver(got_request_exception)
 def note(request: HttpRequest | None = None, **kwargs: Any) -> None:
     """Marks the request: Django turns another middleware's error into a response before ours."""
-    if request is not None and is_away(sys.exc_info()[1]):
+    error = sys.exc_info()[1]
+    if request is not None and is_away(error):
         request.postgresql_is_away = True  # type: ignore[attr-defined]
+        request.took_too_long = is_too_slow(error)  # type: ignore[attr-defined]
 
 
 def _unavailable(request: HttpRequest) -> HttpResponse:
     answer: HttpResponse
+    took_too_long = getattr(request, "took_too_long", False)
     if request.path.startswith("/api/"):
-        answer = unavailable()
+        answer = unavailable(took_too_long)
     elif request.path in PROBES:
-        answer = HttpResponse("PostgreSQL does not answer\n", "text/plain", 503)
+        word = "is too slow" if took_too_long else "does not answer"
+        answer = HttpResponse(f"PostgreSQL {word}\n", "text/plain", 503)
     else:
+        page = "503_slow.html" if took_too_long else "503.html"
         # Without the request, so that no context processor queries the database.
-        answer = render(None, "503.html", status=503)
+        answer = render(None, page, status=503)
     answer["Retry-After"] = str(RETRY_AFTER_S)
     answer["Cache-Control"] = "no-store"
     return answer

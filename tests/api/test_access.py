@@ -70,12 +70,12 @@ def walk(patterns: Any, before: str) -> Iterator[Route]:
 
 (V1,) = (
     pattern
-    for pattern in next(
+    for pattern in next(  # type: ignore[union-attr]
         one for one in get_resolver().url_patterns if str(one.pattern) == "api/"
     ).url_patterns
     if str(pattern.pattern) == "v1/"
 )
-ROUTES = [*walk(V1.url_patterns, "/api/v1/"), Route("/api/v1/logs", (), {"POST": "get_logs"}, None)]
+ROUTES = [*walk(V1.url_patterns, "/api/v1/"), Route("/api/v1/logs", (), {"POST": "get_logs"}, None)]  # type: ignore[union-attr]
 CALLS = [(route, method) for route in ROUTES for method in METHODS]
 DONE = [(route, method) for route, method in CALLS if method in route.actions]
 WRITES = [

@@ -168,7 +168,7 @@ def test_a_device_deleted_during_the_call_is_not_found(
     look_up = DeviceViewSet.get_object
 
     def look_up_and_lose(view: DeviceViewSet) -> Device:
-        found = look_up(view)
+        found: Device = look_up(view)
         Device.objects.filter(pk=found.pk).remove()
         return found
 

@@ -23,7 +23,7 @@ COMMANDS = re.findall(r"```\n(curl .*?)\n```", API_MD.read_text(), re.DOTALL)
 
 @cache
 def schema() -> Any:
-    return SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    return SchemaGenerator().get_schema(request=None, public=True)
 
 
 def call_of(operation: str) -> tuple[str, str]:
@@ -62,7 +62,7 @@ def test_the_guides_commands_work(command: str, ada: Program, device: Device) ->
     (url,) = (word for word in words if word.startswith("http://localhost:8000/"))
     options = list(pairwise(words))
     headers = [value for option, value in options if option == "-H"]
-    (body,) = [value for option, value in options if option == "-d"] or [None]
+    (body,) = [value for option, value in options if option == "-d"] or [None]  # type: ignore[list-item]
     named = dict(header.split(": ", 1) for header in headers)
     assert named.pop("Authorization") == "Token $TOKEN"
 

@@ -1,4 +1,4 @@
-"""A real Chromium on the live server; whatever is wrong on any page that a test opens fails it."""
+"""A real Chromium on the live server. A fault on any page that a test opens fails the test."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -25,13 +25,13 @@ from tests.browser.world import World, build
 from tests.console_walk import MODELS, Rows
 from tests.pipeline.conftest import make_receiver, receiver, workers  # noqa: F401  # fixtures
 
-# What Chromium needs longer for than this on a busy machine, no person would wait for.
+# The longest wait for Chromium, long enough for a busy machine.
 PATIENCE_MS = 15_000
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    # Playwright's loop runs in this thread, in which Django then believes itself asynchronous.
+    # Playwright's event loop runs in this thread, so Django takes it for asynchronous code.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
@@ -43,7 +43,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Window:
-    """One person's browser: a page, and what went wrong on it."""
+    """One user's browser: a page and its faults."""
 
     def __init__(self, context: BrowserContext, address: str) -> None:
         self.address = address
@@ -56,7 +56,7 @@ class Window:
         self.page: Page = context.new_page()
 
     def sign_in(self, person: User) -> None:
-        """Without the form: a test of something else begins signed in."""
+        """Signs in without the form, for tests of other pages."""
         client = Client()
         client.force_login(person)
         cookie = client.cookies[django_settings.SESSION_COOKIE_NAME].value
@@ -104,7 +104,7 @@ def make_window(browser: Browser, live_server: LiveServer) -> Iterator[MakeWindo
 
 @pytest.fixture(autouse=True)
 def local_receivers(settings: Any) -> None:
-    """Callback APIs may stand on this machine, without TLS."""
+    """Allows callback URLs on this machine, without TLS."""
     settings.WEBHOOK_REQUIRE_HTTPS = False
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 
@@ -119,5 +119,5 @@ def rows(world: World) -> Rows:
     """A row of each model that has pages."""
     found = {model: model._base_manager.order_by("pk").first() for model in MODELS.values()}
     missing = [model.__name__ for model, row in found.items() if row is None]
-    assert missing == [], "new pages: give the world such rows"
+    assert missing == [], "new pages: add such rows to the world"
     return {model: row for model, row in found.items() if row is not None}

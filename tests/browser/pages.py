@@ -1,17 +1,17 @@
-"""Which pages a person has, and what is wrong with an open one."""
+"""The pages that a user can open, and the checks of an open page."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
 from django.test import Client
-from playwright.sync_api import Page, TimeoutError
+from playwright.sync_api import Page, TimeoutError, ViewportSize
 
 from metaaccess.models import User
 from tests.console_walk import MODELS, ROUTES, Rows, paths
 
-NARROW = {"width": 390, "height": 844}
-WIDE = {"width": 1440, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1440, "height": 900}
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 SETTLED_MS = 5_000
 REST = "the rest"
@@ -24,7 +24,7 @@ def part_of(template: str) -> str:
 
 
 def shown_pages(part: str, rows: Rows, person: User) -> Iterator[str]:
-    """Which of the part's addresses answer this person with a page."""
+    """The paths of the part that return a page to this user."""
     client = Client()
     client.force_login(person)
     for route in ROUTES:
@@ -40,7 +40,7 @@ def use_theme(page: Page, theme: str) -> None:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe-core finds, an element a line."""
+    """The findings of axe-core, one line per element."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     found: list[Mapping[str, Any]] = page.evaluate(
@@ -56,7 +56,7 @@ def violations(page: Page) -> list[str]:
 
 
 def is_too_wide(page: Page) -> bool:
-    """Whether it stays so: charts take their new size a moment later."""
+    """Whether the page still scrolls sideways after charts have had time to resize."""
     try:
         page.wait_for_function(
             "document.documentElement.scrollWidth <= window.innerWidth", timeout=SETTLED_MS
@@ -67,7 +67,7 @@ def is_too_wide(page: Page) -> bool:
 
 
 def faults_of(page: Page) -> list[str]:
-    """Whatever is wrong with the open page."""
+    """The accessibility and layout faults of the open page, in both themes and both sizes."""
     faults = []
     for theme in ("light", "dark"):
         use_theme(page, theme)

@@ -1,4 +1,4 @@
-"""The page that shows the API, in Chromium: no request elsewhere, nothing that the policy stops."""
+"""The API's page in Chromium: no requests to other hosts, nothing blocked by the policy."""
 
 import pytest
 from playwright.sync_api import expect
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 def test_a_call_is_tried_out(
     make_window: MakeWindow, administrator: User, webhook: WebhookConfig
 ) -> None:
-    """Given a token, when the page's own button sends the call, then the answer is shown."""
+    """Given a token, when the page's own button sends a call, then the response is shown."""
     _, token = ApiToken.objects.create(administrator, name="docs", scope=Scope.READ)
     page = make_window().open("/api/docs/")
 

@@ -1,4 +1,4 @@
-"""The console without a mouse, and what Unfold's own controls say to a screen reader."""
+"""The console without a mouse, and Unfold's controls for screen readers."""
 
 import re
 
@@ -14,7 +14,7 @@ from webhooks.models import WebhookConfig
 pytestmark = pytest.mark.browser
 
 
-# Some fields show the focus by the frame around them; the body has it where Tab left the page.
+# Some fields show the focus on the frame around them. The body has it after Tab left the page.
 HAS_VISIBLE_FOCUS = """() => {
   const here = document.activeElement;
   const framed = [here, here.parentElement];
@@ -24,7 +24,7 @@ MOST_STOPS = 80
 
 
 def tab_to(page: Page, goal: Locator) -> None:
-    """Presses Tab until the goal has the focus, which can be seen wherever it is."""
+    """Presses Tab until the goal has the focus. Fails if the focus is invisible on the way."""
     for _ in range(MOST_STOPS):
         page.keyboard.press("Tab")
         assert page.evaluate(HAS_VISIBLE_FOCUS), page.evaluate("document.activeElement.outerHTML")
@@ -74,7 +74,7 @@ def test_the_skip_link_leads_past_the_menu(make_window: MakeWindow, administrato
     page = make_window(administrator).open("/console/")
 
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to main content")).to_be_focused()
     assert page.evaluate(HAS_VISIBLE_FOCUS)
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")

@@ -1,4 +1,4 @@
-"""What the console shows to those who are not the account's administrator, or are far away."""
+"""What the console shows to read-only users, operators, outsiders, and in other time zones."""
 
 import re
 from zoneinfo import ZoneInfo
@@ -20,24 +20,28 @@ LISTS = ["/console/", *(f"/console/{name}/" for name in MODELS)]
 OWN = ("/console/password_change/", "/console/sign-in/")
 EVENT_LOG = "/console/eventlog/webhooklog/"
 CHANGING = re.compile(
-    r"^(Save|Add|Create|Delete|Disable|Enable|Replace|Revoke|Run|Send|Change status)\b",
+    r"^(Save|Add|Create|Delete|Disable|Enable|Replace|Revoke|Run|Send|Unlock"
+    r"|Change status)\b",
     re.IGNORECASE,
 )
-# Every word in which the account is known.
+# Names that identify the account.
 OF_ACME = re.compile("Acme|SIEM|Ticketing|Data lake|" + "|".join(row[0] for row in FLEET))
 
 
-def post(window: Window, path: str, **form: str) -> int:
-    """What a person would send who knows how."""
+def post(window: Window, path: str, **form: str | float | bool) -> int:
+    """Posts a form directly, without the page."""
     token = next(c["value"] for c in window.context.cookies() if c["name"] == "csrftoken")
     answer = window.context.request.post(
-        window.address + path, form=form, headers={"X-CSRFToken": token}, max_redirects=0
+        window.address + path,
+        form=form,
+        headers={"X-CSRFToken": token},
+        max_redirects=0,
     )
     return answer.status
 
 
 def tempting(page: Page) -> list[str]:
-    """What looks as if it changed something: by its name, or as a form that posts."""
+    """The controls that would change something: by their name, or as a form that posts."""
     names: list[str] = page.get_by_role("main").evaluate(
         """main => [...main.querySelectorAll("a, button, [role=button], input[type=submit]")]
             .filter(control => control.checkVisibility())
@@ -95,6 +99,7 @@ def test_an_operator_sees_all_accounts(
 def test_an_outsider_finds_nothing(
     make_window: MakeWindow, world: World, rows: Rows, outsider: User
 ) -> None:
+    assert outsider.account is not None
     Device.objects.create(account=outsider.account, name="Their laptop")
     window = make_window(outsider)
 
@@ -116,7 +121,7 @@ def test_times_are_those_of_the_browser(
 ) -> None:
     window = make_window(administrator, timezone_id="Asia/Tokyo")
     newest = WebhookLog.objects.order_by("-time")[0].time
-    window.open("/console/")  # tells the server the zone
+    window.open("/console/")  # sets the cookie with the time zone
 
     shown = window.open(EVENT_LOG).get_by_role("row").nth(1).locator("time")
 

@@ -1,6 +1,6 @@
-"""What an administrator lives through with a webhook, from the first sign-in to a mended one.
+"""An administrator and a webhook: first sign-in, first push, auto-disable, recovery.
 
-Real workers push to a real receiver; the test waits for what a person would see.
+Real workers push to a real receiver. The test waits for what a user would see.
 """
 
 import re
@@ -27,7 +27,7 @@ def limit(settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("administrator", "device", "limit")
-def test_from_the_first_steps_to_a_mended_webhook(
+def test_from_the_first_steps_to_a_recovered_webhook(
     make_window: MakeWindow,
     workers: Workers,
     receiver: LocalReceiver,
@@ -57,7 +57,7 @@ def sign_in(page: Page) -> None:
 
 
 def go(page: Page, *names: str) -> None:
-    """By the sidebar."""
+    """Follows links of the sidebar."""
     for name in names:
         page.get_by_role("navigation").first.get_by_role("link", name=name, exact=True).click()
 
@@ -89,8 +89,8 @@ def send_a_test(page: Page, receiver: LocalReceiver) -> None:
     page.get_by_role("link", name="SIEM").click()
     address = page.url
     page.get_by_role("button", name="Send test push").click()
-    expect(page.get_by_text("The receiver took the test push.")).to_be_visible()
-    expect(page.get_by_role("region", name="What came back")).to_contain_text('"received": true')
+    expect(page.get_by_text("The receiver accepted the test push.")).to_be_visible()
+    expect(page.get_by_role("region", name="Response")).to_contain_text('"received": true')
     assert page.url == address
     assert len(receiver.received) == 1
 
@@ -98,9 +98,9 @@ def send_a_test(page: Page, receiver: LocalReceiver) -> None:
 def change_status(page: Page, status: str) -> None:
     go(page, "Devices")
     page.get_by_role("link", name=re.compile("6WXJURV8QAM0I7KC|laptop")).first.click()
-    choices = page.get_by_role("form", name="Change the status")
+    choices = page.get_by_role("form", name="Change status")
     choices.get_by_role("button", name=status, exact=True).click()
-    present = choices.get_by_role("button", name=re.compile(f"^{status} ?, the present status$"))
+    present = choices.get_by_role("button", name=re.compile(f"^{status} ?, the current status$"))
     expect(present).to_be_disabled()
 
 
@@ -116,7 +116,7 @@ def watch_a_change_arrive(page: Page, receiver: LocalReceiver) -> None:
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text("Delivered")
     rows.get_by_role("link").first.click()
-    sent = log.get_by_role("region", name="What was sent")
+    sent = log.get_by_role("region", name="Request")
     expect(sent).to_contain_text('"status": "non_compliant"')
     expect(log.get_by_text(receiver.received[-1].push_id)).to_be_visible()
     log.close()
@@ -134,7 +134,7 @@ def watch_it_being_disabled(page: Page, receiver: LocalReceiver) -> None:
     for number, status in enumerate(("Compliant", "Non-compliant", "Compliant"), start=1):
         change_status(page, status)
         if number < LIMIT:
-            until("the failure", lambda number=number: failures() == number)
+            until("the failure", lambda number=number: failures() == number)  # type: ignore[misc]
         page.goto(health)
         if number < LIMIT:
             expect(page.get_by_text(f"Failing {number} of {LIMIT}")).to_be_visible()
@@ -148,15 +148,15 @@ def enable_it_again(page: Page, receiver: LocalReceiver) -> None:
     health, before = page.url, len(receiver.received)
     change_status(page, "Non-compliant")
     page.goto(health)
-    expect(page.get_by_role("group", name="Disabled")).to_contain_text("1 event waits")
+    expect(page.get_by_role("group", name="Disabled")).to_contain_text("1 event is held")
     assert len(receiver.received) == before
 
     receiver.behaviour.status = 200
     page.get_by_role("link", name="Enable again").click()
-    page.get_by_label("Deliver each device's latest only").check()
+    page.get_by_label("Deliver only the latest of each device").check()
     page.get_by_role("button", name="Test and enable").click()
 
-    expect(page.get_by_text("is enabled again")).to_be_visible()
+    expect(page.get_by_text("SIEM is enabled.")).to_be_visible()
     expect(page.get_by_text("1 disabled")).to_have_count(0)
     go(page, "Webhook")
     newest = page.get_by_role("row").nth(1)

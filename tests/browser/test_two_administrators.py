@@ -1,4 +1,4 @@
-"""Two people have the same form open, each in a browser of their own."""
+"""Two users have the same form open, each in their own browser."""
 
 import re
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from webhooks.models import WebhookConfig
 pytestmark = pytest.mark.browser
 
 
-SAVED = re.compile("were saved|changed successfully|is named")
+SAVED = re.compile("were saved|changed successfully|was renamed to")
 
 
 class Edit(NamedTuple):
@@ -27,7 +27,7 @@ class Edit(NamedTuple):
     value: str
 
 
-# What the first saves, and what the second one enters meanwhile.
+# What the first user saves, and what the second user has entered by then.
 EDITS = {
     WebhookConfig: (Edit("name", "SIEM of Olga"), Edit("events_per_push", "10")),
     Device: (Edit("name", "desk"), Edit("os", "Debian 13")),
@@ -52,10 +52,10 @@ def save(page: Page) -> None:
 
 
 @pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
-def test_the_second_is_told_who_changed_what_and_nothing_is_lost(
+def test_the_second_user_sees_who_changed_what_and_loses_nothing(
     model: type[models.Model], make_window: MakeWindow, rows: Rows, operator: User
 ) -> None:
-    assert model in EDITS, "a new change form: say what two people do there"
+    assert model in EDITS, "a new change form: add two edits of it"
     first, second = EDITS[model]
     boris = User.objects.create_superuser("boris@operator.example", "pw")
     path = page_of(model, rows[model])
@@ -83,7 +83,7 @@ def test_the_second_is_told_who_changed_what_and_nothing_is_lost(
 def test_two_clicks_make_one_webhook(
     make_window: MakeWindow, rows: Rows, administrator: User
 ) -> None:
-    """Past the script that waits for the answer: nothing but the server minds the second click."""
+    """Bypasses the script that ignores a second click, so only the server can."""
     before = WebhookConfig.objects.count()
     page = make_window(administrator).open(reverse("admin:webhooks_webhookconfig_add"))
     page.locator("[name=name]").fill("double")

@@ -1,6 +1,6 @@
-"""An account as one is after some months: for pages that are looked at rather than used.
+"""An account with some history, for tests that look at pages rather than use them.
 
-All is told by counting, nothing by chance: the same world each time, but for what time it is.
+Nothing is random: apart from the current time, the world is the same each time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ UNAVAILABLE = (503, "http_status", "HTTP 503 Service Unavailable", "upstream is 
 TIMED_OUT = (None, "timeout", "no response within 10 s", "")
 TAKEN = (200, "", "", '{"received": true}')
 COUNTDOWNS_S = (4, 60)
-# How often a push fails while a receiver is down.
+# The time between failed pushes while a receiver is down.
 EVERY = timedelta(minutes=5)
 DISABLED_FOR = timedelta(hours=3)
 HELD = 128
@@ -54,7 +54,7 @@ class World(NamedTuple):
 
 
 class Story(NamedTuple):
-    """How one push goes: the answers to its attempts, in turn."""
+    """One push, with the responses to its attempts in order."""
 
     at: datetime
     number: int
@@ -62,7 +62,7 @@ class Story(NamedTuple):
 
 
 def build(account: Account, person: User, days: int = 1) -> World:
-    """The account's devices, webhooks and logs of the days until now."""
+    """Adds devices, webhooks and logs of the last `days` days to the account."""
     now = datetime.now(UTC)
     add_devices(account, person, now)
     active = add_webhook(account, "SIEM", "https://siem.acme.example/metaaccess")
@@ -81,7 +81,7 @@ def build(account: Account, person: User, days: int = 1) -> World:
 
 
 def add_devices(account: Account, person: User, now: datetime) -> None:
-    """Before there are webhooks, so that nothing is to be pushed; with a history of their own."""
+    """Adds devices with a history. There are no webhooks yet, so nothing is pushed."""
     Device.objects.bulk_create(
         Device(account=account, device_id=device_id, name=name, os=os)
         for device_id, name, os, _ in FLEET
@@ -90,7 +90,7 @@ def add_devices(account: Account, person: User, now: datetime) -> None:
     history: list[DeviceLog] = []
     for number, (device_id, name, _, status) in enumerate(FLEET):
         since = now - timedelta(minutes=17 + 41 * number)
-        # By Django's own manager: nobody is told of a past that was made up.
+        # Django's own manager sends no signal, so the invented past is not pushed.
         Device._base_manager.filter(device_id=device_id).update(
             status=status, status_changed_at=since
         )
@@ -120,7 +120,7 @@ def add_webhook(account: Account, name: str, url: str) -> WebhookConfig:
 
 
 def all_is_well(now: datetime, days: int) -> Iterator[Story]:
-    """Busy by day; now and then a push takes two attempts."""
+    """Pushes with a daily rhythm. One in 41 takes two attempts."""
     at, number = now - timedelta(days=days), 0
     while at < now - timedelta(seconds=70):
         yield Story(at, number, (UNAVAILABLE, TAKEN) if number % 41 == 40 else (TAKEN,))
@@ -129,7 +129,7 @@ def all_is_well(now: datetime, days: int) -> Iterator[Story]:
 
 
 def goes_down(now: datetime, days: int, failures: int) -> Iterator[Story]:
-    """The same, until so many pushes ago."""
+    """As `all_is_well`, but the last `failures` pushes failed."""
     down_since = now - failures * EVERY
     for story in all_is_well(now, days):
         if story.at < down_since:
@@ -198,7 +198,7 @@ def log_row(
 
 
 def disable(webhook: WebhookConfig, at: datetime) -> None:
-    """As the pipeline does; what happened since is held."""
+    """Disables the webhook as the pipeline does, with HELD held events since then."""
     since = at - 100 * EVERY
     WebhookConfig.objects.filter(pk=webhook.pk).update(
         consecutive_failures=100,

@@ -1,4 +1,4 @@
-"""What stands on top of each page, and for whom."""
+"""The alerts at the top of each page, and who sees them."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def disable(webhook: WebhookConfig) -> None:
     )
 
 
-def test_a_disabled_webhook_is_named_to_its_people_and_no_others(
+def test_users_of_the_account_are_alerted_to_a_disabled_webhook(
     make_webhook: MakeWebhook, administrator: User, colleague: User, outsider: User, operator: User
 ) -> None:
     webhook = make_webhook(name="SIEM & more")
@@ -44,7 +44,7 @@ def test_a_disabled_webhook_is_named_to_its_people_and_no_others(
     assert reverse("admin:webhooks_webhookconfig_health", args=[webhook.pk]) in shown(administrator)
 
 
-def test_one_that_was_disabled_by_hand_needs_nobody(
+def test_a_manually_disabled_webhook_causes_no_alert(
     webhook: WebhookConfig, administrator: User
 ) -> None:
     recovery.disable([webhook.pk], "not needed now")
@@ -53,18 +53,18 @@ def test_one_that_was_disabled_by_hand_needs_nobody(
 
 
 @pytest.mark.parametrize(("failures", "is_told"), [(49, False), (50, True)])
-def test_half_way_to_being_disabled(
+def test_a_failing_webhook_causes_an_alert_at_half_the_limit(
     webhook: WebhookConfig, administrator: User, failures: int, is_told: bool
 ) -> None:
     WebhookConfig.objects.update(consecutive_failures=failures, failing_since=timezone.now())
 
-    assert (f"is failing: {failures} pushes in a row" in shown(administrator)) is is_told
+    assert (f"is failing: {failures} failed pushes in a row" in shown(administrator)) is is_told
 
 
 @pytest.mark.parametrize(
     ("days", "life", "is_told"), [(15, 90, False), (13, 90, True), (5, 6, False), (1, 6, True)]
 )
-def test_a_certificate_that_ends_soon(
+def test_a_certificate_that_expires_soon_causes_an_alert(
     webhook: WebhookConfig, administrator: User, days: int, life: int, is_told: bool
 ) -> None:
     until = timezone.now() + timedelta(days=days)
@@ -74,14 +74,16 @@ def test_a_certificate_that_ends_soon(
     assert ("The certificate of webhook" in shown(administrator)) is is_told
 
 
-def test_several_are_counted(make_webhook: MakeWebhook, administrator: User) -> None:
+def test_several_disabled_webhooks_share_an_alert(
+    make_webhook: MakeWebhook, administrator: User
+) -> None:
     for _ in range(3):
         disable(make_webhook())
 
     assert "3 webhooks were disabled after too many failures." in shown(administrator)
 
 
-def test_an_outage_of_ours_is_told_to_all_and_on_the_dashboard_too(
+def test_a_platform_outage_alerts_all_users_on_all_pages(
     make_webhook: MakeWebhook, administrator: User, outsider: User
 ) -> None:
     make_webhook()
@@ -107,11 +109,11 @@ def test_an_outage_of_ours_is_told_to_all_and_on_the_dashboard_too(
     assert re.search("Platform outage since <time[^>]*>[^<]*07:30[^<]*</time>:", page)
 
 
-def test_where_all_is_well_nothing_is_said(webhook: WebhookConfig, administrator: User) -> None:
+def test_a_healthy_webhook_causes_no_alert(webhook: WebhookConfig, administrator: User) -> None:
     assert "alert-" not in shown(administrator)
 
 
-def test_the_page_of_the_trouble_does_not_say_it_twice(
+def test_a_page_does_not_repeat_the_alert_that_links_to_it(
     webhook: WebhookConfig, administrator: User
 ) -> None:
     disable(webhook)
@@ -120,5 +122,5 @@ def test_the_page_of_the_trouble_does_not_say_it_twice(
 
     health = reverse("admin:webhooks_webhookconfig_health", args=[webhook.pk])
 
-    assert "See the webhook" in shown(administrator)
-    assert "See the webhook" not in client.get(health).content.decode()
+    assert "View webhook" in shown(administrator)
+    assert "View webhook" not in client.get(health).content.decode()

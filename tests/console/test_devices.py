@@ -1,4 +1,4 @@
-"""Inventory > Devices: the list, a device's page, and what its buttons do."""
+"""Inventory > Devices: the list, the page of a device, and its buttons."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -65,7 +65,7 @@ def test_the_list_filters_by_status_and_counts(ada: Client, account: Account) ->
     assert set(answer.context["cl"].queryset) == set(devices[:2])
 
 
-def test_a_search_shows_no_counts_that_it_does_not_mean(ada: Client, device: Device) -> None:
+def test_a_search_hides_the_counts(ada: Client, device: Device) -> None:
     answer = ada.get(LIST, {"q": "laptop"})
 
     assert list(answer.context["cl"].queryset) == [device]
@@ -97,7 +97,7 @@ def test_no_devices_yet_is_explained(ada: Client, client: Client, colleague: Use
 # --- A device's page ---
 
 
-def test_the_page_tells_the_history_and_the_pushes(
+def test_the_page_shows_history_and_pushes(
     ada: Client, device: Device, webhook: WebhookConfig
 ) -> None:
     Device.objects.change([NewStatus(device.device_id, "non_compliant")])
@@ -118,7 +118,7 @@ def test_the_page_tells_the_history_and_the_pushes(
     assert f"{reverse('admin:eventlog_devicelog_changelist')}?q={device.device_id}" in content
 
 
-def test_the_page_tells_nothing_of_the_account_that_had_the_device_before(
+def test_the_page_shows_nothing_of_a_previous_account(
     device: Device, other_account: Account
 ) -> None:
     WebhookLog.objects.filter(pk=attempt(device).pk).update(account=other_account)
@@ -144,13 +144,13 @@ def test_the_page_shows_the_last_twenty_of_each(ada: Client, device: Device) -> 
     ("state", "fields", "words", "soon"),
     [
         (State.PENDING, {}, "1 event is about to be pushed to SIEM.", True),
-        (State.RETRYING, {}, "1 event waits to be pushed to SIEM again, after a failed attempt.",
+        (State.RETRYING, {}, "1 event is waiting for a retry of the push to SIEM.",
          True),
         (State.PENDING, disabled(NOW),
          "1 event is held: SIEM is disabled.", False),
     ],
 )  # fmt: skip
-def test_the_page_says_what_waits(
+def test_the_page_shows_the_backlog(
     device: Device, state: State, fields: dict[str, Any], words: str, soon: bool
 ) -> None:
     webhook = WebhookConfig.objects.create(account=device.account, name="SIEM", **fields)
@@ -164,10 +164,10 @@ def test_the_page_says_what_waits(
     assert device_page.waiting(device) == ([words], soon)
 
 
-# --- What the buttons do ---
+# --- The buttons ---
 
 
-def test_a_button_for_a_device_that_is_deleted_meanwhile(
+def test_a_button_of_a_device_that_has_just_been_deleted(
     ada: Client, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look_up = DevicesAdmin.get_object
@@ -187,7 +187,7 @@ def test_a_button_for_a_device_that_is_deleted_meanwhile(
     assert "already" not in told
 
 
-def test_a_button_changes_the_status_and_says_who_is_told(
+def test_a_button_changes_the_status_and_names_the_webhooks(
     ada: Client, device: Device, make_webhook: MakeWebhook
 ) -> None:
     make_webhook(name="SIEM")
@@ -198,7 +198,8 @@ def test_a_button_changes_the_status_and_says_who_is_told(
 
     assert (answer.status_code, answer.headers["Location"]) == (302, page(device))
     assert told(answer) == [
-        "laptop is now non-compliant. It is pushed to SIEM. Off is disabled: the event is held."
+        "laptop is now non-compliant. The event is pushed to SIEM. Off is disabled, so the event "
+        "is held."
     ]
     device.refresh_from_db()
     assert (device.status, device.name) == ("non_compliant", "laptop")
@@ -210,10 +211,10 @@ def test_a_button_changes_the_status_and_says_who_is_told(
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        ("installed", "laptop was installed already: nothing is pushed."),
-        ("deleted", "'deleted' is not a status to set. Choose one of: Compliant, Non-compliant, "
+        ("installed", "laptop was already installed. Nothing is pushed."),
+        ("deleted", "'deleted' cannot be set. Choose one of: Compliant, Non-compliant, "
                     "Installed."),
-        ("", "'' is not a status to set. Choose one of: Compliant, Non-compliant, Installed."),
+        ("", "'' cannot be set. Choose one of: Compliant, Non-compliant, Installed."),
     ],
 )  # fmt: skip
 def test_a_button_that_changes_nothing_says_so(
@@ -240,9 +241,7 @@ def test_a_button_is_for_the_accounts_administrators(
     assert not Delivery.objects.filter(status="compliant").exists()
 
 
-def test_who_may_only_read_is_offered_nothing(
-    client: Client, device: Device, colleague: User
-) -> None:
+def test_a_read_only_user_sees_no_buttons(client: Client, device: Device, colleague: User) -> None:
     client.force_login(colleague)
 
     shown = client.get(page(device)).content.decode()
@@ -253,16 +252,16 @@ def test_who_may_only_read_is_offered_nothing(
     assert "Delete device" not in shown
 
 
-def test_on_the_standard_plan_nobody_is_told(device: Device) -> None:
+def test_on_the_standard_plan_nothing_is_pushed(device: Device) -> None:
     Account.objects.update(plan=Plan.STANDARD)
     device.refresh_from_db()
 
     words = device_page.who_is_told(device, "compliant")
 
-    assert words == "Nothing is pushed: webhooks exist only on the Enterprise plan."
+    assert words == "Nothing is pushed: webhooks require the Enterprise plan."
 
 
-def test_deleting_tells_the_webhooks(ada: Client, device: Device, webhook: WebhookConfig) -> None:
+def test_a_deletion_is_pushed(ada: Client, device: Device, webhook: WebhookConfig) -> None:
     answer = ada.post(reverse("admin:metaaccess_device_delete", args=[device.pk]), {"post": "yes"})
 
     assert answer.status_code == 302

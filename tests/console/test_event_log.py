@@ -1,4 +1,4 @@
-"""Event Log: what its pages show of whom, page by page, live, as CSV; and Send again."""
+"""Event Log: the lists, filters, paging, live refresh, export, entries, and Send again."""
 
 import csv
 from datetime import timedelta
@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.html import escape
 
-from console.event_log import words
+from console.event_log import labels
 from eventlog.models import AdminLog, DeviceLog, WebhookLog
 from eventlog.reading.keyset import Cursor
 from metaaccess.models import Account, Device, Plan, User
@@ -79,7 +79,7 @@ def test_an_attempt_is_a_line_with_links(
 
     assert answer.context["rows"] == [row]
     (line,) = answer.context["lines"]
-    assert line.webhook == words.Link("SIEM", webhook_page(webhook))
+    assert line.webhook == labels.Link("SIEM", webhook_page(webhook))
     assert [device.text for device in line.devices] == [DEVICE_ID, "A" * 16]
     assert line.devices[0].href == reverse("admin:metaaccess_device_change", args=[device.pk])
     assert line.devices[1].href == f"{WEBHOOK_LOG}?q={'A' * 16}"
@@ -95,14 +95,14 @@ def webhook_page(webhook: WebhookConfig) -> str:
     return reverse("admin:webhooks_webhookconfig_change", args=[webhook.pk])
 
 
-def test_a_webhook_that_is_gone_is_called_by_its_host(ada: Client, account: Account) -> None:
+def test_a_deleted_webhook_is_named_by_its_host(ada: Client, account: Account) -> None:
     make_attempt(account, webhook_id=99, url="https://old.example:8443/hook?x=1")
 
     assert ada.get(WEBHOOK_LOG).context["lines"][0].webhook.text == "old.example"
 
 
 @pytest.mark.parametrize("url", [WEBHOOK_LOG, DEVICE_LOG, ADMIN_LOG])
-def test_operators_see_whose_a_row_is(
+def test_operators_see_the_account_of_a_row(
     url: str, operator: User, account: Account, other_account: Account
 ) -> None:
     for owner in (account, other_account):
@@ -170,7 +170,7 @@ def test_an_account_is_offered_its_own_webhooks(
         (DEVICE_LOG, "No device events yet"),
         (f"{ADMIN_LOG}?q=nothing", "No admin events match this filter"),
         (f"{WEBHOOK_LOG}?status=418", "No attempts match this filter"),
-        (f"{WEBHOOK_LOG}?before=1-1", "Nothing is older"),
+        (f"{WEBHOOK_LOG}?before=1-1", "No older entries"),
     ],
 )
 def test_an_empty_log_says_what_to_do(ada: Client, url: str, words_of_it: str) -> None:
@@ -209,7 +209,7 @@ def test_a_custom_time_is_one_filter_in_the_readers_zone(ada: Client, account: A
     assert 'value="2026-11-23T13:00"' in text(answer)
 
 
-def test_a_wrong_filter_is_told_beside_its_field_and_nothing_is_lost(
+def test_an_invalid_filter_shows_an_error_and_keeps_the_input(
     ada: Client, account: Account
 ) -> None:
     make_attempt(account)
@@ -225,7 +225,7 @@ def test_a_wrong_filter_is_told_beside_its_field_and_nothing_is_lost(
     assert "log-poll" not in shown
 
 
-def test_a_filter_by_a_webhook_that_is_gone_stays_visible(ada: Client, account: Account) -> None:
+def test_a_filter_by_a_deleted_webhook_stays_visible(ada: Client, account: Account) -> None:
     row = make_attempt(account, webhook_id=99)
 
     answer = ada.get(WEBHOOK_LOG, {"webhook": "99"})
@@ -247,7 +247,7 @@ def test_with_many_webhooks_the_id_is_typed(ada: Client, make_webhook: MakeWebho
 # --- Pages ---
 
 
-def test_older_and_newer_lead_there_and_back(ada: Client, account: Account) -> None:
+def test_older_and_newer_page_back_and_forth(ada: Client, account: Account) -> None:
     rows = [make_attempt(account, time=NOON - timedelta(seconds=age)) for age in range(51)]
     make_attempt(account, outcome="failed")
 
@@ -268,9 +268,7 @@ def test_older_and_newer_lead_there_and_back(ada: Client, account: Account) -> N
 # --- Live refresh ---
 
 
-def test_a_refresh_brings_the_table_alone_and_only_if_it_changed(
-    ada: Client, account: Account
-) -> None:
+def test_a_refresh_returns_only_a_changed_table(ada: Client, account: Account) -> None:
     row = make_attempt(account)
     url = f"{WEBHOOK_LOG}?outcome=delivered"
     assert f'hx-get="{url}" hx-trigger="every 5s"' in text(ada.get(url))
@@ -297,7 +295,7 @@ def exported(answer: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(StringIO(content, newline="")))
 
 
-def test_export_is_what_the_filter_shows_and_all_of_it(
+def test_export_has_all_rows_of_the_filter(
     ada: Client, account: Account, other_account: Account
 ) -> None:
     for number in range(60):
@@ -326,25 +324,25 @@ def test_a_log_is_exported_for_excel(ada: Client, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", [WEBHOOK_LOG, DEVICE_LOG, ADMIN_LOG])
-def test_operators_export_whose_a_row_is(url: str, operator: User, account: Account) -> None:
+def test_operators_export_the_account_of_a_row(url: str, operator: User, account: Account) -> None:
     make_attempt(account)
     make_device_event(account)
     AdminLog.objects.create(account=account, actor="system", action="x", target="y")
 
-    lines = exported(signed_in(operator).get(url, {"export": "csv", "account": account.pk}))
+    lines = exported(signed_in(operator).get(url, {"export": "csv", "account": str(account.pk)}))
 
     assert [line["Account"] for line in lines] == ["Acme"]
 
 
 @pytest.mark.parametrize("url", [WEBHOOK_LOG, DEVICE_LOG, ADMIN_LOG])
-def test_a_log_is_only_read(ada: Client, url: str) -> None:
+def test_a_log_is_read_only(ada: Client, url: str) -> None:
     assert ada.post(url, {"action": "delete_selected"}).status_code == 405
 
 
-# --- A row's page ---
+# --- The page of an entry ---
 
 
-def test_an_attempts_page_shows_both_sides_and_the_other_attempts(
+def test_an_attempts_page_shows_request_response_and_other_attempts(
     ada: Client, account: Account, webhook: WebhookConfig
 ) -> None:
     push_id = uuid4()
@@ -369,7 +367,7 @@ def test_an_attempts_page_shows_both_sides_and_the_other_attempts(
     assert escape('[\n  {\n    "device_id"') in other
 
 
-def test_an_attempts_page_leads_back_to_the_list_as_it_was(ada: Client, account: Account) -> None:
+def test_an_attempts_page_links_back_to_the_filtered_list(ada: Client, account: Account) -> None:
     row = make_attempt(account)
 
     page = text(ada.get(WEBHOOK_LOG, {"q": DEVICE_ID, "outcome": "delivered"}))
@@ -389,22 +387,22 @@ def test_device_and_admin_events_have_pages(ada: Client, account: Account) -> No
 
     of_device, of_admin = text(ada.get(page_of(device_event))), text(ada.get(page_of(admin_event)))
 
-    assert "Changed its status" in of_device
+    assert "Status changed" in of_device
     assert f"{WEBHOOK_LOG}?q={DEVICE_ID}" in of_device
     assert "too &lt;slow&gt;" in of_admin
 
 
-def test_every_kind_of_error_has_words() -> None:
+def test_every_kind_of_error_has_a_label() -> None:
     with_code = {ErrorKind.HTTP_STATUS, ErrorKind.REDIRECT}
 
-    assert set(words.ERRORS) == set(ErrorKind) - with_code - {ErrorKind.OURS}, "never logged"
+    assert set(labels.ERRORS) == set(ErrorKind) - with_code - {ErrorKind.OURS}, "never logged"
 
 
 @pytest.mark.parametrize(
     ("body", "cut", "words_"),
     [
-        ("x" * 4096, True, "Only the beginning of the body is kept."),
-        ("", True, "200 OK. The body did not arrive."),
+        ("x" * 4096, True, "Only the start of the body is stored."),
+        ("", True, "200 OK. The body was not received."),
         ("", False, "200 OK, with an empty body."),
     ],
 )
@@ -447,7 +445,7 @@ def test_send_again_queues_a_new_push(
     assert replays() == [(webhook.pk, DEVICE_ID, "compliant", 1)]
     delivery = Delivery.objects.get()
     assert answer.redirect_chain == [(f"{WEBHOOK_LOG}?webhook={webhook.pk}", 302)]
-    assert told(answer) == [f"Push {delivery.push_id} is on its way to {webhook}."]
+    assert told(answer) == [f"Push {delivery.push_id} to {webhook} is queued."]
     assert AdminLog.objects.filter(action="push sent again").count() == 1
 
 
@@ -455,7 +453,7 @@ def test_send_again_to_a_disabled_webhook_is_held(
     ada: Client, failed: WebhookLog, webhook: WebhookConfig
 ) -> None:
     WebhookConfig.objects.filter(pk=webhook.pk).update(**disabled(NOON))
-    assert "held until you enable it again" in text(ada.get(page_of(failed)))
+    assert "held until you enable it." in text(ada.get(page_of(failed)))
 
     answer = ada.post(send_again_of(failed), follow=True)
 
@@ -467,12 +465,12 @@ def test_send_again_to_a_disabled_webhook_is_held(
 @pytest.mark.parametrize(
     ("model", "values", "reason"),
     [
-        (WebhookLog, {"kind": "test"}, "A test push is not sent again"),
+        (WebhookLog, {"kind": "test"}, "A test push cannot be sent again"),
         (WebhookLog, {"webhook_id": 0}, "The webhook was deleted"),
         (Account, {"plan": Plan.STANDARD}, "Acme is not on the Enterprise plan"),
     ],
 )
-def test_what_cannot_be_sent_again_says_why(
+def test_a_push_that_cannot_be_sent_again_shows_the_reason(
     ada: Client, failed: WebhookLog, model: Any, values: dict[str, Any], reason: str
 ) -> None:
     model.objects.update(**values)
@@ -488,7 +486,7 @@ def test_what_cannot_be_sent_again_says_why(
 
 @pytest.mark.parametrize(("who", "status"), [("colleague", 403), ("outsider", 404)])
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_who_may_not_send_again_does_not(
+def test_others_cannot_send_again(
     failed: WebhookLog, who: str, status: int, method: str, request: pytest.FixtureRequest
 ) -> None:
     client = signed_in(request.getfixturevalue(who))

@@ -1,4 +1,4 @@
-"""A form that is sent twice acts once: every form of every page, found by walking the console."""
+"""A form that is posted twice acts once. Every form is found by walking the console."""
 
 import threading
 import time
@@ -41,7 +41,7 @@ Rows = dict[type[models.Model], models.Model]
 def rows(
     account: Account, colleague: User, administrator: User, device: Device, webhook: WebhookConfig
 ) -> Rows:
-    """A row of everything that has a page."""
+    """A row of each model that has pages."""
     ApiToken.objects.create(administrator, name="export")
     recovery.send_test(webhook)
     log = WebhookLog.objects.create(
@@ -65,14 +65,14 @@ def olga(operator: User) -> Client:
 
 
 def everything() -> dict[str, Any]:
-    """What there is, but for what is remembered of forms."""
+    """All rows except idempotency keys."""
     tables = [model for model in apps.get_models() if model._meta.app_label in OURS]
     tables.remove(IdempotencyKey)
     return {model.__name__: list(model._base_manager.order_by("pk").values()) for model in tables}
 
 
 def ways_to_send(form: Form) -> Iterator[dict[str, Any]]:
-    """With each button, and each action of a list; what a person has to enter is entered."""
+    """The data to post, for each button and each action of a list. Required fields are filled."""
     entered = {name: [entry(form, name)] for name in form.kinds if needs_entry(form, name)}
     for button, value in dict.fromkeys(form.buttons or [("", "")]):
         sent = form.edited(**entered) | ({button: value} if button else {})
@@ -142,7 +142,7 @@ def test_each_form_acts_once(route: Route, rows: Rows, olga: Client) -> None:
     assert acted or route.page not in ACTING or isinstance(model_admin_of(route), LogAdmin)
 
 
-def test_each_rendered_form_has_a_value_of_its_own(olga: Client, webhook: WebhookConfig) -> None:
+def test_each_rendered_form_has_a_unique_value(olga: Client, webhook: WebhookConfig) -> None:
     page = reverse("admin:webhooks_webhookconfig_change", args=[webhook.pk])
 
     values = [form.values["once"][0] for _ in range(2) for form in forms_of(olga.get(page))]
@@ -150,22 +150,22 @@ def test_each_rendered_form_has_a_value_of_its_own(olga: Client, webhook: Webhoo
     assert len(values) == len(set(values)) > 4
 
 
-# --- What the second sender sees ---
+# --- The second response ---
 
 
-def test_a_token_is_made_once_and_shown_to_both_clicks(olga: Client, operator: User) -> None:
+def test_two_clicks_create_one_token_and_both_show_it(olga: Client, operator: User) -> None:
     page = reverse("admin:metaaccess_apitoken_add")
     sent = form_with("name", olga.get(page)).edited(name=["export"])
 
     shown = [olga.post(page, sent).context, olga.post(page, sent).content.decode()]
 
-    token = shown[0]["shown_once"]
+    token = shown[0]["shown_once"]  # type: ignore[index]
     assert ApiToken.objects.count() == 1
     assert token in shown[1]
     assert token not in str(everything()) + str(list(IdempotencyKey.objects.values()))
 
 
-def test_the_second_sender_is_told_the_same(olga: Client, webhook: WebhookConfig) -> None:
+def test_the_second_post_shows_the_same_message(olga: Client, webhook: WebhookConfig) -> None:
     page = reverse("admin:webhooks_webhookconfig_disable", args=[webhook.pk])
     sent = form_with("reason", olga.get(page)).edited(reason=["moved"])
     olga.post(page, sent)
@@ -177,7 +177,7 @@ def test_the_second_sender_is_told_the_same(olga: Client, webhook: WebhookConfig
     assert AdminLog.objects.filter(action="webhook disabled").count() == 1
 
 
-def test_a_refused_form_is_no_act_and_may_be_sent_again(olga: Client, account: Account) -> None:
+def test_a_refused_form_can_be_posted_again(olga: Client, account: Account) -> None:
     form = form_with("url", olga.get(ADD))
     wrong = form.edited(account=[account.pk], url=["ftp://x"], api_key=[API_KEY])
     assert olga.post(ADD, wrong).status_code == 200
@@ -189,7 +189,7 @@ def test_a_refused_form_is_no_act_and_may_be_sent_again(olga: Client, account: A
     assert WebhookConfig.objects.count() == 1
 
 
-def test_nobody_gets_the_answer_to_anothers_form(
+def test_a_stored_response_is_only_for_its_user(
     olga: Client, client: Client, administrator: User, account: Account
 ) -> None:
     sent = form_with("url", olga.get(ADD)).edited(
@@ -203,9 +203,7 @@ def test_nobody_gets_the_answer_to_anothers_form(
     assert WebhookConfig.objects.count() == 2
 
 
-def test_what_is_remembered_of_forms_is_forgotten_after_a_day(
-    olga: Client, webhook: WebhookConfig
-) -> None:
+def test_stored_responses_expire_after_a_day(olga: Client, webhook: WebhookConfig) -> None:
     page = reverse("admin:webhooks_webhookconfig_disable", args=[webhook.pk])
     olga.post(page, form_with("reason", olga.get(page)).edited())
     assert idempotency.prune() == 0
@@ -215,7 +213,7 @@ def test_what_is_remembered_of_forms_is_forgotten_after_a_day(
     assert (idempotency.prune(), IdempotencyKey.objects.count()) == (1, 0)
 
 
-def test_signing_out_is_done(olga: Client) -> None:
+def test_sign_out_works(olga: Client) -> None:
     page = reverse("admin:index")
     (form,) = (form for form in forms_of(olga.get(page)) if form.action == LOGOUT)
 
@@ -229,8 +227,8 @@ def test_signing_out_is_done(olga: Client) -> None:
 
 @pytest.fixture
 def first_one() -> Iterator[Callable[[bool], None]]:
-    """Whoever is first to write to the Admin log waits until another waits for it; then it goes on,
-    or fails."""
+    """Holds the first transaction that writes to the Admin log until another one waits for it. Then
+    the first one continues, or fails."""
     handlers = []
 
     def install(fails: bool) -> None:
@@ -279,7 +277,7 @@ def test_of_two_clicks_at_once_one_acts(
     assert AdminLog.objects.filter(action="webhook created").count() == 1
 
 
-def test_of_two_who_take_a_name_at_once_one_is_told(
+def test_of_two_users_who_take_a_name_at_once_one_gets_an_error(
     at_once: AtOnce, first_one: Callable[[bool], None], operator: User
 ) -> None:
     add, acts = reverse("admin:metaaccess_account_add"), []
@@ -297,10 +295,10 @@ def test_of_two_who_take_a_name_at_once_one_is_told(
     assert Account.objects.count() == 1
 
 
-def test_of_two_sessions_one_sends_the_events_again(
+def test_of_two_replays_at_once_one_queues_the_events(
     at_once: AtOnce, operator: User, webhook: WebhookConfig, device: Device
 ) -> None:
-    """Two pages, so two values: the second finds what the first queued."""
+    """Two pages have two values. The second POST finds what the first one queued."""
     Delivery.objects.update(state=State.FAILED, push_id=UUID(int=1))
     page = reverse("admin:webhooks_webhookconfig_replay", args=[webhook.pk])
     acts = []
@@ -316,4 +314,4 @@ def test_of_two_sessions_one_sends_the_events_again(
     assert Delivery.objects.filter(kind=Kind.REPLAY).count() == 1
     told = Client()
     told.force_login(operator)
-    assert f"{operator} last sent events again" in told.get(f"{page}?sent=0").content.decode()
+    assert f"Last replay by {operator} at" in told.get(f"{page}?sent=0").content.decode()

@@ -1,4 +1,4 @@
-"""What is on every page: where things are, whose they are, in which time zone, by which policy."""
+"""What every page has: navigation, account, time zone, Content-Security-Policy."""
 
 import re
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ HOME = reverse("admin:index")
 
 
 def sidebar(page: str) -> list[str]:
-    """The words of the sidebar, in order: headings, links and badges, without icons."""
+    """The texts of the sidebar in order: headings, links and badges, without icons."""
     begin = page.index('id="nav-sidebar-apps"')
     part = page[page.index(">", begin) + 1 : page.rindex("</ol>", 0, page.index('id="main"'))]
     part = re.sub(r'<span class="material-symbols[^>]*>[^<]*</span>', "", part)
@@ -31,7 +31,7 @@ def page(client: Client, path: str = HOME) -> str:
     return answer.content.decode()
 
 
-def test_the_sidebar_is_what_the_contract_says(client: Client, administrator: User) -> None:
+def test_the_sidebar_matches_the_contract(client: Client, administrator: User) -> None:
     client.force_login(administrator)
 
     words = sidebar(page(client))
@@ -49,7 +49,7 @@ def test_operators_have_accounts_too(client: Client, operator: User) -> None:
 
 
 @pytest.mark.parametrize(("who", "name"), [("administrator", "Acme"), ("operator", "All accounts")])
-def test_a_page_says_whose_it_is(
+def test_a_page_shows_the_account(
     client: Client, who: str, name: str, request: pytest.FixtureRequest
 ) -> None:
     client.force_login(request.getfixturevalue(who))
@@ -57,7 +57,7 @@ def test_a_page_says_whose_it_is(
     assert re.search(rf">\s*{name}\s*<", page(client))
 
 
-def test_integrations_tells_how_many_webhooks_are_disabled(
+def test_integrations_shows_the_number_of_disabled_webhooks(
     client: Client,
     administrator: User,
     operator: User,
@@ -75,7 +75,7 @@ def test_integrations_tells_how_many_webhooks_are_disabled(
     assert badges == ["1 disabled", "2 disabled", "1 disabled"]
 
 
-def test_no_badge_when_all_is_well(
+def test_without_disabled_webhooks_there_is_no_badge(
     client: Client, administrator: User, webhook: WebhookConfig
 ) -> None:
     client.force_login(administrator)
@@ -136,7 +136,7 @@ def test_states_in_words(make_webhook: MakeWebhook) -> None:
     ]
 
 
-def test_a_webhook_of_another_plan_says_so(webhook: WebhookConfig) -> None:
+def test_the_state_of_a_webhook_on_another_plan(webhook: WebhookConfig) -> None:
     webhook.account.plan = Plan.STANDARD
 
     assert display.state(webhook) == ("Not on the Enterprise plan", "neutral")

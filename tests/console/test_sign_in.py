@@ -1,4 +1,4 @@
-"""Signing in to the console: who guesses is locked out, sessions end, and pages are not forged."""
+"""Signing in: lockout of guessers, the end of sessions, and cross-site request forgery."""
 
 from datetime import timedelta
 from typing import Any
@@ -38,7 +38,7 @@ def fail(times: int, email: str, place: str = HERE) -> list[int]:
 
 
 def fail_before(times: int, email: str, place: str) -> None:
-    """What failed before, without the time that each costs."""
+    """Records earlier failures without spending the time that each one takes."""
     fail(1, email, place)
     AccessAttempt.objects.filter(ip_address=place).update(failures_since_start=times)
 
@@ -61,7 +61,7 @@ def test_the_fifth_failure_locks_out_and_the_right_password_is_then_refused(ada:
     assert not Session.objects.exists()
 
 
-def test_four_failures_do_not_and_a_success_forgets_them(ada: User) -> None:
+def test_four_failures_do_not_lock_out_and_a_success_resets_them(ada: User) -> None:
     fail(4, ada.email)
     assert attempt(ada.email, "pw").status_code == 302
 
@@ -75,18 +75,18 @@ def test_capitals_make_no_difference(ada: User) -> None:
     assert fail(1, ada.email) == [429]
 
 
-def test_the_lockout_ends_a_quarter_of_an_hour_after_the_last_failure(ada: User) -> None:
+def test_the_lockout_ends_15_minutes_after_the_last_failure(ada: User) -> None:
     now = timezone.now()
     with time_machine.travel(now, tick=False):
         fail(5, ada.email)
     with time_machine.travel(now + timedelta(minutes=14, seconds=59), tick=False):
         assert attempt(ada.email, "pw").status_code == 429
-    # A try while it lasts does not make it longer.
+    # An attempt during the lockout does not extend it.
     with time_machine.travel(now + timedelta(minutes=15, seconds=1), tick=False):
         assert attempt(ada.email, "pw").status_code == 302
 
 
-def test_a_lockout_is_of_one_place_and_of_one_address(ada: User, operator: User) -> None:
+def test_a_lockout_applies_to_one_place_and_one_address(ada: User, operator: User) -> None:
     fail(5, ada.email)
 
     assert attempt(ada.email, "pw", ELSEWHERE).status_code == 302
@@ -115,9 +115,7 @@ def test_fifty_failures_from_a_place_lock_it_for_every_address(ada: User, operat
     assert attempt(operator.email, "pw", ELSEWHERE).status_code == 302
 
 
-def test_a_sign_in_to_an_own_account_forgives_no_guesses_at_others(
-    ada: User, outsider: User
-) -> None:
+def test_signing_in_does_not_reset_guesses_at_other_users(ada: User, outsider: User) -> None:
     fail(4, ada.email)
 
     assert attempt(outsider.email, "pw").status_code == 302
@@ -125,12 +123,12 @@ def test_a_sign_in_to_an_own_account_forgives_no_guesses_at_others(
     assert fail(1, ada.email) == [429]
 
 
-def test_an_unknown_address_is_answered_like_a_known_one(ada: User) -> None:
+def test_an_unknown_address_gets_the_same_responses_as_a_known_one(ada: User) -> None:
     known = [attempt(ada.email) for _ in range(6)]
     unknown = [attempt("nobody@acme.example") for _ in range(6)]
 
     def shown(answer: Any) -> tuple[int, str]:
-        """Without the token of the form, and what was typed."""
+        """The response without the form's token and the typed address."""
         text = answer.content.decode().replace("nobody@acme.example", ada.email)
         return answer.status_code, "".join(
             line for line in text.splitlines() if "csrfmiddlewaretoken" not in line
@@ -139,7 +137,7 @@ def test_an_unknown_address_is_answered_like_a_known_one(ada: User) -> None:
     assert [shown(answer) for answer in unknown] == [shown(answer) for answer in known]
 
 
-def test_what_was_typed_is_stored_nowhere(ada: User, django_assert_num_queries: Any) -> None:
+def test_typed_credentials_are_stored_nowhere(ada: User, django_assert_num_queries: Any) -> None:
     attempt("my-password-in-the-wrong-field", "and-another-one")
 
     (row,) = AccessAttempt.objects.values()
@@ -179,7 +177,7 @@ CLIENT, INNER = "203.0.113.9", "198.51.100.1"
         ("", None),
     ],
 )
-def test_behind_a_proxy_the_last_address_is_believed(
+def test_behind_a_proxy_the_last_address_counts(
     rf: Any, settings: Any, said: str, place: str | None
 ) -> None:
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -212,16 +210,14 @@ def test_proxies_are_counted_from_the_end(
     assert sign_in.place(rf.get("/", headers=headers, REMOTE_ADDR=HERE)) == place
 
 
-def test_without_a_proxy_a_claim_is_not_believed(rf: Any, settings: Any) -> None:
+def test_without_a_proxy_the_header_is_ignored(rf: Any, settings: Any) -> None:
     settings.TRUSTED_PROXIES = 0
     request = rf.get("/", headers={"x-forwarded-for": "203.0.113.9"}, REMOTE_ADDR=HERE)
 
     assert sign_in.place(request) == HERE
 
 
-def test_a_guesser_behind_two_proxies_locks_out_only_his_own_address(
-    ada: User, settings: Any
-) -> None:
+def test_a_guesser_behind_two_proxies_locks_out_only_one_address(ada: User, settings: Any) -> None:
     settings.TRUSTED_PROXIES = 2
     said = f"{ELSEWHERE}, {INNER}"
     attempt("somebody@acme.example", place="10.0.0.2", x_forwarded_for=said)
@@ -265,7 +261,7 @@ def test_a_session_ends_twelve_hours_after_the_sign_in_however_busy(ada: User) -
     assert not Session.objects.exists()
 
 
-def test_a_session_ends_with_a_new_password_elsewhere(ada: User) -> None:
+def test_a_new_password_ends_other_sessions(ada: User) -> None:
     client = Client()
     client.force_login(ada)
 
@@ -275,7 +271,7 @@ def test_a_session_ends_with_a_new_password_elsewhere(ada: User) -> None:
     assert client.get("/console/").status_code == 302
 
 
-def test_a_session_has_another_key_after_the_sign_in(ada: User) -> None:
+def test_signing_in_changes_the_session_key(ada: User) -> None:
     client = Client()
     session = client.session
     session["before"] = True
@@ -288,18 +284,18 @@ def test_a_session_has_another_key_after_the_sign_in(ada: User) -> None:
     assert not Session.objects.filter(session_key=key).exists()
 
 
-def test_the_sessions_cookie_is_for_the_server_alone(ada: User) -> None:
+def test_the_session_cookie_is_http_only(ada: User) -> None:
     cookie = attempt(ada.email, "pw").cookies["sessionid"]
 
     assert (cookie["httponly"], cookie["samesite"], cookie["max-age"]) == (True, "Lax", 43_200)
 
 
-# --- Forged pages ---
+# --- Forged requests ---
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES, ids=[route.template for route in ROUTES])
-def test_a_page_that_is_sent_from_elsewhere_is_refused(ada: User, route: Route) -> None:
+def test_a_cross_site_post_is_refused(ada: User, route: Route) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(ada)
 

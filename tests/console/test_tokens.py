@@ -1,4 +1,4 @@
-"""Settings > Integrations > API tokens: shown once, revoked for good, and when last used."""
+"""Settings > Integrations > API tokens: shown once, revoked, and last used."""
 
 from datetime import timedelta
 from typing import Any
@@ -37,9 +37,7 @@ def revoke(client: Client, token: ApiToken) -> Any:
 # --- Create ---
 
 
-def test_a_token_is_shown_once_in_the_answer_and_nowhere_else(
-    ada: Client, administrator: User
-) -> None:
+def test_a_token_is_shown_once_and_nowhere_else(ada: Client, administrator: User) -> None:
     answer = ada.post(ADD, {"name": "SIEM export", "scope": "read", "lifetime": ""})
 
     token = ApiToken.objects.get()
@@ -59,7 +57,7 @@ def test_a_token_is_shown_once_in_the_answer_and_nowhere_else(
     assert plain[:8] not in str(list(AdminLog.objects.values()))
 
 
-def test_what_was_shown_is_the_token(ada: Client, administrator: User) -> None:
+def test_the_shown_token_works(ada: Client, administrator: User) -> None:
     plain = ada.post(ADD, {"name": "SIEM export", "scope": "read", "lifetime": ""}).context[
         "shown_once"
     ]
@@ -67,20 +65,20 @@ def test_what_was_shown_is_the_token(ada: Client, administrator: User) -> None:
     assert call(plain) == (200, "ada@acme.example")
 
 
-def test_a_page_that_is_sent_again_makes_no_second_token(ada: Client) -> None:
+def test_a_form_that_is_posted_again_creates_no_second_token(ada: Client) -> None:
     form = {"name": "SIEM export", "scope": "read", "lifetime": "30"}
     ada.post(ADD, form)
 
     again = ada.post(ADD, form)
 
     assert again.context["adminform"].form.errors["name"] == [
-        "ada@acme.example has a token named “SIEM export” already. Choose another name, or revoke "
-        "that one first."
+        "ada@acme.example already has a token named “SIEM export”. Choose another name, or revoke "
+        "that token first."
     ]
     assert ApiToken.objects.count() == 1
 
 
-def test_a_person_names_each_token_differently(administrator: User, colleague: User) -> None:
+def test_token_names_are_unique_per_user(administrator: User, colleague: User) -> None:
     ApiToken.objects.create(administrator, name="SIEM export")
     ApiToken.objects.create(colleague, name="SIEM export")
 
@@ -103,7 +101,7 @@ def test_a_token_can_expire(ada: Client, lifetime: str, days: int) -> None:
 @pytest.mark.parametrize(
     "form", [{}, {"name": ""}, {"name": "x", "scope": "read", "lifetime": "31"}]
 )
-def test_a_form_that_is_wrong_makes_no_token(ada: Client, form: dict[str, str]) -> None:
+def test_an_invalid_form_creates_no_token(ada: Client, form: dict[str, str]) -> None:
     answer = ada.post(ADD, form)
 
     assert answer.status_code == 200
@@ -111,16 +109,16 @@ def test_a_form_that_is_wrong_makes_no_token(ada: Client, form: dict[str, str]) 
     assert not ApiToken.objects.exists()
 
 
-def test_looking_makes_no_token(ada: Client) -> None:
+def test_opening_the_form_creates_no_token(ada: Client) -> None:
     assert ada.get(ADD, {"name": "SIEM export"}).status_code == 200
 
     assert not ApiToken.objects.exists()
 
 
-# --- See and revoke ---
+# --- List and revoke ---
 
 
-def test_the_list_knows_a_token_by_its_beginning_and_its_use(
+def test_the_list_shows_the_start_and_the_last_use_of_a_token(
     ada: Client, administrator: User
 ) -> None:
     used, plain = ApiToken.objects.create(administrator, name="used", expiry=None)
@@ -159,7 +157,7 @@ def test_others_revoke_nothing(
     assert call(plain)[0] == 200
 
 
-def test_who_may_only_read_sees_tokens_and_creates_none(
+def test_a_read_only_user_sees_tokens_and_creates_none(
     client: Client, administrator: User, colleague: User
 ) -> None:
     ApiToken.objects.create(administrator, name="SIEM export")
@@ -184,13 +182,15 @@ class WhoAmI(APIView):
 
 
 def call(token: str) -> tuple[int, Any]:
-    """A request to an API, with the token."""
+    """Calls an API with the token: the status, and the data if it is 200."""
     request = APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"Token {token}")
     answer = WhoAmI.as_view()(request)
     return answer.status_code, answer.data if answer.status_code == 200 else None
 
 
-def test_a_use_is_noted_once_a_minute(administrator: User, connection_writes: Any) -> None:
+def test_the_last_use_is_recorded_once_a_minute(
+    administrator: User, connection_writes: Any
+) -> None:
     token, plain = ApiToken.objects.create(administrator, name="SIEM export", expiry=None)
     before = timezone.now() - timedelta(seconds=1)
 
@@ -216,7 +216,7 @@ def test_a_token_that_is_refused_is_not_used(administrator: User) -> None:
 
 @pytest.fixture
 def connection_writes() -> Any:
-    """How many updates of tokens a call made."""
+    """Counts the UPDATE statements of a call."""
 
     def count(token: str) -> int:
         with CaptureQueriesContext(connection) as queries:

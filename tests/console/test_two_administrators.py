@@ -1,7 +1,6 @@
-"""Two people have the same page open. Nobody's change is lost, and nobody is blamed for another's.
+"""Two users have the same page open. No change is lost, and the log names the right user.
 
-Each change form is found by walking the console's registry; a new one is tried the day it is
-written.
+Each change form is found in the console's registry, so a new one is tested as soon as it exists.
 """
 
 from datetime import timedelta
@@ -30,7 +29,7 @@ CHANGEABLE = [
     for model, model_admin in admin.site._registry.items()
     if not isinstance(model_admin, LogAdmin)
 ]
-CHANGED = "changed since you opened"
+CHANGED = "Somebody changed this after you opened the page"
 Rows = dict[type[models.Model], models.Model]
 
 
@@ -68,7 +67,7 @@ def page_of(row: models.Model, page: str = "change") -> str:
 
 
 def fields_of(form: Form) -> list[str]:
-    """What can be edited by anybody: secrets are tried on their own."""
+    """The editable fields without secrets, which have tests of their own."""
     return [name for name, kind in form.kinds.items() if kind != "password"]
 
 
@@ -96,7 +95,7 @@ def form_with(name: str, answer: Any) -> Form:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
-def test_a_save_on_top_of_anothers_is_refused_and_nothing_is_lost(
+def test_a_conflicting_save_is_refused_and_nothing_is_lost(
     model: type[models.Model], rows: Rows, olga: Client, boris: Client
 ) -> None:
     page = page_of(rows[model])
@@ -134,7 +133,7 @@ def test_a_save_on_top_of_anothers_is_refused_and_nothing_is_lost(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
-def test_who_alone_has_the_page_open_saves(
+def test_a_single_user_can_save_repeatedly(
     model: type[models.Model], rows: Rows, olga: Client
 ) -> None:
     page = page_of(rows[model])
@@ -149,7 +148,7 @@ def test_who_alone_has_the_page_open_saves(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", CHANGEABLE, ids=lambda model: model.__name__)
-def test_what_was_changed_since_the_question_is_not_deleted(
+def test_a_row_that_changed_after_the_question_is_not_deleted(
     model: type[models.Model], rows: Rows, olga: Client, boris: Client
 ) -> None:
     row = rows[model]
@@ -172,10 +171,10 @@ def test_what_was_changed_since_the_question_is_not_deleted(
 
 
 @pytest.mark.slow
-def test_settings_that_were_left_alone_are_not_written(
+def test_unchanged_fields_are_not_overwritten(
     olga: Client, boris: Client, webhook: WebhookConfig
 ) -> None:
-    """Three fields of hers, one of his, as in the report of a customer."""
+    """She changes three fields and he changes one, as a customer reported."""
     page = page_of(webhook)
     olgas, bobs = settings_form(olga.get(page)), settings_form(boris.get(page))
     hers = {"name": ["SIEM"], "url": ["https://receiver.example/new"], "events": ["deleted"]}
@@ -196,7 +195,7 @@ def test_settings_that_were_left_alone_are_not_written(
 
 
 @pytest.mark.slow
-def test_another_api_key_is_told_of_and_not_shown(
+def test_a_replaced_api_key_is_reported_but_not_shown(
     olga: Client, boris: Client, webhook: WebhookConfig
 ) -> None:
     page = page_of(webhook)
@@ -216,7 +215,7 @@ def test_another_api_key_is_told_of_and_not_shown(
 
 
 @pytest.mark.slow
-def test_a_disabling_meanwhile_is_kept_and_hinders_nobody(
+def test_a_webhook_disabled_in_between_stays_disabled_and_the_save_succeeds(
     boris: Client, webhook: WebhookConfig
 ) -> None:
     bobs = settings_form(boris.get(page_of(webhook)))
@@ -229,7 +228,7 @@ def test_a_disabling_meanwhile_is_kept_and_hinders_nobody(
 
 
 @pytest.mark.slow
-def test_who_disables_by_an_old_form_is_told(boris: Client, webhook: WebhookConfig) -> None:
+def test_disabling_with_an_old_form_is_a_conflict(boris: Client, webhook: WebhookConfig) -> None:
     bobs = settings_form(boris.get(page_of(webhook)))
     recovery.disable([webhook.pk], "for the test")
 
@@ -241,10 +240,10 @@ def test_who_disables_by_an_old_form_is_told(boris: Client, webhook: WebhookConf
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["enable", "disable"])
-def test_enabled_and_disabled_again_meanwhile(
+def test_an_action_on_an_outdated_state_is_refused(
     olga: Client, boris: Client, webhook: WebhookConfig, page: str
 ) -> None:
-    """The page showed another state than the one there is."""
+    """The page showed an old state."""
     if page == "enable":
         recovery.disable([webhook.pk], "for the test")
     (bobs,) = (form for form in forms_of(boris.get(page_of(webhook, page))) if not form.action)
@@ -257,7 +256,7 @@ def test_enabled_and_disabled_again_meanwhile(
     answer = boris.post(page_of(webhook, page), bobs.edited(), follow=True)
 
     words = answer.content.decode()
-    assert "Nothing was done" in words
+    assert "Nothing was changed: " in words
     assert "by system at" in words
     assert list(AdminLog.objects.values()) == before
     webhook.refresh_from_db()
@@ -268,7 +267,7 @@ def test_enabled_and_disabled_again_meanwhile(
 
 
 @pytest.mark.slow
-def test_a_new_status_hinders_nobody_who_renames_the_device(boris: Client, device: Device) -> None:
+def test_a_new_status_does_not_prevent_renaming_the_device(boris: Client, device: Device) -> None:
     bobs = settings_form(boris.get(page_of(device)))
     Device.objects.change([NewStatus(device.device_id, "non_compliant")])
 
@@ -279,7 +278,7 @@ def test_a_new_status_hinders_nobody_who_renames_the_device(boris: Client, devic
 
 
 @pytest.mark.slow
-def test_a_status_that_was_not_shown_is_not_changed(
+def test_an_outdated_status_is_not_changed(
     boris: Client, device: Device, webhook: WebhookConfig
 ) -> None:
     shown = forms_of(boris.get(page_of(device)))
@@ -291,14 +290,14 @@ def test_a_status_that_was_not_shown_is_not_changed(
 
     device.refresh_from_db()
     assert (device.status, Delivery.objects.count()) == ("non_compliant", before)
-    assert "became non-compliant meanwhile, by system at" in answer.content.decode()
+    assert "was set to non-compliant by system at" in answer.content.decode()
 
 
 # --- Passwords ---
 
 
 @pytest.mark.slow
-def test_a_password_that_was_set_meanwhile_is_kept(
+def test_a_password_that_was_set_in_between_is_kept(
     olga: Client, boris: Client, colleague: User
 ) -> None:
     page = reverse("admin:auth_user_password_change", args=[colleague.pk])
@@ -317,9 +316,7 @@ def test_a_password_that_was_set_meanwhile_is_kept(
 
 
 @pytest.mark.slow
-def test_a_second_factor_that_was_set_up_anew_is_not_taken_off(
-    boris: Client, colleague: User
-) -> None:
+def test_a_renewed_second_factor_is_not_turned_off(boris: Client, colleague: User) -> None:
     def set_up() -> None:
         assert two_factor.confirm(colleague, code_of(two_factor.begin(colleague))) is not None
 
@@ -334,12 +331,12 @@ def test_a_second_factor_that_was_set_up_anew_is_not_taken_off(
 
     assert two_factor.is_on(colleague)
     words = answer.content.decode()
-    assert "Nothing was done: meanwhile, two-factor sign-in turned on by system at" in words
+    assert "After you opened the page: two-factor sign-in turned on by system at" in words
 
 
 @pytest.mark.slow
-def test_a_form_of_another_row_says_nothing(boris: Client, make_webhook: MakeWebhook) -> None:
-    """A signed value does not vouch for a row that it is not about."""
+def test_a_signed_value_of_another_row_is_ignored(boris: Client, make_webhook: MakeWebhook) -> None:
+    """A signed value is valid only for its own row."""
     one, other = make_webhook(), make_webhook(name="other")
     foreign = settings_form(boris.get(page_of(other))).values["showed"]
     form = settings_form(boris.get(page_of(one)))

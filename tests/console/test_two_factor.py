@@ -1,4 +1,4 @@
-"""Two-factor sign-in: turned on with an app, asked for at the sign-in, and the ways back in."""
+"""Two-factor sign-in: turning it on, signing in with it, and recovering access."""
 
 import re
 from datetime import timedelta
@@ -31,7 +31,7 @@ def ada(administrator: User) -> User:
 
 @pytest.fixture
 def recovery_codes(ada: User) -> list[str]:
-    """Ada has turned it on, a while ago."""
+    """The recovery codes of Ada, who turned on two-factor sign-in an hour ago."""
     with time_machine.travel(timezone.now() - timedelta(hours=1), tick=False):
         device = two_factor.begin(ada)
         codes = two_factor.confirm(ada, code_of(device))
@@ -41,7 +41,7 @@ def recovery_codes(ada: User) -> list[str]:
 
 
 def code_of(device: TOTPDevice) -> str:
-    """What the person's app shows now."""
+    """The code that the authenticator app shows now."""
     totp = TOTP(device.bin_key, device.step, device.t0, device.digits)
     totp.time = timezone.now().timestamp()
     return f"{totp.token():06}"
@@ -114,11 +114,11 @@ def test_a_wrong_code_does_not_turn_it_on(ada: User) -> None:
 
     answer = client.post(OWN, {"do": "confirm", "code": "000000"})
 
-    assert "That is not the code" in answer.content.decode()
+    assert "The code is wrong" in answer.content.decode()
     assert not two_factor.is_on(ada)
 
 
-def test_another_session_does_not_see_the_key_that_one_was_shown(ada: User) -> None:
+def test_another_session_does_not_see_the_key(ada: User) -> None:
     signed_in(ada).post(OWN, {"do": "begin", "password": "pw"})
 
     page = signed_in(ada).get(OWN).content.decode()
@@ -129,7 +129,7 @@ def test_another_session_does_not_see_the_key_that_one_was_shown(ada: User) -> N
     assert not two_factor.is_on(ada)
 
 
-def test_new_recovery_codes_take_the_place_of_the_old(ada: User, recovery_codes: list[str]) -> None:
+def test_new_recovery_codes_replace_the_old_ones(ada: User, recovery_codes: list[str]) -> None:
     client = signed_in(ada)
 
     answer = client.post(OWN, {"do": "renew", "password": "pw"})
@@ -155,7 +155,7 @@ def test_it_is_turned_off_with_the_password(ada: User, recovery_codes: list[str]
 # --- Signing in with it ---
 
 
-def test_who_has_it_off_signs_in_with_the_password_alone(ada: User) -> None:
+def test_without_a_second_factor_the_password_signs_in(ada: User) -> None:
     client = Client()
 
     client.post(LOGIN, {"username": ada.email, "password": "pw"})
@@ -163,7 +163,9 @@ def test_who_has_it_off_signs_in_with_the_password_alone(ada: User) -> None:
     assert is_in(client)
 
 
-def test_the_password_alone_signs_nobody_in(ada: User, recovery_codes: list[str]) -> None:
+def test_with_a_second_factor_the_password_alone_is_not_enough(
+    ada: User, recovery_codes: list[str]
+) -> None:
     client = first_step(ada)
 
     assert not is_in(client)
@@ -171,7 +173,7 @@ def test_the_password_alone_signs_nobody_in(ada: User, recovery_codes: list[str]
     assert log() == []
 
 
-def test_the_apps_code_signs_in_and_leads_on(ada: User, recovery_codes: list[str]) -> None:
+def test_the_apps_code_signs_in_and_redirects(ada: User, recovery_codes: list[str]) -> None:
     client = first_step(ada, following="?next=/console/webhooks/webhookconfig/")
 
     answer = client.post(CODE, {"code": apps_code(ada)})
@@ -211,7 +213,7 @@ def test_a_recovery_code_signs_in_once(ada: User, recovery_codes: list[str]) -> 
     ]  # fmt: skip
 
 
-def test_a_code_of_the_app_is_taken_once(ada: User, recovery_codes: list[str]) -> None:
+def test_a_code_from_the_app_works_once(ada: User, recovery_codes: list[str]) -> None:
     with time_machine.travel(timezone.now(), tick=False):
         code = apps_code(ada)
         first, second = first_step(ada), first_step(ada)
@@ -226,7 +228,7 @@ def test_a_wrong_code_is_a_failed_sign_in(ada: User, recovery_codes: list[str]) 
 
     answer = client.post(CODE, {"code": "000000"})
 
-    assert "That is not the code" in answer.content.decode()
+    assert "The code is wrong" in answer.content.decode()
     assert not is_in(client)
     assert log() == [("system", "failed authentication", ada.email, "wrong code, from 127.0.0.1")]
 
@@ -245,14 +247,14 @@ def test_five_wrong_codes_lock_out_and_the_right_one_is_then_refused(
     assert not is_in(client)
 
 
-def test_what_was_entered_is_stored_nowhere(ada: User, recovery_codes: list[str]) -> None:
+def test_entered_codes_are_stored_nowhere(ada: User, recovery_codes: list[str]) -> None:
     first_step(ada).post(CODE, {"code": "my-code-7391"})
 
     assert "7391" not in str(list(AccessAttempt.objects.values()))
     assert "7391" not in str(list(AdminLog.objects.values()))
 
 
-def test_the_second_step_waits_five_minutes(ada: User, recovery_codes: list[str]) -> None:
+def test_the_second_step_expires_after_five_minutes(ada: User, recovery_codes: list[str]) -> None:
     now = timezone.now()
     with time_machine.travel(now, tick=False):
         client = first_step(ada)
@@ -264,7 +266,7 @@ def test_the_second_step_waits_five_minutes(ada: User, recovery_codes: list[str]
 
 
 @pytest.mark.parametrize("changed", ["password", "locked", "deleted"])
-def test_the_second_step_is_void_when_the_person_changed(
+def test_the_second_step_fails_if_the_user_has_changed(
     ada: User, recovery_codes: list[str], changed: str
 ) -> None:
     client = first_step(ada)
@@ -288,7 +290,7 @@ def test_nobody_reaches_the_second_step_without_the_first(db: None) -> None:
         assert (answer.status_code, answer["Location"]) == (302, f"{LOGIN}?next=/console/")
 
 
-def test_the_session_has_another_key_after_each_step(ada: User, recovery_codes: list[str]) -> None:
+def test_each_step_changes_the_session_key(ada: User, recovery_codes: list[str]) -> None:
     client = Client()
     session = client.session
     session["before"] = True
@@ -304,20 +306,22 @@ def test_the_session_has_another_key_after_each_step(ada: User, recovery_codes: 
     assert Session.objects.count() == 1
 
 
-# --- Ways back in ---
+# --- Recovery ---
 
 
 def help_page(user: User) -> str:
     return f"/console/metaaccess/user/{user.pk}/sign-in/"
 
 
-def test_an_administrator_takes_it_off_a_colleague(
+def test_an_administrator_turns_it_off_for_a_colleague(
     ada: User, colleague: User, recovery_codes: list[str]
 ) -> None:
-    """Ada's own is left alone."""
+    """Ada's own two-factor sign-in stays on."""
     two_factor.confirm(colleague, code_of(two_factor.begin(colleague)))
     client = signed_in(ada)
-    assert "Two-factor sign-in is on since" in client.get(help_page(colleague)).content.decode()
+    assert (
+        "Two-factor sign-in has been on since" in client.get(help_page(colleague)).content.decode()
+    )
 
     client.post(help_page(colleague), {"do": "two-factor-off"})
 
@@ -325,7 +329,7 @@ def test_an_administrator_takes_it_off_a_colleague(
     assert log() == [(ada.email, "two-factor sign-in taken off", colleague.email, "")]
 
 
-def test_nobody_takes_the_own_off_without_the_password(
+def test_nobody_turns_off_their_own_without_the_password(
     ada: User, recovery_codes: list[str]
 ) -> None:
     answer = signed_in(ada).post(help_page(ada), {"do": "two-factor-off"})
@@ -335,7 +339,7 @@ def test_nobody_takes_the_own_off_without_the_password(
 
 
 @pytest.mark.parametrize(("who", "status"), [("colleague", 403), ("outsider", 404)])
-def test_who_may_not_change_the_user_helps_nobody(
+def test_others_cannot_turn_it_off_or_lift_a_lockout(
     request: Any, ada: User, recovery_codes: list[str], who: str, status: int
 ) -> None:
     client = signed_in(request.getfixturevalue(who))
@@ -352,7 +356,7 @@ def test_an_administrator_lifts_a_lockout(ada: User, colleague: User) -> None:
     client = signed_in(ada)
     assert "Locked until" in client.get(help_page(colleague)).content.decode()
     user_page = client.get(f"/console/metaaccess/user/{colleague.pk}/change/").content.decode()
-    assert "Locked after too many failed sign-ins" in user_page
+    assert "after too many failed sign-ins" in user_page
 
     client.post(help_page(colleague), {"do": "lift"})
 
@@ -360,7 +364,7 @@ def test_an_administrator_lifts_a_lockout(ada: User, colleague: User) -> None:
     assert Client().post(LOGIN, values | {"password": "pw"}).status_code == 302
 
 
-def test_the_list_of_users_says_who_has_it(
+def test_the_list_of_users_shows_who_has_it(
     ada: User, colleague: User, recovery_codes: list[str]
 ) -> None:
     page = signed_in(ada).get("/console/metaaccess/user/").content.decode()
@@ -374,7 +378,7 @@ def run(*arguments: str) -> str:
     return printed.getvalue()
 
 
-def test_a_command_takes_it_off_and_lifts_a_lockout(ada: User, recovery_codes: list[str]) -> None:
+def test_a_command_turns_it_off_and_lifts_a_lockout(ada: User, recovery_codes: list[str]) -> None:
     for _ in range(5):
         Client().post(LOGIN, {"username": ada.email, "password": "wrong"})
     AdminLog.objects.all().delete()
@@ -389,7 +393,7 @@ def test_a_command_takes_it_off_and_lifts_a_lockout(ada: User, recovery_codes: l
     assert Client().post(LOGIN, {"username": ada.email, "password": "pw"}).status_code == 302
 
 
-def test_the_command_says_what_there_was_not(ada: User) -> None:
+def test_the_command_reports_that_there_was_nothing_to_do(ada: User) -> None:
     assert run(ada.email, "--two-factor", "--lockout") == (
         "The user was not locked out.\nTwo-factor sign-in was not on.\n"
     )

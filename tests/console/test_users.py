@@ -1,4 +1,4 @@
-"""Settings > Users and Accounts: who may be changed, and who may not be taken away."""
+"""Settings > Users and Accounts: which users can be changed and deleted, and which cannot."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def page(user: User, name: str = "change") -> str:
 
 
 def change(client: Client, user: User, **values: Any) -> Any:
-    """What the form refused; nothing: it was saved."""
+    """The form's errors by field. Empty if it was saved."""
     data = {"email": user.email, "account": user.account_id or "", "role": user.role}
     data |= {"is_active": "on"} if user.is_active else {}
     data |= values
@@ -51,13 +51,10 @@ def as_before(user: User) -> bool:
     )  # fmt: skip
 
 
-LAST = (
-    "{} is the last administrator of Acme who may sign in. "
-    "Make another user an administrator first."
-)
+LAST = "{} is the last active administrator of Acme. Make another user an administrator first."
 
 
-def test_a_colleague_is_raised_locked_out_and_renamed(ada: Client, colleague: User) -> None:
+def test_a_colleague_is_promoted_renamed_and_deactivated(ada: Client, colleague: User) -> None:
     assert change(ada, colleague, role="administrator", email="CARLA@acme.example") == {}
     assert change(ada, User.objects.get(pk=colleague.pk), is_active=None) == {}
 
@@ -75,12 +72,12 @@ def test_a_colleague_is_raised_locked_out_and_renamed(ada: Client, colleague: Us
     ("values", "errors"),
     [
         ({"is_active": None},
-         {"is_active": "You cannot lock yourself out: ask another administrator."}),
+         {"is_active": "You cannot deactivate your own user. Ask another administrator."}),
         ({"role": "read_only"},
-         {"role": "You cannot give up your own role: ask another administrator."}),
+         {"role": "You cannot change your own role. Ask another administrator."}),
     ],
 )  # fmt: skip
-def test_nobody_shuts_themselves_out(
+def test_users_cannot_lock_themselves_out(
     ada: Client, administrator: User, second: User, values: Any, errors: Any
 ) -> None:
     assert change(ada, administrator, **values) == errors
@@ -90,7 +87,7 @@ def test_nobody_shuts_themselves_out(
 @pytest.mark.parametrize(
     ("values", "field"), [({"is_active": None}, "is_active"), ({"role": "read_only"}, "role")]
 )
-def test_an_operator_takes_no_accounts_last_administrator(
+def test_an_operator_cannot_weaken_the_last_administrator(
     client: Client, operator: User, administrator: User, values: Any, field: str
 ) -> None:
     client.force_login(operator)
@@ -103,7 +100,7 @@ def test_an_operator_takes_no_accounts_last_administrator(
     assert as_before(administrator)
 
 
-def test_an_operator_moves_no_accounts_last_administrator(
+def test_an_operator_cannot_move_the_last_administrator(
     client: Client, operator: User, administrator: User, other_account: Account
 ) -> None:
     client.force_login(operator)
@@ -115,20 +112,18 @@ def test_an_operator_moves_no_accounts_last_administrator(
 
 
 @pytest.mark.parametrize("values", [{"is_active": None}, {"role": "read_only"}])
-def test_an_administrator_who_is_not_the_last_can_be_taken_away(
-    ada: Client, second: User, values: Any
-) -> None:
+def test_another_administrator_can_be_weakened(ada: Client, second: User, values: Any) -> None:
     assert change(ada, second, **values) == {}
     assert not as_before(second)
 
 
-def test_the_last_operator_stays_one(client: Client, operator: User) -> None:
-    """Operators that are read-only cannot give the role back."""
+def test_the_last_operator_cannot_give_up_the_role(client: Client, operator: User) -> None:
+    """A read-only operator could not give the role back."""
     reader = User.objects.create_user("rita@operator.example", "pw", role=Role.READ_ONLY)
     client.force_login(operator)
 
     assert change(client, operator, role="read_only") == {
-        "role": "You cannot give up your own role: ask another administrator."
+        "role": "You cannot change your own role. Ask another administrator."
     }
     assert change(client, reader, role="administrator") == {}
 
@@ -141,15 +136,15 @@ def delete(client: Client, user: User) -> str:
     return answer.content.decode()
 
 
-def test_nobody_deletes_themselves(ada: Client, administrator: User, second: User) -> None:
+def test_users_cannot_delete_themselves(ada: Client, administrator: User, second: User) -> None:
     shown = delete(ada, administrator)
 
-    assert "This is you. Ask another administrator to delete your user." in shown
+    assert "You cannot delete your own user. Ask another administrator." in shown
     assert User.objects.filter(pk=administrator.pk).exists()
     assert "Delete user" not in ada.get(page(administrator)).content.decode()
 
 
-def test_an_operator_deletes_no_accounts_last_administrator(
+def test_an_operator_cannot_delete_the_last_administrator(
     client: Client, operator: User, administrator: User
 ) -> None:
     client.force_login(operator)
@@ -166,9 +161,7 @@ def test_another_user_is_deleted(ada: Client, colleague: User, second: User) -> 
     assert AdminLog.objects.filter(action="user deleted").count() == 2
 
 
-def test_there_is_no_way_around_by_deleting_many(
-    ada: Client, administrator: User, colleague: User
-) -> None:
+def test_users_cannot_be_deleted_in_bulk(ada: Client, administrator: User, colleague: User) -> None:
     ada.post(LIST, {"action": "delete_selected", "_selected_action": [colleague.pk],
                     "post": "yes"}, follow=True)  # fmt: skip
 
@@ -178,7 +171,7 @@ def test_there_is_no_way_around_by_deleting_many(
 # --- Add, passwords, the list ---
 
 
-def test_a_user_is_added_who_can_sign_in(ada: Client, administrator: User) -> None:
+def test_an_added_user_can_sign_in(ada: Client, administrator: User) -> None:
     answer = ada.post(
         reverse("admin:metaaccess_user_add"),
         {"email": "New@acme.example", "account": administrator.account_id, "role": "read_only",
@@ -204,7 +197,7 @@ def test_a_weak_password_is_refused(ada: Client, administrator: User, password: 
 
 
 @pytest.mark.parametrize("who", ["administrator", "colleague", "operator"])
-def test_everybody_changes_their_own_password(
+def test_every_user_can_change_their_own_password(
     client: Client, who: str, request: pytest.FixtureRequest
 ) -> None:
     user = request.getfixturevalue(who)
@@ -221,12 +214,12 @@ def test_everybody_changes_their_own_password(
     assert client.get(LIST).status_code == 200  # still signed in
 
 
-def test_the_list_says_who_was_never_there(ada: Client, colleague: User) -> None:
+def test_the_list_shows_role_state_and_last_sign_in(ada: Client, colleague: User) -> None:
     User.objects.filter(pk=colleague.pk).update(is_active=False)
 
     shown = ada.get(LIST).content.decode()
 
-    for word in (">Read-only<", ">May not sign in<", ">Never<", ">Administrator<", ">Active<"):
+    for word in (">Read-only<", ">Inactive<", ">Never<", ">Administrator<", ">Active<"):
         assert word in shown
 
 
@@ -247,10 +240,10 @@ def test_an_operator_moves_an_account_to_another_plan(
     assert account.plan == Plan.STANDARD
 
 
-def test_an_accounts_people_see_its_plan_and_what_it_means(ada: Client, account: Account) -> None:
+def test_users_see_the_plan_of_their_account(ada: Client, account: Account) -> None:
     answer = ada.get(reverse("admin:metaaccess_account_change", args=[account.pk]))
 
     shown = answer.content.decode()
-    assert "webhooks push each status change" in shown
+    assert "webhooks, which push each status change" in shown
     assert "1 user · 0 devices · 0 webhooks" in shown
     assert 'name="plan"' not in shown

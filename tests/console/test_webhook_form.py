@@ -1,4 +1,4 @@
-"""The webhook's settings: what is saved, what is kept, what is refused and why."""
+"""The form of a webhook's settings: what is saved, what is kept, and which errors it shows."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def page_of(webhook: WebhookConfig) -> str:
 
 
 def filled_in(webhook: WebhookConfig | None = None, **changed: object) -> dict[str, Any]:
-    """What the browser sends where nothing but `changed` was touched."""
+    """What the browser posts if the user edited only `changed`."""
     if webhook is None:
         values: dict[str, Any] = {"name": "SIEM", "url": "https://receiver.example/hook",
                                   "api_key": API_KEY, "enabled": "on"}  # fmt: skip
@@ -89,26 +89,26 @@ def test_an_operator_chooses_among_enterprise_accounts(
         (
             "url",
             "",
-            "Enter the URL that pushes go to, such as https://siem.example.com/metaaccess.",
+            "Enter the URL that pushes are sent to, for example https://siem.example.com/metaaccess.",
         ),
-        ("url", "https://u:p@x.example/", "Leave out the user name and password before the @."),
+        ("url", "https://u:p@x.example/", "Remove the user name and password before the @."),
         ("api_key", "", "Enter the API key that the receiver expects."),
         ("api_key", "k" * 1025, "The API key has 1025 characters. Use at most 1024."),
-        ("events", [], "Choose at least one event: without any, nothing is pushed."),
+        ("events", [], "Choose at least one event."),
         ("events_per_push", "501", "Enter a whole number from 1 to 500."),
         ("events_per_push", "many", "Enter a whole number from 1 to 500."),
         (
             "signing_secret",
             "whsec_short",
             "The signing secret must be whsec_ followed by 24 to 64 bytes in base64. "
-            "Use Generate to have one made.",
+            "Use Generate to create one.",
         ),
     ],
 )
-def test_an_error_stands_beside_its_field(
+def test_an_error_is_shown_at_its_field(
     ada: Client, account: Account, field: str, value: object, message: str
 ) -> None:
-    answer = ada.post(ADD, filled_in(account=account.pk, **{field: value}))
+    answer = ada.post(ADD, filled_in(account=account.pk, **{field: value}))  # type: ignore[arg-type]
 
     assert errors(answer) == {field: [message]}
     page = answer.content.decode()
@@ -134,7 +134,7 @@ def test_the_key_does_not_follow_the_url_to_another_host(
     refused = ada.post(page_of(webhook), filled_in(webhook, url=url))
 
     (message,) = errors(refused)["api_key"]
-    assert message.startswith(f"The URL now leads to {url.removesuffix('/hook').rstrip('/')}.")
+    assert message.startswith(f"The URL now points to {url.removesuffix('/hook').rstrip('/')}.")
     assert "for https://receiver.example." in message
     assert refused.context["webhook"].url == "https://receiver.example/hook"
     assert WebhookConfig.objects.get().url == "https://receiver.example/hook"
@@ -155,7 +155,7 @@ def test_the_key_follows_the_url_on_its_host(ada: Client, webhook: WebhookConfig
     assert (saved.url, saved.api_key) == (url, API_KEY)
 
 
-def test_a_form_shown_again_has_all_but_the_secrets(ada: Client, webhook: WebhookConfig) -> None:
+def test_a_refused_form_keeps_all_input_except_secrets(ada: Client, webhook: WebhookConfig) -> None:
     values = filled_in(webhook, name="renamed", url="ftp://x", api_key="typed-key-98765",
                        signing_secret=SECRET, events=["deleted"], in_order="on")  # fmt: skip
 
@@ -204,7 +204,7 @@ def test_enabled_goes_through_recovery(ada: Client, webhook: WebhookConfig) -> N
     ]
 
 
-def test_an_old_page_does_not_enable_what_was_disabled_since(
+def test_an_old_page_does_not_enable_a_webhook_disabled_since(
     ada: Client, webhook: WebhookConfig
 ) -> None:
     showed = ada.get(page_of(webhook)).context["showed"]
@@ -217,7 +217,7 @@ def test_an_old_page_does_not_enable_what_was_disabled_since(
     assert (webhook.name, webhook.enabled) == ("renamed", False)
 
 
-def test_a_webhook_of_an_account_that_left_the_plan_says_so(
+def test_the_form_of_a_webhook_whose_account_left_the_plan(
     ada: Client, webhook: WebhookConfig
 ) -> None:
     Account.objects.update(plan=Plan.STANDARD)

@@ -1,4 +1,4 @@
-"""A webhook's health, its test push, and what is done about it."""
+"""The Health page of a webhook, its test push, and its Enable and Disable pages."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console import charts
-from console.webhooks import health
+from console.webhooks import health_data
 from eventlog import tally
 from eventlog.models import AdminLog, Ending, Tally, WebhookLog
 from eventlog.tally import TalliedAttempt
@@ -60,12 +60,12 @@ def delivery(webhook: WebhookConfig, state: State, **fields: Any) -> None:
     ("left", "words", "warned"),
     [
         (None, "", False),
-        (timedelta(days=60, hours=1), "60 days left.", False),
-        (timedelta(days=13, hours=1), "13 days left.", True),
-        (timedelta(hours=-1), "certificate ended at", True),
+        (timedelta(days=60, hours=1), "in 60 days.", False),
+        (timedelta(days=13, hours=1), "in 13 days.", True),
+        (timedelta(hours=-1), "certificate expired at", True),
     ],
 )
-def test_the_certificate_is_told_of(
+def test_the_page_shows_when_the_certificate_expires(
     make_webhook: MakeWebhook, ada: Client, left: timedelta | None, words: str, warned: bool
 ) -> None:
     now = timezone.now()
@@ -84,49 +84,49 @@ def test_the_certificate_is_told_of(
 # --- The streak ---
 
 
-def test_the_streak_tells_what_its_pushes_failed_with(make_webhook: MakeWebhook) -> None:
+def test_the_streak_counts_causes(make_webhook: MakeWebhook) -> None:
     webhook = make_webhook(consecutive_failures=37, failing_since=NOW)
     second = timedelta(seconds=1)
     attempt(webhook, time=NOW - timedelta(minutes=5))  # before the streak
     for number in range(37):
         timeout = {"status_code": None, "error": "timeout"} if number % 6 == 5 else {}
         attempt(webhook, time=NOW + number * second, **timeout)
-    attempt(webhook, time=NOW + 50 * second, attempt=1)  # to be retried
+    attempt(webhook, time=NOW + 50 * second, attempt=1)  # will be retried
     attempt(webhook, time=NOW + 51 * second, kind="test", attempt=3, status_code=404)
 
-    streak = health.streak(webhook)
+    streak = health_data.streak(webhook)
 
     assert streak == (37, NOW, [(31, "HTTP 503"), (6, "timeout")])
 
 
-def test_a_streak_says_what_the_log_no_longer_knows(make_webhook: MakeWebhook) -> None:
+def test_a_streak_counts_failures_that_are_no_longer_logged(make_webhook: MakeWebhook) -> None:
     webhook = make_webhook(consecutive_failures=3, failing_since=NOW)
     attempt(webhook, status_code=None, error="dns")
 
-    streak = health.streak(webhook)
+    streak = health_data.streak(webhook)
 
     assert streak is not None
     assert streak.causes == [(2, "no longer in the event log"), (1, "host name not found")]
 
 
-def test_what_failed_after_the_disabling_is_not_of_the_streak(make_webhook: MakeWebhook) -> None:
+def test_failures_after_disabling_do_not_belong_to_the_streak(make_webhook: MakeWebhook) -> None:
     webhook = make_webhook(
         consecutive_failures=1, failing_since=NOW, **disabled_by_failures(NOW, 1)
     )
     attempt(webhook)
     attempt(webhook, time=NOW + timedelta(seconds=1), status_code=500)
 
-    assert health.streak(webhook) == (1, NOW, [(1, "HTTP 503")])
+    assert health_data.streak(webhook) == (1, NOW, [(1, "HTTP 503")])
 
 
 def test_a_healthy_webhook_has_no_streak(webhook: WebhookConfig) -> None:
-    assert health.streak(webhook) is None
+    assert health_data.streak(webhook) is None
 
 
-# --- What waits ---
+# --- The backlog ---
 
 
-def test_what_waits_is_counted_by_where_it_is(webhook: WebhookConfig) -> None:
+def test_the_backlog_is_counted_by_place(webhook: WebhookConfig) -> None:
     for state, count in ((State.PENDING, 3), (State.SENDING, 2), (State.RETRYING, 2),
                          (State.DELIVERED, 1), (State.FAILED, 1)):  # fmt: skip
         for number in range(count):
@@ -134,14 +134,18 @@ def test_what_waits_is_counted_by_where_it_is(webhook: WebhookConfig) -> None:
             delivery(webhook, state, due_at=at, created_at=at)
     delivery(webhook, State.PENDING, kind=Kind.TEST)
 
-    assert health.waiting(webhook) == health.Waiting(
+    assert health_data.waiting(webhook) == health_data.Waiting(
         pending=3, sending=2, retrying=2, next_attempt_at=NOW, oldest_at=NOW
     )
 
 
 @pytest.mark.parametrize("why", ["disabled", "not on the plan"])
-def test_what_waits_for_an_inactive_webhook_is_held(webhook: WebhookConfig, why: str) -> None:
-    for state in (State.PENDING, State.RETRYING, State.SENDING):  # the last: its lease ran out
+def test_the_backlog_of_an_inactive_webhook_is_held(webhook: WebhookConfig, why: str) -> None:
+    for state in (
+        State.PENDING,
+        State.RETRYING,
+        State.SENDING,
+    ):  # the last: lease expired
         delivery(webhook, state, due_at=NOW, created_at=NOW)
     delivery(webhook, State.PENDING, due_at=NOW, kind=Kind.TEST)
     if why == "disabled":
@@ -150,7 +154,7 @@ def test_what_waits_for_an_inactive_webhook_is_held(webhook: WebhookConfig, why:
         Account.objects.update(plan=Plan.STANDARD)
     webhook = WebhookConfig.objects.get()
 
-    assert health.waiting(webhook) == health.Waiting(held=3, oldest_at=NOW)
+    assert health_data.waiting(webhook) == health_data.Waiting(held=3, oldest_at=NOW)
 
 
 # --- The page ---
@@ -171,8 +175,8 @@ def test_the_page_of_a_disabled_webhook(ada: Client, make_webhook: MakeWebhook) 
     assert "Disabled automatically since" in words
     assert "2 failures in a row since" in words
     assert "2&nbsp;×&nbsp;HTTP 503" in words
-    assert "The last failure: HTTP 503 Service Unavailable." in words
-    assert "1 event waits, the oldest since" in words
+    assert "Last failure: HTTP 503 Service Unavailable." in words
+    assert "1 event is held, the oldest from" in words
     assert f'href="{page(webhook, "enable")}"' in words
     assert len(answer.context["attempts"]) == 2
     assert f'href="/console/eventlog/webhooklog/?webhook={webhook.pk}"' in words
@@ -190,7 +194,7 @@ def test_the_page_takes_few_queries(
         assert ada.get(page(webhook, "health")).status_code == 200
 
 
-def test_the_charts_are_told_as_a_table_too(ada: Client, webhook: WebhookConfig) -> None:
+def test_the_charts_have_a_table(ada: Client, webhook: WebhookConfig) -> None:
     now = timezone.now()
     ended = [TalliedAttempt(now, Ending.DELIVERED, 100)] * 3_000 + [
         TalliedAttempt(now, Ending.FAILED, 100)
@@ -204,14 +208,14 @@ def test_the_charts_are_told_as_a_table_too(ada: Client, webhook: WebhookConfig)
         assert len(points) == steps
         assert points[-1].figures[:3] == (3_000, 0, 1_000)
         words = answer.content.decode()
-        assert "3,000 pushes delivered, 1,000 failed for good" in words
+        assert "3,000 pushes delivered, 1,000 failed. Success rate:" in words
         assert "75\u00a0%" in words
         assert "<td>3,000</td><td>0</td><td>1,000</td>" in words
         assert words.count('<th scope="row">') == steps
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York", "UTC"])
-def test_a_chart_ends_now_wherever_the_reader_is(webhook: WebhookConfig, zone: str) -> None:
+def test_a_chart_ends_now_in_every_time_zone(webhook: WebhookConfig, zone: str) -> None:
     now = timezone.now()
     tally.count(webhook.account_id, webhook.pk, [TalliedAttempt(now, Ending.DELIVERED, 100)])
 
@@ -225,17 +229,17 @@ def test_a_chart_ends_now_wherever_the_reader_is(webhook: WebhookConfig, zone: s
                 assert timezone.localtime(points[0].begin).minute == 0
 
 
-def test_99_96_of_100_are_not_all() -> None:
-    assert health.percent(0.9996) == "99.9\u00a0%"
-    assert health.percent(1.0) == "100\u00a0%"
-    assert health.percent(None) == ""
+def test_percentages_are_rounded_down() -> None:
+    assert health_data.percent(0.9996) == "99.9\u00a0%"
+    assert health_data.percent(1.0) == "100\u00a0%"
+    assert health_data.percent(None) == ""
 
 
-# --- Disable, and enable again ---
+# --- Disable and enable ---
 
 
 def test_disable_asks_then_disables_with_the_reason(ada: Client, webhook: WebhookConfig) -> None:
-    assert "Disable it?" in ada.get(page(webhook, "disable")).content.decode()
+    assert "Disable this webhook?" in ada.get(page(webhook, "disable")).content.decode()
     webhook.refresh_from_db()
     assert webhook.enabled
 
@@ -263,7 +267,7 @@ def test_enable_asks_then_enables(ada: Client, webhook: WebhookConfig) -> None:
     recovery.disable([webhook.pk], "a test")
     delivery(webhook, State.PENDING)
     asked = ada.get(page(webhook, "enable")).content.decode()
-    assert "1 event is held. What becomes of it?" in asked
+    assert "1 event is held. What should happen to it?" in asked
     webhook.refresh_from_db()
     assert not webhook.enabled
 
@@ -272,26 +276,26 @@ def test_enable_asks_then_enables(ada: Client, webhook: WebhookConfig) -> None:
     webhook.refresh_from_db()
     assert webhook.enabled
     assert answer.redirect_chain[-1][0] == page(webhook, "health")
-    assert "is enabled again. Being sent now: 1 held event." in answer.content.decode()
+    assert "is enabled. Sending 1 held event." in answer.content.decode()
 
     ada.post(page(webhook, "enable"))
     assert AdminLog.objects.filter(action=Action.WEBHOOK_ENABLED).count() == 1
 
 
 @pytest.mark.parametrize(("choice", "words"), [
-    ("deliver", "Being sent now: 3 held events."),
-    ("latest", "Being sent now: 2 held events. Discarded: 1 event."),
-    ("discard", "is enabled again. Discarded: 3 events."),
+    ("deliver", "Sending 3 held events."),
+    ("latest", "Sending 2 held events. Discarded 1 event."),
+    ("discard", "is enabled. Discarded 3 events."),
 ])  # fmt: skip
-def test_held_events_go_as_was_chosen(
+def test_held_events_are_treated_as_chosen(
     ada: Client, webhook: WebhookConfig, choice: str, words: str
 ) -> None:
     recovery.disable([webhook.pk], "a test")
     for device_id in ("A" * 16, "A" * 16, "B" * 16):
         delivery(webhook, State.PENDING, device_id=device_id)
     asked = ada.get(page(webhook, "enable")).content.decode()
-    assert "3 events are held. What becomes of them?" in asked
-    assert "2 events, one for each device; the others are discarded." in asked
+    assert "3 events are held. What should happen to them?" in asked
+    assert "2 events, one for each device. The others are discarded." in asked
 
     answer = ada.post(page(webhook, "enable"), {"held": choice}, follow=True)
 
@@ -299,7 +303,9 @@ def test_held_events_go_as_was_chosen(
 
 
 @pytest.mark.parametrize("outcome", ["delivered", "failed"])
-def test_a_test_push_decides(ada: Client, webhook: WebhookConfig, outcome: str) -> None:
+def test_a_test_push_decides_whether_the_webhook_is_enabled(
+    ada: Client, webhook: WebhookConfig, outcome: str
+) -> None:
     recovery.disable([webhook.pk], "a test")
 
     answer = ada.post(page(webhook, "enable"), {"held": "latest", "probe": "1"}, follow=True)
@@ -313,7 +319,7 @@ def test_a_test_push_decides(ada: Client, webhook: WebhookConfig, outcome: str) 
             attempt=1, time=timezone.now())  # fmt: skip
     Delivery.objects.update(state=State.DELIVERED)
     shown = ada.get(f"{there}&seen=queued", headers={"HX-Request": "true"}).content.decode()
-    assert ("Enable it now" in shown, "It stays disabled." in shown) == (
+    assert ("Enable now" in shown, "The webhook stays disabled." in shown) == (
         outcome == "delivered", outcome == "failed",
     )  # fmt: skip
 
@@ -331,13 +337,13 @@ def test_another_webhooks_test_push_decides_nothing(
 
     answer = ada.post(page(webhook, "enable"), {"push": str(taken.push_id)}, follow=True)
 
-    assert "took no test push lately" in answer.content.decode()
+    assert "no recent test push was delivered" in answer.content.decode()
     webhook.refresh_from_db()
     assert not webhook.enabled
 
 
 @pytest.mark.parametrize("name", ["test", "enable", "disable"])
-def test_who_may_only_read_is_refused(
+def test_a_read_only_user_is_refused(
     client: Client, colleague: User, webhook: WebhookConfig, name: str
 ) -> None:
     client.force_login(colleague)
@@ -373,6 +379,7 @@ HTMX = {"HX-Request": "true"}
 def queued_test(client: Client, webhook: WebhookConfig) -> tuple[Any, UUID]:
     answer = client.post(page(webhook, "test"), headers=HTMX)
     (push_id,) = Delivery.objects.filter(kind=Kind.TEST).values_list("push_id", flat=True)
+    assert push_id is not None
     return answer, push_id
 
 
@@ -397,9 +404,9 @@ def test_a_test_push_is_followed_to_its_outcome(ada: Client, webhook: WebhookCon
 @pytest.mark.parametrize(
     ("state", "words"),
     [(State.PENDING, "No worker took the test push within 15 seconds."),
-     (State.SENDING, "A worker took the test push, and has not told its outcome")],
+     (State.SENDING, "A worker took the test push, but has not recorded an outcome")],
 )  # fmt: skip
-def test_a_test_push_that_nobody_sends_says_so(
+def test_a_stuck_test_push_is_reported(
     ada: Client, webhook: WebhookConfig, state: State, words: str
 ) -> None:
     _, push_id = queued_test(ada, webhook)
@@ -420,14 +427,12 @@ def test_a_test_push_works_without_javascript(ada: Client, webhook: WebhookConfi
     answer = ada.post(page(webhook, "test"), follow=True)
 
     assert "The test push is queued" in answer.content.decode()
-    assert "Look again" in answer.content.decode()
+    assert "Check again" in answer.content.decode()
     assert Delivery.objects.get().kind == Kind.TEST
 
 
 @pytest.mark.parametrize("push", ["no-uuid", "a485a8c8-0656-4311-a057-784f82b6fee6"])
-def test_a_push_that_is_not_known_is_not_found(
-    ada: Client, webhook: WebhookConfig, push: str
-) -> None:
+def test_an_unknown_push_is_not_found(ada: Client, webhook: WebhookConfig, push: str) -> None:
     assert ada.get(page(webhook, "test"), {"push": push}).status_code == 404
 
 
@@ -446,5 +451,5 @@ def test_an_event_shows_up_as_waiting(ada: Client, webhook: WebhookConfig) -> No
     tiles = ada.get(page(webhook, "health")).context["tiles"]
 
     assert [(tile.title, tile.figure) for tile in tiles] == [
-        ("Pending", "1"), ("Being sent", "0"), ("Retrying", "0"), ("Held", "0"),
+        ("Pending", "1"), ("Sending", "0"), ("Retrying", "0"), ("Held", "0"),
     ]  # fmt: skip

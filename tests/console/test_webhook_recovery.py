@@ -1,4 +1,4 @@
-"""Send again, and an operator's undo of an incident."""
+"""Replay, and Undo an incident."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,14 +39,14 @@ def replay(webhook: WebhookConfig) -> str:
     return reverse("admin:webhooks_webhookconfig_replay", args=[webhook.pk])
 
 
-def test_counting_sends_nothing_and_sending_sends_once(
+def test_count_sends_nothing_and_send_sends_once(
     webhook: WebhookConfig, failed: list[Delivery], administrator: User
 ) -> None:
     client = signed_in(administrator)
     form = {"since": an_hour_ago(), "only": "failed"}
 
     counted = client.post(replay(webhook), form).content.decode()
-    assert "3 events</strong> would be sent again" in counted
+    assert "3 events</strong> will be sent again" in counted
     assert not Delivery.objects.filter(kind=Kind.REPLAY).exists()
 
     for sent in (3, 0):
@@ -54,9 +54,9 @@ def test_counting_sends_nothing_and_sending_sends_once(
         assert answer["Location"] == f"{replay(webhook)}?sent={sent}"
     assert Delivery.objects.filter(kind=Kind.REPLAY).count() == 3
     shown = client.get(f"{replay(webhook)}?sent=3").content.decode()
-    assert "3 events still on the way" in shown
+    assert "3 events remaining" in shown
     Delivery.objects.update(state=State.DELIVERED)
-    assert "None is on the way any more" in client.get(f"{replay(webhook)}?sent=3").content.decode()
+    assert "None remaining" in client.get(f"{replay(webhook)}?sent=3").content.decode()
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_counting_sends_nothing_and_sending_sends_once(
     [
         ({"only": "failed"}, "This field is required"),
         ({"since": "yesterday", "only": "failed"}, "Enter a valid date/time"),
-        ({"since": "2099-01-01T00:00", "only": "failed"}, "not before the end of the time"),
+        ({"since": "2099-01-01T00:00", "only": "failed"}, "The start must be before the end."),
         ({"since": FROM, "only": "some"}, "Select a valid choice"),
     ],
 )
-def test_wrong_times_are_said(
+def test_an_invalid_time_range_is_refused(
     webhook: WebhookConfig, administrator: User, form: dict[str, str], problem: str
 ) -> None:
     answer = signed_in(administrator).post(replay(webhook), form | {"send": "1"})
@@ -77,16 +77,16 @@ def test_wrong_times_are_said(
     assert not Delivery.objects.exists()
 
 
-def test_who_may_only_read_sends_nothing_again(webhook: WebhookConfig, colleague: User) -> None:
+def test_a_read_only_user_cannot_replay(webhook: WebhookConfig, colleague: User) -> None:
     assert signed_in(colleague).get(replay(webhook)).status_code == 403
 
 
-# --- Undo of an incident ---
+# --- Undo an incident ---
 
 
 @pytest.fixture
 def disabled(make_webhook: MakeWebhook) -> list[WebhookConfig]:
-    """At 13, 15 and 17 o'clock."""
+    """Webhooks that were disabled at 13:00, 15:00 and 17:00 UTC."""
     webhooks = []
     for hour in (13, 15, 17):
         webhook = make_webhook(name=f"at {hour}")
@@ -101,7 +101,7 @@ def enabled() -> list[str]:
     return list(WebhookConfig.objects.filter(disabled_at=None).values_list("name", flat=True))
 
 
-def test_an_operator_sees_which_and_then_enables_them(
+def test_an_operator_reviews_and_enables_the_webhooks(
     disabled: list[WebhookConfig], operator: User
 ) -> None:
     client = signed_in(operator)
@@ -110,7 +110,7 @@ def test_an_operator_sees_which_and_then_enables_them(
     }  # fmt: skip
 
     shown = client.post(reverse(INCIDENT), form).content.decode()
-    assert "1 webhook</strong> would be enabled" in shown
+    assert "1 webhook</strong> will be enabled" in shown
     assert "at 15" in shown
     assert enabled() == []
 

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from console.webhooks import list
+from console.webhooks import listing
 from eventlog import tally
 from eventlog.models import Ending, WebhookLog
 from eventlog.tally import TalliedAttempt
@@ -38,7 +38,7 @@ def pushed(webhook: WebhookConfig, ending: Ending, minutes_ago: int, kind: str =
     return at
 
 
-def test_each_webhook_tells_its_last_success_and_failure(make_webhook: MakeWebhook) -> None:
+def test_each_webhook_shows_its_last_success_and_failure(make_webhook: MakeWebhook) -> None:
     busy, idle = make_webhook(), make_webhook()
     pushed(busy, Ending.DELIVERED, 500)
     success = pushed(busy, Ending.DELIVERED, 400)
@@ -49,14 +49,14 @@ def test_each_webhook_tells_its_last_success_and_failure(make_webhook: MakeWebho
     recovery.disable([idle.pk], "a test")
 
     webhooks: list[Any] = [busy, idle]
-    list.describe(webhooks)
+    listing.describe(webhooks)
 
     assert [webhook.last_success for webhook in webhooks] == [success, None]
     assert [webhook.last_failure for webhook in webhooks] == [failure, None]
     assert [webhook.held_events for webhook in webhooks] == [0, 1]
 
 
-def test_the_sparkline_is_told_in_words(webhook: WebhookConfig) -> None:
+def test_the_sparkline_has_a_text_alternative(webhook: WebhookConfig) -> None:
     at = timezone.now()
     for ending, count in ((Ending.DELIVERED, 1204), (Ending.RETRYING, 1)):
         tally.count(webhook.account_id, webhook.pk, [TalliedAttempt(at, ending, 5)] * count)
@@ -64,7 +64,7 @@ def test_the_sparkline_is_told_in_words(webhook: WebhookConfig) -> None:
     tally.count(webhook.account_id, webhook.pk, [TalliedAttempt(too_long_ago, Ending.DELIVERED, 5)])
 
     webhooks: list[Any] = [webhook]
-    list.describe(webhooks)
+    listing.describe(webhooks)
 
     line = webhooks[0].sparkline
     assert 'aria-label="Last 24 hours: 1,204 delivered, 1 failed attempt"' in line
@@ -72,7 +72,7 @@ def test_the_sparkline_is_told_in_words(webhook: WebhookConfig) -> None:
     assert line.count('class="spark-success"') == line.count('class="spark-danger"') == 1
 
 
-def test_the_list_says_state_and_events_in_words(ada: Client, make_webhook: MakeWebhook) -> None:
+def test_the_list_shows_state_and_events(ada: Client, make_webhook: MakeWebhook) -> None:
     now = timezone.now()
     make_webhook(name="SIEM", events=["compliant", "deleted"])
     make_webhook(name="Failing", consecutive_failures=37, failing_since=now)
@@ -97,7 +97,7 @@ def test_the_list_takes_as_many_queries_for_many(
         assert len(ada.get(LIST).context["cl"].result_list) == 30
 
 
-def test_an_operator_sees_whose_webhook_it_is(
+def test_an_operator_sees_the_account_of_a_webhook(
     client: Client, operator: User, webhook: WebhookConfig
 ) -> None:
     client.force_login(operator)
@@ -119,7 +119,9 @@ def test_an_account_that_is_not_enterprise_sees_why(ada: Client) -> None:
     assert ada.get(f"{LIST}add/").status_code == 403
 
 
-def test_an_enterprise_account_without_webhooks_is_led_on(ada: Client, account: Account) -> None:
+def test_an_enterprise_account_without_webhooks_sees_first_steps(
+    ada: Client, account: Account
+) -> None:
     page = ada.get(LIST)
 
     assert "console/first_steps.html" in [template.name for template in page.templates]

@@ -20,7 +20,7 @@ def test_missing_packages_are_named(
 def test_packages_are_installed_by_root(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[tuple[str, ...]] = []
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(debian.shutil, "which", lambda program: program)
+    monkeypatch.setattr("shutil.which", lambda program: program)
     monkeypatch.setattr(debian, "_run", lambda *command: ran.append(command))
 
     debian.install("a-server", "a-tool")

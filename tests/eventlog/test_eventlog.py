@@ -18,6 +18,7 @@ from django.utils import timezone
 from eventlog import record, tally
 from eventlog.models import AdminLog, DeviceLog, Ending, Tally, WebhookLog
 from metaaccess import portions
+from metaaccess.actions import Action
 from metaaccess.devices.change import NewStatus
 from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, Device, User
@@ -99,7 +100,9 @@ def test_status_changes_are_written_with_each_field(account: Account) -> None:
 def test_administration_is_written_with_each_field(account: Account, by_id: bool) -> None:
     began = timezone.now()
 
-    record.administration(account.pk if by_id else account, "webhook created", "webhook 7", "x")
+    record.administration(
+        account.pk if by_id else account, Action.WEBHOOK_CREATED, "webhook 7", "x"
+    )
 
     row = AdminLog.objects.get()
     assert (row.account, row.actor, row.action) == (account, "system", "webhook created")
@@ -108,13 +111,13 @@ def test_administration_is_written_with_each_field(account: Account, by_id: bool
 
 
 def test_administration_of_all_accounts_has_no_account(db: None) -> None:
-    record.administration(None, "keys rotated", "all webhooks", "")
+    record.administration(None, Action.KEYS_ROTATED, "all webhooks", "")
 
     assert AdminLog.objects.get().account is None
 
 
 def test_a_long_target_is_truncated(account: Account) -> None:
-    record.administration(account, "webhook created", "x" * 301, "y" * 5000)
+    record.administration(account, Action.WEBHOOK_CREATED, "x" * 301, "y" * 5000)
 
     row = AdminLog.objects.get()
     assert (len(row.target), len(row.detail)) == (300, 5000)
@@ -159,7 +162,7 @@ def test_deleting_an_account_deletes_its_logs(account: Account, other_account: A
     for owner in (account, other_account):
         record.attempts([attempt(owner)])
         record.status_changes([status_change(owner)])
-        record.administration(owner, "webhook created", "webhook 7", "")
+        record.administration(owner, Action.WEBHOOK_CREATED, "webhook 7", "")
 
     account.delete()
 

@@ -26,7 +26,7 @@ def records(rows: Any, with_account: bool = False) -> list[list[str]]:
 def test_an_attempt_is_a_line(account: Account) -> None:
     make_attempt(
         account, time=NOON + timedelta(microseconds=4_567), push_id=PUSH_ID, outcome="failed",
-        status_code=None, error="timeout", detail="No complete answer within 10 s",
+        status_code=None, error="timeout", detail="No complete response within 10 s",
         device_ids=[DEVICE_ID, "A" * 16], statuses=["compliant", "deleted"], event_count=3,
         request_body="sent", response_body="received",
     )  # fmt: skip
@@ -45,7 +45,7 @@ def test_an_attempt_is_a_line(account: Account) -> None:
         "Outcome": "failed",
         "HTTP status": "",
         "Error": "timeout",
-        "Detail": "No complete answer within 10 s",
+        "Detail": "No complete response within 10 s",
         "Duration (ms)": "12",
         "Events": "3",
         "Statuses": "compliant deleted",

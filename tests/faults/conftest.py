@@ -33,7 +33,7 @@ class Broker:
         self.server = server
 
     def lose(self, how: Literal["TERM", "KILL"]) -> None:
-        arguments = ["redis"] if isinstance(self.server, Stack) else []
+        arguments: list[Literal["redis"]] = ["redis"] if isinstance(self.server, Stack) else []
         (self.server.stop if how == "TERM" else self.server.kill)(*arguments)
         time.sleep(AWAY_S)  # about as long as a server takes to restart
         self.server.start(*arguments)

@@ -63,7 +63,7 @@ class RabbitMQ:
         self._process = None
 
     def ctl(self, *arguments: str) -> None:
-        command = [RABBITMQ_SCRIPTS / "rabbitmqctl", *arguments]
+        command: list[Path | str] = [RABBITMQ_SCRIPTS / "rabbitmqctl", *arguments]
         subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL)
 
     def forget(self, *options: str) -> None:

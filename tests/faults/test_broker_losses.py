@@ -125,5 +125,5 @@ def test_a_deaf_worker_ends_itself_and_its_successor_goes_on(
     until("the worker's consumer is deaf", lambda: ": deaf for 2 s" in supervised.read_text())
 
     send(EVENTS, WATCHED_S)
-    told = [line for line in supervised.read_text().splitlines() if "deaf@test ends: " in line]
+    told = [line for line in supervised.read_text().splitlines() if "deaf@test exits: " in line]
     assert len(told) == 1

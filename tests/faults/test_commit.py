@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -18,7 +19,7 @@ from webhooks.queue import claims
 from webhooks.queue.states import State
 from webhooks.sending import push
 from webhooks.sending.http_client import AttemptResult
-from webhooks.sending.push import Attempt
+from webhooks.sending.sender import Attempt
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
@@ -29,7 +30,7 @@ SELECT EXISTS (SELECT 1 FROM pg_stat_activity
 """
 
 
-def execute(statement: str, *values: object) -> object:
+def execute(statement: str, *values: Any) -> object:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return cursor.fetchone() if cursor.description else None

@@ -7,6 +7,7 @@ and that the receiver got repeats only with the same Webhook-Id.
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import redis
@@ -31,6 +32,11 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 EVENTS = 300
 # A lease at WEBHOOK_TIMEOUT=1, plus up to 10 s until the sweep finds it.
 RESUMED_S = claims.SLICE_S + 1 + claims.LEASE_MARGIN_S + 10
+
+
+def more(receiver: LocalReceiver, count: int) -> bool:
+    """Returns True if the receiver has more than `count` pushes."""
+    return len(receiver.received) > count
 
 
 @pytest.fixture
@@ -161,9 +167,7 @@ def test_workers_killed_while_they_push(
     kills = 3
     for _ in range(kills):
         seen = len(receiver.received)
-        until(
-            "pushes are in progress", lambda seen=seen: len(receiver.received) > seen, timeout_s=60
-        )
+        until("pushes are in progress", partial(more, receiver, seen), timeout_s=60)
         workers.kill("one")
         workers.start("one", **quick)
 
@@ -258,10 +262,7 @@ def test_receivers_that_refuse_do_not_delay_another(
 
     for number in range(20):
         Device.objects.create(account=other_account)
-        until(
-            "the healthy receiver gets the push",
-            lambda number=number: len(healthy.received) > number,
-        )
+        until("the healthy receiver gets the push", partial(more, healthy, number))
 
     lateness = [r.time - r.events[0]["timestamp"] / 1000 for r in healthy.received]
     assert max(lateness) < settings.WEBHOOK_TIMEOUT_S

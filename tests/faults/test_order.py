@@ -39,9 +39,9 @@ def settled() -> bool:
     return not Delivery.objects.filter(state__in=OPEN).exists()
 
 
-def sequences(pairs: list[tuple[str, UUID]]) -> dict[str, list[UUID]]:
+def sequences(pairs: list[tuple[str, UUID | None]]) -> dict[str, list[UUID | None]]:
     """Returns the push IDs of each device in the order of their first occurrence."""
-    by_device: dict[str, dict[UUID, None]] = defaultdict(dict)
+    by_device: dict[str, dict[UUID | None, None]] = defaultdict(dict)
     for device_id, push_id in pairs:
         by_device[device_id][push_id] = None
     return {device_id: list(pushes) for device_id, pushes in by_device.items()}
@@ -64,7 +64,9 @@ def test_a_devices_events_arrive_in_the_order_of_its_changes(
     assert len(received) > CHANGES, "no push was retried"
     changes = Delivery.objects.order_by("pk").values_list("device_id", "push_id")
     assert len(changes) == CHANGES
-    arrived = [(push.events[0]["device_id"], UUID(push.push_id)) for push in received]
+    arrived: list[tuple[str, UUID | None]] = [
+        (push.events[0]["device_id"], UUID(push.push_id)) for push in received
+    ]
     assert sequences(arrived) == sequences(list(changes))
     if in_order:  # the order also holds across devices
         pushes = list(dict.fromkeys(push_id for _, push_id in arrived))

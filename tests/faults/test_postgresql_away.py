@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import psutil
 import psycopg
@@ -62,7 +63,7 @@ class Client:
         self.address = f"http://127.0.0.1:{port}"
         self.headers = {"Authorization": f"Token {token}"}
 
-    def answer(self, method: str, path: str, **given: object) -> tuple[requests.Response, float]:
+    def answer(self, method: str, path: str, **given: Any) -> tuple[requests.Response, float]:
         began = time.monotonic()
         answer = requests.request(
             method, self.address + path, headers=self.headers, timeout=30,

@@ -51,7 +51,7 @@ def test_a_developer_sees_variables_but_no_settings(
     request_with_secrets: HttpRequest, settings: Any
 ) -> None:
     settings.DEBUG = True
-    get_default_exception_reporter_filter.cache_clear()
+    get_default_exception_reporter_filter.cache_clear()  # type: ignore[attr-defined]
 
     html = crash(request_with_secrets).get_traceback_html()
 

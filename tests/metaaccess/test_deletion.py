@@ -17,7 +17,9 @@ from eventlog import record, tally
 from eventlog.models import AdminLog, DeviceLog, Ending, Tally, WebhookLog
 from metaaccess import idempotency, portions
 from metaaccess.accounts import deletion
+from metaaccess.actions import Action
 from metaaccess.devices.change import NewStatus
+from metaaccess.devices.timestamps import milliseconds
 from metaaccess.models import Account, ApiToken, Device, IdempotencyKey, Plan, Scope, User
 from tests.api.conftest import Program
 from tests.eventlog.attempts import make_attempt
@@ -105,9 +107,10 @@ def test_its_webhooks_are_deleted_with_it(full: Account, webhook: WebhookConfig)
 def test_the_deletion_is_logged_once_for_operators(account: Account) -> None:
     assert [account.delete()[0], account.delete()[0]] == [1, 0]
 
-    assert list(AdminLog.objects.values_list("account", "action", "target")) == [
-        (None, "account deleted", f"account {account.pk} (Acme)")
-    ]
+    (row,) = AdminLog.objects.all()
+    assert (row.account, row.action, row.target) == (
+        None, "account deleted", f"account {account.pk} (Acme)",
+    )  # fmt: skip
 
 
 # --- Hidden from everybody ---
@@ -141,7 +144,7 @@ def test_operators_no_longer_see_it(full: Account, operator: User, client: Clien
         shown = client.get(reverse(page)).content.decode()
         assert not [word for word in words if word in shown], page
     for page in pages[-2:]:
-        rows = b"".join(client.get(reverse(page), {"export": "csv"})).decode()  # type: ignore[arg-type]
+        rows = b"".join(client.get(reverse(page), {"export": "csv"})).decode()
         assert rows.count("\n") == 1, page
     for call in calls:
         assert Program(token).get(call).json()["results"] == [], call
@@ -267,7 +270,7 @@ def test_its_row_stays_while_others_may_still_refer_to_it(full: Account) -> None
     assert rows_of(full) == {"Account": 1}
 
     # A request that was still running.
-    record.administration(full, "logged off", "ada@acme.example", "")
+    record.administration(full, Action.LOGGED_OFF, "ada@acme.example", "")
     time_passes()
     removal.run()
     assert rows_of(full) == {}
@@ -403,3 +406,19 @@ def test_changing_the_plan_updates_only_the_account(
     assert {query["sql"].split('"')[1] for query in asked if "UPDATE" in query["sql"]} == {
         "metaaccess_account"
     }
+
+
+def test_a_device_id_used_again_continues_the_timestamps_of_the_removed_account(
+    full: Account, device: Device, operator: User
+) -> None:
+    """The device reported 50 s ahead of the clock, and its account was removed at once."""
+    ahead = milliseconds(timezone.now()) + 50_000
+    Device.objects.change([NewStatus(device.device_id, "non_compliant", ahead)])
+    full.delete()
+    assert removal.run()
+
+    other = Account.objects.create(name="Other", plan=Plan.ENTERPRISE)
+    again = Device.objects.create(account=other, device_id=device.device_id)
+
+    again.refresh_from_db()
+    assert milliseconds(again.status_changed_at) == ahead + 1

@@ -31,4 +31,4 @@ def test_the_pool_connects_to_the_master() -> None:
 
 
 def test_the_cache_does_not_split_its_url() -> None:
-    assert len(caches["default"]._servers) == 1
+    assert len(caches["default"]._servers) == 1  # type: ignore[attr-defined]

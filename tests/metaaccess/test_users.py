@@ -9,6 +9,7 @@ from metaaccess.models import Account, ApiToken, User
 
 @pytest.fixture
 def token(administrator: User) -> ApiToken:
+    row: ApiToken
     row, _ = ApiToken.objects.create(administrator, name="program")
     return row
 

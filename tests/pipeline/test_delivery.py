@@ -190,7 +190,7 @@ def test_each_kind_of_failure_has_its_own_words(
         "410": (410, "http_status", "HTTP 410 Gone"),
         "429": (429, "http_status", "HTTP 429 Too Many Requests"),
         "500": (500, "http_status", "HTTP 500 Internal Server Error"),
-        "slow": (None, "timeout", "No complete answer within 1.5 s"),
+        "slow": (None, "timeout", "No complete response within 1.5 s"),
         "refused": (None, "refused", "Connection refused"),
         "certificate": (
             None,

@@ -116,7 +116,7 @@ def _is_ready(port: str) -> bool:
         answer = requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5)
     except requests.ConnectionError:
         return False
-    return answer.json() == {"ready": True, "postgresql": "ok", "broker": "ok", "redis": "ok"}
+    return bool(answer.json() == {"ready": True, "postgresql": "ok", "broker": "ok", "redis": "ok"})
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def test_a_probe_decides(
     assert ended.value.code == 1
     printed = capsys.readouterr().out
     assert "HTTP 503" in printed
-    assert "1 enabled, 1 stay disabled" in printed
+    assert "1 enabled, 1 still disabled" in printed
     good.refresh_from_db()
     bad.refresh_from_db()
     assert (good.enabled, bad.enabled) == (True, False)
@@ -153,13 +153,13 @@ def test_failed_events_are_replayed_once(
     replay = ("webhook_replay", str(webhook.pk), "--since", "2020-01-01T00:00")
 
     call_command(*replay, "--dry-run")
-    assert capsys.readouterr().out == "Events to send again: 30\n"
+    assert capsys.readouterr().out == "Events to replay: 30\n"
     call_command(*replay, "--limit", "20")
     call_command(*replay, "--json", "--follow")
     until("the replayed events are delivered", settled)
     call_command(*replay, "--dry-run")
 
-    assert capsys.readouterr().out.splitlines()[-1] == "Events to send again: 0"
+    assert capsys.readouterr().out.splitlines()[-1] == "Events to replay: 0"
     came = receiver.received[before:]
     events = [event for request in came for event in request.events]
     assert len(came) <= 4

@@ -105,11 +105,13 @@ class Workers:
 
     def totals(self, name: str) -> dict[str, int]:
         """Returns how many tasks a worker has run, by task name. Empty if it does not answer."""
+        assert self.app is not None
         node = f"{name}@{os.getpid()}"
         stats = self.app.control.inspect([node]).stats() or {}
         return stats[node]["total"] if node in stats else {}
 
     def _answering(self) -> set[str]:
+        assert self.app is not None
         # A new connection: the pooled one may belong to a Redis that was stopped meanwhile.
         with self.app.connection_for_write() as broker:
             answers = self.app.control.ping(timeout=0.3, connection=broker) or []

@@ -321,7 +321,7 @@ def lose_the_key(product: Product, told: Told, token: str, receiver: Receiver) -
         program.send("POST", f"/api/v1/webhooks/{webhook.pk}/enable", {})
         program.send("POST", f"/api/v1/webhooks/{webhook.pk}/test", {})
         program.send("PATCH", f"/api/v1/webhooks/{webhook.pk}", {"in_order": True})
-    words = b"no key of WEBHOOK_KEYS is the one named"
+    words = b"is missing from WEBHOOK_KEYS: it is needed for"
     until(
         "the worker logs the missing key three times",
         lambda: product.output.read_bytes().count(words) >= 3,

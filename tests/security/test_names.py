@@ -21,7 +21,7 @@ pytestmark = pytest.mark.faults
 PUBLIC, PRIVATE = "127.0.0.77", "127.0.0.1"
 BLOCKED = ("blocked_address", "The address is not allowed")
 UNKNOWN = ("dns", "The host name does not resolve")
-LATE = ("timeout", "No complete answer within 2 s")
+LATE = ("timeout", "No complete response within 2 s")
 
 ADDRESSES: dict[str, list[str]] = {
     "private.example": [PRIVATE],

@@ -24,7 +24,7 @@ from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from console.webhooks import health
+from console.webhooks import health_data
 from eventlog.models import DeviceLog
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Account, ApiToken, Device, Plan, Role, Scope, User
@@ -41,7 +41,8 @@ from webhooks.queue.held import with_counts
 from webhooks.queue.states import OPEN, PLACES, Kind, State, place
 from webhooks.sending import push
 from webhooks.sending.http_client import AttemptResult
-from webhooks.sending.push import Attempt, Written
+from webhooks.sending.push import Written
+from webhooks.sending.sender import Attempt
 
 BUDGET, BUDGET_FAILING, DISABLE_AFTER, ATTEMPTS = 6, 2, 4, 3
 DEVICES = 4
@@ -410,7 +411,7 @@ class OutboxMachine(RuleBasedStateMachine):
             assert held_events == 0
             return
         webhook = self.webhook()
-        assert health.waiting(webhook).held == held_events
+        assert health_data.waiting(webhook).held == held_events
         listed = with_counts(WebhookConfig.objects.all()).get(pk=self.pk)
         assert listed.held_events == held_events
         program = partial(Client().get, headers={"Authorization": f"Token {self.token}"})
@@ -441,11 +442,12 @@ def machine() -> Iterator[type[OutboxMachine]]:
         patch.setattr(wake, "_tell", lambda *_: None)
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '50ms'")
-        ready = type("Ready", (OutboxMachine,), {"sessions": (Session(50), Session(50))})
+        sessions = Session(50), Session(50)
+        ready = type("Ready", (OutboxMachine,), {"sessions": sessions})
         try:
             yield ready
         finally:
-            for each in ready.sessions:
+            for each in sessions:
                 each.close()
             with connection.cursor() as cursor:
                 cursor.execute("RESET lock_timeout")

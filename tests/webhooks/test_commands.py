@@ -435,9 +435,9 @@ def test_webhook_enable_of_an_unknown_id_changes_nothing(make_disabled: MakeDisa
     ("arguments", "words"),
     [
         (["1"], "required: --reason"),
-        (["1", "--reason", ""], "--reason is empty: say why"),
-        (["1", "--reason", "  "], "--reason is empty: say why"),
-        ([*BECAUSE], "say which: IDs, --account, --disabled-between or --all-disabled"),
+        (["1", "--reason", ""], "--reason is empty: give a reason"),
+        (["1", "--reason", "  "], "--reason is empty: give a reason"),
+        ([*BECAUSE], "choose webhooks by ID, --account, --disabled-between or --all-disabled"),
         (["1", "--all-disabled", *BECAUSE], "not both"),
         (["1", "--account", "Acme", *BECAUSE], "not both"),
         (["1", "--disabled-between", "2026-03-01", "2026-03-02", *BECAUSE], "not both"),
@@ -487,7 +487,7 @@ def test_webhook_disable_holds_what_waits(device: Device, webhook: WebhookConfig
         {"id": webhook.pk, "url": URL}
     ]
 
-    assert Delivery.objects.annotate(place=place()).get().place == "held"
+    assert Delivery.objects.annotate(place=place()).values_list("place", flat=True).get() == "held"
     assert claims.claim(webhook.pk) is None
 
 
@@ -497,7 +497,7 @@ def test_webhook_disable_of_a_disabled_webhook_is_no_error(make_disabled: MakeDi
 
     printed = run("webhook_disable", webhook.pk, "--reason", "maintenance")
 
-    assert printed == "these webhooks were disabled already\n"
+    assert printed == "these webhooks are already disabled\n"
     assert written() == before
 
 
@@ -506,7 +506,7 @@ def test_webhook_disable_of_a_disabled_webhook_is_no_error(make_disabled: MakeDi
     [
         (["--reason", "x"], "required: ID"),
         (["1"], "required: --reason"),
-        (["1", "--reason", " "], "--reason is empty: say why"),
+        (["1", "--reason", " "], "--reason is empty: give a reason"),
         (["one", "--reason", "x"], "ID: invalid int value: 'one'"),
     ],
 )
@@ -631,12 +631,12 @@ def test_webhook_test_refuses(webhook: WebhookConfig, arguments: list[str], word
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--status", "99"], "--status is 99: it takes an HTTP status from 200 to 599"),
+        (["--status", "99"], "--status is 99: use an HTTP status from 200 to 599"),
         (["--status", "600"], "--status is 600"),
         (["--status", "ok"], "--status: invalid int value: 'ok'"),
-        (["--delay", "-1"], "not negative"),
+        (["--delay", "-1"], "must not be negative"),
         (["--delay", "long"], "--delay: invalid float value: 'long'"),
-        (["--fail-first", "-1"], "not negative"),
+        (["--fail-first", "-1"], "must not be negative"),
         (["--fail-first", "1.5"], "--fail-first: invalid int value: '1.5'"),
         (["--port", "65536"], "cannot listen on port 65536"),
         (["--port", "http"], "--port: invalid int value: 'http'"),
@@ -663,7 +663,7 @@ SINCE = ("--since", "2026-03-01T14:00")
 @pytest.mark.parametrize(("words", "arguments"), [
     ("no webhook has the ID 999999", (999_999, *SINCE)),
     ("'soon' is not a time", ("{id}", "--since", "soon")),
-    ("--limit 0 is not from 1 to 100000", ("{id}", *SINCE, "--limit", "0")),
+    ("--limit is 0: use a number from 1 to 100000", ("{id}", *SINCE, "--limit", "0")),
     ("is not before --until 2020-01-01", ("{id}", *SINCE, "--until", "2020-01-01")),
 ])  # fmt: skip
 def test_webhook_replay_refuses(
@@ -687,5 +687,5 @@ def test_webhook_replay_of_a_disabled_webhook_is_held(make_disabled: MakeDisable
 
     printed = run("webhook_replay", webhook.pk, "--since", "2020-01-01")
 
-    assert printed == "Events queued again: 1, held until the webhook is enabled\n"
+    assert printed == "Events queued for replay: 1, held until the webhook is enabled\n"
     assert with_counts(WebhookConfig.objects.all()).get().held_events == 1

@@ -19,8 +19,10 @@ from webhooks.models import Delivery, Notice, WebhookConfig
 from webhooks.operating import recovery, removal
 from webhooks.operating.recovery import Only
 from webhooks.queue import claims
+from webhooks.queue.chunk import Push
 from webhooks.sending import http_client, push
 from webhooks.sending.http_client import ErrorKind
+from webhooks.sending.sender import Attempt
 
 pytestmark = pytest.mark.usefixtures("nobody_is_woken")
 
@@ -40,11 +42,11 @@ def rows() -> tuple[int, int]:
     return WebhookConfig._base_manager.count(), Delivery.objects.count()
 
 
-def failed(chunk: Any) -> list[push.Attempt | push.Push]:
+def failed(chunk: Any) -> list[Attempt | Push]:
     """Returns a worker's report in which each push failed with 503."""
     now = timezone.now()
     result = http_client.AttemptResult(503, ErrorKind.HTTP_STATUS, "HTTP 503", "", 5)
-    return [push.Attempt(each, b"[]", now, now, result) for each in chunk.pushes]
+    return [Attempt(each, b"[]", now, now, result) for each in chunk.pushes]
 
 
 # --- A status change ---

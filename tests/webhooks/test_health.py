@@ -142,7 +142,7 @@ def test_the_100th_disables_exactly_once(webhook: WebhookConfig, batch: int) -> 
 
 
 def test_what_it_says_when_it_disables(webhook: WebhookConfig) -> None:
-    streak.count(webhook, ended(*["No complete answer within 10 s"] * 99, F))
+    streak.count(webhook, ended(*["No complete response within 10 s"] * 99, F))
 
     webhook.refresh_from_db()
     assert webhook.disabled_because == DisabledBecause.FAILURES

@@ -254,7 +254,7 @@ def test_a_response_without_complete_headers_is_a_failure(post: Post, behaviour:
         result = post(receiver.url)
 
     assert summary(result) == (
-        None, ErrorKind.INVALID_RESPONSE, "The answer is not valid HTTP, or not complete",
+        None, ErrorKind.INVALID_RESPONSE, "The response is not valid HTTP, or not complete",
     )  # fmt: skip
     assert receiver.connections == 1
 
@@ -277,7 +277,7 @@ def test_headers_over_the_limit_are_a_failure_and_the_connection_is_closed(
         assert receiver.closed.acquire(timeout=SLOW_S)
 
     assert summary(result) == (
-        None, ErrorKind.RESPONSE_TOO_LARGE, "The headers of the answer are longer than 128 KiB",
+        None, ErrorKind.RESPONSE_TOO_LARGE, "The response headers are longer than 128 KiB",
     )  # fmt: skip
     assert client.idle_connections == 0
 
@@ -301,7 +301,7 @@ def test_the_deadline_holds_whatever_the_receiver_does(
     with Receiver(behaviour) as receiver:
         result = post(receiver.url, SHORT_S)
 
-        assert summary(result) == (None, ErrorKind.TIMEOUT, "No complete answer within 0.4 s")
+        assert summary(result) == (None, ErrorKind.TIMEOUT, "No complete response within 0.4 s")
         assert SHORT_S * 1000 - 1 <= result.duration_ms < (SHORT_S + SLOW_S) * 1000
         # The client has closed the connection itself, not the garbage collector.
         assert not client.idle_connections
@@ -374,7 +374,7 @@ def test_hanging_up_without_an_answer_is_a_failure(post: Post) -> None:
         result = post(receiver.url)
 
     assert summary(result) == (
-        None, ErrorKind.RESET, "The server closed the connection without a complete answer",
+        None, ErrorKind.RESET, "The server closed the connection without a complete response",
     )  # fmt: skip
 
 

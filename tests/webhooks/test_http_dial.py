@@ -91,7 +91,7 @@ def test_where_all_are_silent_there_is_one_deadline(client: Client, names: NameS
             "more descriptors are open than those of the silent ports"
         )
 
-    assert summary(result) == (None, ErrorKind.TIMEOUT, "No complete answer within 0.6 s")
+    assert summary(result) == (None, ErrorKind.TIMEOUT, "No complete response within 0.6 s")
     assert SHORT_S * 1000 - 1 <= result.duration_ms < SOON_MS
 
 

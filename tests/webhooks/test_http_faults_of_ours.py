@@ -24,7 +24,6 @@ from webhooks.sending.http_client import (  # fmt: skip
     ErrorKind,
     connection,
     deadline,
-    dial,
     errors,
     lookup,
 )
@@ -70,7 +69,7 @@ def test_an_error_that_no_receiver_can_cause(
         def connect_ex(self, address: Any) -> int:
             return number if self.type == socket.SOCK_STREAM else super().connect_ex(address)
 
-    monkeypatch.setattr(dial.socket, "socket", Socket)
+    monkeypatch.setattr(socket, "socket", Socket)
 
     is_ours(post(client, "http://127.0.0.1:9999/"), caplog, os.strerror(number))
 
@@ -89,7 +88,7 @@ def test_a_machine_without_ipv6_is_no_fault(
 
     result = post(client, "http://six.example:9999/")
 
-    assert (result.error, result.detail) == (ErrorKind.CONNECTION, "The server cannot be reached")
+    assert (result.error, result.detail) == (ErrorKind.CONNECTION, "The server is unreachable")
 
 
 def test_one_address_that_we_could_not_try_is_a_fault(
@@ -184,7 +183,7 @@ def test_no_thread_for_a_look_up(
 
     monkeypatch.setattr(threading.Thread, "start", fail)
 
-    is_ours(post(client, "http://hook.example/"), caplog, "no thread for a look-up")
+    is_ours(post(client, "http://hook.example/"), caplog, "no thread for a DNS lookup")
 
 
 def test_no_thread_for_the_deadlines_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,7 +217,7 @@ def test_the_deadline_holds_during_the_handshake(client: Client, behaviour: Any)
         result = post(client, receiver, SHORT_S)
 
     assert (result.error, result.detail) == (
-        ErrorKind.TIMEOUT, "No complete answer within 0.5 s",
+        ErrorKind.TIMEOUT, "No complete response within 0.5 s",
     )  # fmt: skip
     assert result.duration_ms < (SHORT_S + SLOW_S) * 1000
 

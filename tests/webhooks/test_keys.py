@@ -59,7 +59,7 @@ def test_rotation_encrypts_all_secrets_with_the_newest_key(
 
     printed = run("webhook_rotate_keys")
 
-    assert printed == "Encrypted anew: 4. Under the newest key already: 0.\n"
+    assert printed == "Re-encrypted: 4. Already under the newest key: 0.\n"
     keys.WEBHOOK_KEYS = [NEW]
     assert opened(signed) == [API_KEY, SECOND, FIRST]
     plain.refresh_from_db()
@@ -78,7 +78,7 @@ def test_a_second_rotation_finds_nothing_to_do(keys: Any, signed: WebhookConfig)
 
     printed = run("webhook_rotate_keys")
 
-    assert printed == "Encrypted anew: 0. Under the newest key already: 3.\n"
+    assert printed == "Re-encrypted: 0. Already under the newest key: 3.\n"
     assert list(WebhookConfig.objects.values(*SEALED_FOR)) == sealed
     assert not AdminLog.objects.filter(action="keys rotated").exists()
 
@@ -89,7 +89,7 @@ def test_a_dry_run_only_counts(keys: Any, signed: WebhookConfig) -> None:
 
     printed = run("webhook_rotate_keys", "--dry-run")
 
-    assert printed == "To be encrypted anew: 3. Under the newest key already: 0.\n"
+    assert printed == "To be re-encrypted: 3. Already under the newest key: 0.\n"
     assert key_names(signed) == names
 
 
@@ -98,7 +98,7 @@ def test_rotation_of_more_webhooks_than_one_batch(keys: Any, make_webhook: MakeW
         make_webhook()
     keys.WEBHOOK_KEYS = [NEW, OLD]
 
-    assert run("webhook_rotate_keys").startswith("Encrypted anew: 201.")
+    assert run("webhook_rotate_keys").startswith("Re-encrypted: 201.")
 
 
 def test_a_secret_that_does_not_decrypt_is_named_and_delays_no_other(
@@ -113,10 +113,10 @@ def test_a_secret_that_does_not_decrypt_is_named_and_delays_no_other(
     with pytest.raises(CommandError) as refused:
         call_command("webhook_rotate_keys", stdout=printed)
 
-    assert printed.getvalue() == "Encrypted anew: 1. Under the newest key already: 0.\n"
+    assert printed.getvalue() == "Re-encrypted: 1. Already under the newest key: 0.\n"
     lines = str(refused.value).splitlines()
-    assert lines[0] == "Not opened, and left as they are: 3."
-    assert all(f"webhook {signed.pk}: no key of WEBHOOK_KEYS is the one named {lost_key!r}" in line
+    assert lines[0] == "Could not be decrypted, left unchanged: 3."
+    assert all(f"webhook {signed.pk}: key {lost_key!r} is missing from WEBHOOK_KEYS: " in line
                for line in lines[1:4])  # fmt: skip
     assert len(lines) == 5
     assert key_names(signed) == {lost_key}
@@ -166,5 +166,5 @@ def test_secrets_whose_key_is_gone_are_an_error_with_the_database(
 
     assert found() == []
     assert found(databases=["default"]) == ["webhooks.E002"]
-    with pytest.raises(CommandError, match=r"3 secrets were sealed under the key [0-9a-f]{8},"):
+    with pytest.raises(CommandError, match=r"3 secrets are encrypted under the key [0-9a-f]{8},"):
         call_command("migrate", verbosity=0, skip_checks=False)

@@ -18,10 +18,10 @@ def post(receiver: LocalReceiver, **headers: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(("headers", "reason"), [
-    ({}, "no Authorization"),
-    ({"Authorization": "other"}, "wrong Authorization"),
-    ({"Authorization": "Bearer my-key"}, "wrong Authorization"),
-    ({"Authorization": ""}, "wrong Authorization"),
+    ({}, "no Authorization header"),
+    ({"Authorization": "other"}, "wrong API key"),
+    ({"Authorization": "Bearer my-key"}, "wrong API key"),
+    ({"Authorization": ""}, "wrong API key"),
 ])  # fmt: skip
 def test_another_key_is_named(headers: dict[str, str], reason: str) -> None:
     with LocalReceiver(behaviour=Behaviour(api_key="my-key")) as receiver:
@@ -31,15 +31,15 @@ def test_another_key_is_named(headers: dict[str, str], reason: str) -> None:
 
 def test_a_status_that_was_ordered_is_named() -> None:
     with LocalReceiver(behaviour=Behaviour(status=500, api_key="my-key")) as receiver:
-        assert post(receiver, Authorization="my-key") == (500, "told to answer 500")
+        assert post(receiver, Authorization="my-key") == (500, "configured to answer 500")
 
 
 def test_the_first_requests_fail_and_the_rest_do_not() -> None:
     with LocalReceiver(behaviour=Behaviour(fail_first=1)) as receiver:
-        assert post(receiver) == (503, "told to fail the first requests")
+        assert post(receiver) == (503, "configured to fail the first requests")
         assert post(receiver) == (200, '{"received": true}')
         assert [received.reason for received in receiver.received] == [
-            "told to fail the first requests", "",
+            "configured to fail the first requests", "",
         ]  # fmt: skip
 
 

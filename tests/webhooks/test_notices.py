@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core import mail as django_mail
 from django.core.mail.backends.locmem import EmailBackend
-from django.core.mail.message import BadHeaderError
+from django.core.mail.message import BadHeaderError, EmailMultiAlternatives
 from django.core.management import CommandError, call_command
 from django.template import TemplateSyntaxError
 from django.utils import timezone
@@ -162,6 +162,7 @@ def test_it_goes_to_the_accounts_administrators_alone(
     assert sent.to == [administrator.email]
     assert sent.extra_headers["Message-ID"] == f"<{notice.uid}@localhost>"
     assert "was disabled after 100 failed pushes" in sent.subject
+    assert isinstance(sent, EmailMultiAlternatives)
     html = str(sent.alternatives[0][0])
     for text in (sent.body, html):
         assert F in text
@@ -179,7 +180,7 @@ def test_notices_without_an_account_go_to_operators(administrator: User, operato
     (sent,) = django_mail.outbox
     assert sent.to == [operator.email]
     assert sent.subject.startswith("Platform outage")
-    for line in ("12 hosts", "11 accounts", "2026-03-01 12:00 UTC", "Hosts that answered since: 1"):
+    for line in ("12 hosts", "11 accounts", "2026-03-01 12:00 UTC", "Other hosts that answered: 1"):
         assert line in sent.body
 
 
@@ -193,6 +194,7 @@ def test_names_of_customers_cannot_write_headers_or_html(
     (sent,) = django_mail.outbox
     assert sent.recipients() == [administrator.email]
     assert "\n" not in sent.subject
+    assert isinstance(sent, EmailMultiAlternatives)
     assert "<b>" not in str(sent.alternatives[0][0])
 
 
@@ -487,7 +489,7 @@ def test_preview_of_a_webhook_sent_to_somebody(
     ("options", "problem"),
     [
         (["disabled", "--webhook", "77"], "no webhook has the ID 77"),
-        (["disabled", "--send-to", "nobody"], "--send-to 'nobody' is not an e-mail address"),
+        (["disabled", "--send-to", "nobody"], "--send-to 'nobody' is not an email address"),
         (["lost"], "invalid choice: 'lost'"),
     ],
 )

@@ -26,6 +26,7 @@ from webhooks.queue import claims, due, settling
 from webhooks.queue.chunk import Chunk, Settlement
 from webhooks.queue.states import State
 from webhooks.sending import http_client, outcome, push
+from webhooks.sending.sender import Attempt
 
 Silence = Callable[..., list[WebhookConfig]]
 
@@ -283,7 +284,7 @@ def test_a_probe_is_sent_also_while_other_tasks_of_the_webhook_wait_for_their_tu
     waiting = threading.Thread(target=lambda: turns.take(webhook.pk).__enter__(), daemon=True)
     with turns.take(webhook.pk):
         waiting.start()
-        while not turns._turns[webhook.pk].somebody_waits:
+        while not turns._turns[webhook.pk].is_waited_for:
             waiting.join(0.001)
         tasks.probe(webhook.pk)
     waiting.join()
@@ -312,7 +313,7 @@ def lost(webhook: WebhookConfig) -> Settlement:
     assert chunk is not None
     (one,) = chunk.pushes
     result = http_client.AttemptResult(None, "timeout", "timed out", "", 10)
-    attempt = push.Attempt(one, b"", timezone.now(), timezone.now(), result)
+    attempt = Attempt(one, b"", timezone.now(), timezone.now(), result)
     ended = [Settlement(one, State.FAILED, attempt.ended)]
     (settlement,) = outcome.spare(ended, [attempt])
     settling.settle(chunk, [settlement])
@@ -531,8 +532,8 @@ def standing(silent: Silence) -> Outage:
 
 
 def test_the_command_without_an_outage(db: None, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys) == "No platform outage stands, and none is known.\n"
-    assert run(capsys, "--end") == "No platform outage stands, and none is known.\n"
+    assert run(capsys) == "There is no platform outage, and none is on record.\n"
+    assert run(capsys, "--end") == "There is no platform outage, and none is on record.\n"
     assert json.loads(run(capsys, "--json"))["stands"] is False
     assert AdminLog.objects.count() == 0
 
@@ -541,8 +542,8 @@ def test_the_command_says_since_when_and_on_what_evidence(
     standing: Outage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(capsys).splitlines() == [
-        "A platform outage stands since 2026-03-01 12:00:30 UTC.",
-        "Evidence: 10 hosts of 10 accounts became unreachable from 2026-03-01 12:00:00 UTC on; "
+        "A platform outage began at 2026-03-01 12:00:30 UTC and has not ended.",
+        "Evidence: from 2026-03-01 12:00:00 UTC on, 10 hosts of 10 accounts became unreachable; "
         "0 other hosts answered.",
     ]
     assert json.loads(run(capsys, "--json")) == {

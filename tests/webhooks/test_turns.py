@@ -29,7 +29,7 @@ def test_one_waits_and_the_others_leave() -> None:
     begun.wait(10)
     waiter = threading.Thread(target=come, args=(False,))
     waiter.start()
-    while not turns._turns[1].somebody_waits:
+    while not turns._turns[1].is_waited_for:
         pass
 
     come(False)
@@ -48,7 +48,7 @@ def test_a_turn_that_has_begun_does_not_replace_the_next_one() -> None:
     with turns.take(1):
         waits = threading.Thread(target=_take_and_leave)
         waits.start()
-        while not turns._turns[1].somebody_waits:
+        while not turns._turns[1].is_waited_for:
             pass
     waits.join(10)
 

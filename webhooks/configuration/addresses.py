@@ -1,7 +1,7 @@
-"""Where a push may go: rules over URLs, ports and IP addresses. Pure: no settings, no look-up.
+"""Where a push may go: rules for URLs, ports and IP addresses. Pure: no settings, no lookup.
 
-`parse_target` is the only place that takes a callback URL apart: the validator judges its
-result, and the worker connects to that same result, so that no second parser can disagree.
+`parse_target` is the only function that parses a callback URL. The validator checks its result, and
+the worker connects to the same result, so that no second parser can disagree.
 """
 
 import re
@@ -28,17 +28,18 @@ IPNetwork: TypeAlias = IPv4Network | IPv6Network
 
 MAX_URL_LENGTH = 2048
 
-# The only part of IPv6 that is given out for use on the internet. Whatever lies outside is
-# loopback, link-local, site-local, multicast, or carries an IPv4 address inside.
+# The only part of IPv6 that is allocated for the internet. Addresses outside it are loopback,
+# link-local, site-local or multicast, or they embed an IPv4 address.
 _IPV6_INTERNET = IPv6Network("2000::/3")
-# Python's `is_global` grew over its releases: what 3.11 does not know yet, or will never judge.
+# Python's `is_global` has grown over its releases. Python 3.11 does not know some of these ranges,
+# and no release judges the others.
 _BLOCKED: tuple[IPNetwork, ...] = (
     *EXTRA_BLOCKED_NET_RANGES,
     ip_network("168.63.129.16/32"),  # Azure's host agent, on a public address
     ip_network("2001::/23"),  # Teredo and other protocols
     ip_network("2001:db8::/32"),  # documentation
 )
-# Ports of services that are not HTTP: a POST there can at best do harm.
+# Ports of services that are not HTTP. A POST to them can only do harm.
 _OTHER_SERVICES = frozenset(
     {1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 67, 68, 69, 79, 88, 109, 110}
     | {111, 113, 119, 123, 135, 137, 138, 139, 143, 161, 162, 179, 194, 389, 427, 445, 464, 465}
@@ -46,14 +47,14 @@ _OTHER_SERVICES = frozenset(
     | {1433, 1521, 1723, 2049, 2181, 3306, 3389, 4045, 5060, 5061, 5432, 5672, 5900, 6000, 6379}
     | {6666, 6667, 6697, 9042, 9092, 11211, 27017}
 )
-# Set aside for local use, or used so by habit; nobody can register below them.
+# Reserved for local use, or used so by convention. Nobody can register a name below them.
 _LOCAL_DOMAINS = (".localhost", ".localdomain", ".local", ".lan", ".internal", ".home.arpa")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class UrlError(ValueError):
-    """A URL that no push is sent to. `code` is short and fixed; the message is for people."""
+    """A URL that no push can go to. `code` is short and never changes; people read the message."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -62,10 +63,10 @@ class UrlError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A callback URL, taken apart and normalised.
+    """A callback URL, parsed and normalised.
 
-    `host` is ASCII, lower case and without brackets; `ip` is set where the host is an address;
-    `request_target` is the path with the query, percent-encoded, as it is sent.
+    `host` is ASCII, lower case and without brackets. `ip` is the host's address; None: the host is
+    a name. `request_target` is the path with the query, percent-encoded, as it is sent.
     """
 
     scheme: str
@@ -77,7 +78,7 @@ class Target:
 
 @lru_cache(maxsize=4096)
 def parse_target(url: str) -> Target:
-    """Takes a callback URL apart; raises UrlError where it is not plain http(s)."""
+    """Parses a callback URL. Raises UrlError if it is not a plain http or https URL."""
     _check_characters(url)
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
@@ -85,31 +86,31 @@ def parse_target(url: str) -> Target:
     if scheme not in ("http", "https"):
         raise UrlError("scheme", "Start the URL with https://.")
     if "@" in authority:
-        raise UrlError("user_info", "Leave out the user name and password before the @.")
+        raise UrlError("user_info", "Remove the user name and password before the @.")
     if "%" in authority:
         raise UrlError("host", "Write the host without % signs.")
     if "#" in rest:
-        raise UrlError("fragment", "Leave out the # and what follows it: it is never sent.")
+        raise UrlError("fragment", "Remove the # and everything after it. It is never sent.")
     parts = _split(url)
     if not parts.host:
-        raise UrlError("host_missing", "The URL names no host.")
+        raise UrlError("host_missing", "The URL has no host.")
     if parts.port == 0:
-        raise UrlError("port", "Port 0 does not exist: use 443, or leave the port out.")
+        raise UrlError("port", "Port 0 does not exist. Use 443, or omit the port.")
     host, ip = _read_host(parts.host)
     port = parts.port or (443 if scheme == "https" else 80)
     return Target(scheme, host, port, parts.request_uri, ip)
 
 
 def is_exempt(ip: IPAddress, exempt_networks: Iterable[IPNetwork]) -> bool:
-    """Whether the operator's list names the address, or the IPv4 address that it wraps."""
+    """Whether an exempt network contains the address, or the IPv4 address that it embeds."""
     plain = (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
     return any(plain in network or ip in network for network in exempt_networks)
 
 
 def is_allowed(ip: IPAddress | str, exempt_networks: Iterable[IPNetwork] = ()) -> bool:
-    """Whether a worker may call an address: the public internet, or a network that is exempt.
+    """Whether a worker may connect to an address: it is public, or in an exempt network.
 
-    A text may carry an IPv6 scope, such as fe80::1%eth0. A text that is no address is refused.
+    Text may have an IPv6 scope, such as fe80::1%eth0. Text that is not an address is refused.
     """
     try:
         ip = ip_address(ip)
@@ -125,14 +126,15 @@ def is_allowed(ip: IPAddress | str, exempt_networks: Iterable[IPNetwork] = ()) -
 
 
 def is_port_allowed(port: int, allowed_ports: Collection[int] | None) -> bool:
-    """Whether a port may be called; None allows all but those of well-known other services."""
+    """Whether a worker may connect to a port. `allowed_ports` None: all but those of well-known
+    services other than HTTP."""
     if not 1 <= port <= 65535:
         return False
     return port not in _OTHER_SERVICES if allowed_ports is None else port in allowed_ports
 
 
 def is_local_name(host: str) -> bool:
-    """Whether a host name can only mean something inside a network: no public name looks so."""
+    """Whether a host name has no meaning outside a private network."""
     name = host.rstrip(".")
     return "." not in name or name.endswith(_LOCAL_DOMAINS)
 
@@ -145,25 +147,24 @@ def is_localhost(host: str) -> bool:
 def _check_characters(url: str) -> None:
     if len(url) > MAX_URL_LENGTH:
         raise UrlError("too_long", f"Shorten the URL to {MAX_URL_LENGTH:,} characters.")
-    # Parsers disagree on each of these, or do not show them; separators, controls, surrogates.
+    # Parsers disagree about these, or they are invisible: separators, controls, surrogates.
     if "\\" in url or any(unicodedata.category(character)[0] in "ZC" for character in url):
-        raise UrlError(
-            "characters", "Leave out spaces, backslashes and invisible characters: encode them."
-        )
+        raise UrlError("characters", "Percent-encode spaces, backslashes and invisible characters.")
 
 
 def _split(url: str) -> Url:
     try:
         return parse_url(url)
     except LocationParseError:
-        # The parser's own words repeat the whole URL, which may hold secrets.
+        # The parser's message repeats the whole URL, which may contain secrets.
         raise UrlError(
             "host", "The host name or the port (1 to 65535) of the URL is not valid."
         ) from None
 
 
 def _read_host(host: str) -> tuple[str, IPAddress | None]:
-    """The host without brackets, and its IP address if it is one, in its usual spelling only."""
+    """The host without brackets, and its IP address (None: it is a name). Refuses IPv4 addresses in
+    other spellings than four decimal numbers."""
     if host.startswith("["):
         try:
             ip = IPv6Address(host[1:-1])
@@ -181,14 +182,14 @@ def _read_host(host: str) -> tuple[str, IPAddress | None]:
             ) from None
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise UrlError(
-            "host", f"The host name {host[:64]} is not valid: use letters, digits, hyphens, dots."
+            "host", f"The host name {host[:64]} is not valid. Use letters, digits, hyphens, dots."
         )
     return host, None
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port, the port where it is not the scheme's own; a URL that is refused
-    stands for itself."""
+    """Scheme, host and port, without the scheme's default port. A URL that does not parse is
+    returned unchanged."""
     try:
         target = parse_target(url)
     except UrlError:

@@ -1,4 +1,4 @@
-"""What `manage.py check` says of the keys: before a release, rather than at the first push."""
+"""System checks of WEBHOOK_KEYS, which report problems before a release, not at the first push."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, ProgrammingError, transaction
 
 from webhooks.configuration import keys
 
-# A token of 32 random characters has at least 128 bits, whatever their alphabet.
+# 32 random characters have at least 128 bits, even if they are hexadecimal digits.
 SHORTEST_KEY = 32
 
 
@@ -19,8 +19,8 @@ def there_is_a_key(**kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            "WEBHOOK_KEYS names no key.",
-            hint="Set it to a long random text: secrets in the database are encrypted with it.",
+            "WEBHOOK_KEYS is empty.",
+            hint="Set it to a long random string. It encrypts the secrets in the database.",
             id="webhooks.E001",
         )
     ]
@@ -34,14 +34,14 @@ def keys_are_keys(**kwargs: Any) -> list[CheckMessage]:
         problems.append(
             Warning(
                 f"{short} of the keys in WEBHOOK_KEYS have fewer than {SHORTEST_KEY} characters.",
-                hint="Put a long random one first, and run webhook_rotate_keys.",
+                hint="Put a long random key first, and run webhook_rotate_keys.",
                 id="webhooks.W001",
             )
         )
     if settings.SECRET_KEY in settings.WEBHOOK_KEYS:
         problems.append(
             Warning(
-                "SECRET_KEY is one of WEBHOOK_KEYS: who learns one then has both.",
+                "SECRET_KEY is also one of WEBHOOK_KEYS, so one leak reveals both.",
                 hint="Give them different values, and run webhook_rotate_keys.",
                 id="webhooks.W002",
             )
@@ -53,19 +53,19 @@ def keys_are_keys(**kwargs: Any) -> list[CheckMessage]:
 def every_secret_has_its_key(
     databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Runs with `check --database default`, and before each `migrate`."""
+    """Runs with `check --database default` and before each `migrate`."""
     if DEFAULT_DB_ALIAS not in (databases or ()) or not settings.WEBHOOK_KEYS:
         return []
     try:
         with transaction.atomic():
             missing = keys.missing()
-    except ProgrammingError:  # the tables are not there yet, or not all of their columns
+    except ProgrammingError:  # the tables, or some of their columns, do not exist yet
         return []
     return [
         Error(
-            f"{count:,} secrets were sealed under the key {name}, which is not in WEBHOOK_KEYS: "
-            "their pushes wait.",
-            hint="Add the old key behind the newest one, separated by a comma, and run "
+            f"{count:,} secrets are encrypted under the key {name}, which is not in WEBHOOK_KEYS. "
+            "Their pushes wait.",
+            hint="Add the old key after the newest one, separated by a comma, and run "
             "webhook_rotate_keys.",
             id="webhooks.E002",
         )

@@ -1,6 +1,6 @@
-"""How a webhook is deleted: it is marked, which is short; its rows are removed afterwards.
+"""Deletes a webhook: marks it, which is quick, and leaves its rows to be removed afterwards.
 
-From the mark on nobody finds it: the manager hides it. removal.py removes the rows in portions.
+Once a webhook is marked, its manager hides it. operating/removal.py removes the rows in portions.
 docs/adr/0027 gives the reasons.
 """
 
@@ -16,25 +16,25 @@ from webhooks import wake
 
 
 class WebhookGone(Http404):
-    """Somebody deleted the webhook meanwhile: answered as one that never was."""
+    """The webhook was deleted meanwhile. The response is the same as if it had never existed."""
 
     def __init__(self) -> None:
         super().__init__("The webhook was deleted meanwhile.")
 
 
-# Mails that are to be sent. Those that were sent are removed with the rest.
+# Mails that were not sent yet. Sent ones are removed with the other rows.
 _DROP_NOTICES = "DELETE FROM webhooks_notice WHERE webhook_id = ANY(%s) AND due_at IS NOT NULL"
 
 
 @transaction.atomic
 def mark(webhooks: models.QuerySet[Any]) -> list[Any]:
-    """Marks webhooks as deleted, in one transaction that touches no delivery; those that this
-    call marked.
+    """Marks webhooks as deleted, in one transaction that touches no delivery. Returns the webhooks
+    that this call marked.
 
-    1. Lock. A claim, a settle or an administrator that has the lock is waited for; status changes
-       go on, for they hold and ask for no more than that the row's key stays.
-    2. Mark, and forget the secrets.
-    3. Drop the mails about it that wait.
+    1. Lock. This waits for a claim, a settle or an administrator that has the lock. Status changes
+       continue, because they lock only the row's key.
+    2. Mark, and erase the secrets.
+    3. Drop the mails about it that were not sent yet.
     """
     rows = webhooks.filter(deleted_at=None).order_by("pk")
     marked = list(rows.select_for_update(of=("self",), no_key=True))
@@ -58,7 +58,7 @@ def mark(webhooks: models.QuerySet[Any]) -> list[Any]:
 
 @transaction.atomic
 def delete(webhooks: models.QuerySet[Any]) -> int:
-    """Marks webhooks as deleted, and says so in the Admin log; how many."""
+    """Marks webhooks as deleted and records it in the Admin log; returns how many."""
     marked = mark(webhooks)
     for webhook in marked:
         record.administration(

@@ -6,7 +6,7 @@ DISABLED_FIELDS = (
     "disabled_at", "disabled_by", "disabled_because", "disabled_note", "disabled_failures",
     "disabled_failing_since", "disabled_last_failure",
 )  # fmt: skip
-# Written by webhooks/health/streak.py and webhooks/operating/switching.py only, under a lock of
+# Written by webhooks/health/streak.py and webhooks/operating/recovery.py only, under a lock of
 # the row.
 HEALTH_FIELDS = (
     "consecutive_failures", "failing_since", "told_of_trouble", "unreachable_since", "probe_due_at",
@@ -15,7 +15,7 @@ HEALTH_FIELDS = (
 
 
 class DisabledBecause(models.TextChoices):
-    """What disabled a webhook. webhooks/configuration/reasons.py turns it into a sentence."""
+    """What disabled a webhook. webhooks/health/reasons.py turns it into a sentence."""
 
     FAILURES = "failures", "Too many consecutive failed pushes"
     ADMINISTRATOR = "administrator", "An administrator disabled it"

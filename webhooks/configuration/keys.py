@@ -1,4 +1,4 @@
-"""Which of WEBHOOK_KEYS the sealed secrets need, and how they come under the newest."""
+"""Encrypts the secrets again under the newest of WEBHOOK_KEYS, and finds keys that are missing."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ _ROWS = 100
 
 @dataclass
 class Rotation:
-    """How many secrets were sealed anew, how many had the newest key already, and what is wrong
-    with those that do not open."""
+    """How many secrets were re-encrypted, how many were under the newest key already, and a message
+    for each secret that could not be decrypted."""
 
     renewed: int = 0
     current: int = 0
@@ -24,10 +24,11 @@ class Rotation:
 
 
 def rotate(dry_run: bool = False) -> Rotation:
-    """Seals every secret under the newest key. What does not open stays as it is.
+    """Re-encrypts every secret under the newest key. A secret that cannot be decrypted is left
+    unchanged.
 
-    Workers go on meanwhile: rows are locked a few at a time, and an old value opens as long as its
-    key is named. Neither an epoch nor an overlap of signing secrets begins.
+    Workers continue meanwhile: a few rows are locked at a time, and an old value opens as long as
+    WEBHOOK_KEYS has its key. This begins neither a new epoch nor an overlap of signing secrets.
     """
     rotation = Rotation()
     last = 0
@@ -40,13 +41,13 @@ def rotate(dry_run: bool = False) -> Rotation:
             for webhook in webhooks:
                 renewed = _sealed_anew(webhook, rotation)
                 if renewed and not dry_run:
-                    # Not by save(): a sealed value that differs passes for another secret there.
+                    # Not with save_settings(), which takes a new sealed value for a new secret.
                     WebhookConfig.objects.filter(pk=webhook.pk).update(**renewed)
             last = webhooks[-1].pk
 
 
 def _sealed_anew(webhook: WebhookConfig, rotation: Rotation) -> dict[str, str]:
-    """The columns that are to be written; `rotation` counts them."""
+    """The columns to write. Counts them in `rotation`."""
     renewed: dict[str, str] = {}
     newest = sealing.key_names()[0]
     for column in SEALED_FOR:
@@ -67,7 +68,7 @@ def _sealed_anew(webhook: WebhookConfig, rotation: Rotation) -> dict[str, str]:
 
 
 def missing() -> dict[str, int]:
-    """The names of keys that are not in WEBHOOK_KEYS, and how many secrets each has sealed."""
+    """Keys that are not in WEBHOOK_KEYS: the number of secrets under each, by the key's name."""
     counts: Counter[str] = Counter()
     for column in SEALED_FOR:
         key = Func(F(column), Value("."), Value(1), function="split_part", output_field=CharField())

@@ -1,4 +1,4 @@
-"""What may be entered as a callback URL and as an API key. No look-ups: workers judge addresses."""
+"""Validates callback URLs, API keys and signing secrets. Workers, not validators, look up hosts."""
 
 import re
 from base64 import b64decode
@@ -20,21 +20,21 @@ from webhooks.configuration.addresses import (
 )
 
 MAX_API_KEY_LENGTH = 1024
-SIGNING_SECRET_PREFIX = "whsec_"  # noqa: S105  # no secret: what each begins with
-# What arrives as it was entered: clients and servers trim or refuse everything else.
+SIGNING_SECRET_PREFIX = "whsec_"  # noqa: S105  # not a secret: the prefix of each one
+# Only keys that arrive as they were entered: clients and servers trim or refuse others.
 _API_KEY = re.compile(r"[\x21-\x7e](?: ?[\x21-\x7e])*")
 _LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 
 
 def validate_callback_url(url: str) -> None:
-    """Raises ValidationError, with a code, unless pushes may be sent to the URL."""
+    """Raises ValidationError, with a code, if pushes may not be sent to the URL."""
     try:
         target = parse_target(url)
     except UrlError as problem:
         raise ValidationError(str(problem), code=problem.code) from None
     if target.scheme != "https" and settings.WEBHOOK_REQUIRE_HTTPS:
         raise ValidationError(
-            "Start the URL with https://: over http:// the API key could be read on its way.",
+            "Start the URL with https://. Over http://, the API key could be read in transit.",
             code="scheme",
         )
     if not _is_host_allowed(target):
@@ -45,14 +45,14 @@ def validate_callback_url(url: str) -> None:
         )
     if not (_is_exempt_host(target) or _is_port_allowed(target)):
         raise ValidationError(
-            "Port %(port)s is not allowed. Use 443, or another port of a web server.",
+            "Port %(port)s is not allowed. Use 443 or another web server port.",
             code="port_not_allowed",
             params={"port": target.port},
         )
 
 
 def validate_api_key(key: str) -> None:
-    """Raises ValidationError unless the key can be sent as a header; never repeats the key."""
+    """Raises ValidationError if the key cannot be sent as a header. Never repeats the key."""
     if not key:
         raise ValidationError("Enter the API key that the receiver expects.", code="empty")
     if len(key) > MAX_API_KEY_LENGTH:
@@ -64,29 +64,29 @@ def validate_api_key(key: str) -> None:
     if not _API_KEY.fullmatch(key):
         raise ValidationError(
             "The API key has a character that cannot be sent. Use ASCII letters, digits and "
-            "signs, with single spaces only between them.",
+            "punctuation. Single spaces are allowed inside the key.",
             code="characters",
         )
 
 
 def validate_key_is_for(url: str, saved_url: str) -> None:
-    """Raises ValidationError where a URL leads elsewhere than the one that the saved API key was
-    entered for: a key is for one receiver, and does not follow to another."""
+    """Raises ValidationError if a URL has another origin than the saved API key's URL.
+    A key belongs to one receiver and is never sent to another."""
     if origin(url) != origin(saved_url):
         raise ValidationError(
-            "The URL now leads to %(new)s. Enter that receiver's API key: the saved one was for "
-            "%(old)s.",
+            "The URL now points to %(new)s. Enter the API key of that receiver: the saved one is "
+            "for %(old)s.",
             code="other_host",
             params={"new": origin(url), "old": origin(saved_url)},
         )
 
 
 def validate_signing_secret(secret: str) -> None:
-    """Raises ValidationError unless it has the form of the Standard Webhooks specification:
-    `whsec_` and 24 to 64 bytes in base64. Never repeats the secret."""
+    """Raises ValidationError unless the secret has the form of Standard Webhooks:
+    `whsec_` followed by 24 to 64 bytes in base64. Never repeats the secret."""
     words = (
         "The signing secret must be whsec_ followed by 24 to 64 bytes in base64. "
-        "Use Generate to have one made."
+        "Use Generate to create one."
     )
     if not secret.startswith(SIGNING_SECRET_PREFIX):
         raise ValidationError(words, code="form")
@@ -105,10 +105,10 @@ def _is_host_allowed(target: Target) -> bool:
 
 
 def _is_exempt_host(target: Target) -> bool:
-    """Whether the operator exempted the host.
+    """Whether the operator exempted the host from the address rules.
 
-    Which address a local name has is not known here. It may be entered where any network is
-    exempt; the worker then checks the address that it gets.
+    The address of a local name is not known here. Such a name is accepted if any network is
+    exempt; the worker then checks the address that the name resolves to.
     """
     networks = settings.WEBHOOK_ALLOWED_NETWORKS
     if target.ip is not None:

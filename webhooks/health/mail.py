@@ -1,4 +1,4 @@
-"""Notices as mails: their words and their recipients. mailing.py sends them."""
+"""Turns notices into mails: their text and their recipients. mailing.py sends them."""
 
 import logging
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ UTC_TIME = "%Y-%m-%d %H:%M UTC"
 
 @dataclass(frozen=True)
 class Words:
-    """A mail's contents, for text and HTML alike. `facts`: label and value. `tone` is a colour's
-    name: danger, warning or success."""
+    """The content of a mail, for its text and its HTML. `facts` are labels and values. `tone` names
+    a colour: danger, warning or success."""
 
     subject: str
     tone: str
@@ -40,7 +40,7 @@ class Words:
     link: str = ""
 
 
-# --- The words --------------------------------------------------------------------------------
+# --- The text ---------------------------------------------------------------------------------
 
 
 def words(notice: Notice) -> Words:
@@ -50,13 +50,13 @@ def words(notice: Notice) -> Words:
 
 
 def _name(webhook: WebhookConfig) -> str:
-    """What people call it, else its host. A mail has one line for it."""
+    """The webhook's name, or its host if it has none, in one line."""
     name = webhook.name or urlsplit(webhook.url).hostname or webhook.url
     return " ".join(name.split())[:100]
 
 
 def _about(webhook: WebhookConfig, *facts: tuple[str, str]) -> list[tuple[str, str]]:
-    """What each mail says of its webhook; the URL without its query, which may be a secret."""
+    """The facts in each mail about a webhook. The URL's query is left out: it may be a secret."""
     url = urlsplit(webhook.url)._replace(query="").geturl()
     return [("Account", webhook.account.name), ("Webhook", _name(webhook)), ("URL", url), *facts]
 
@@ -68,9 +68,12 @@ def _link(webhook: WebhookConfig, page: str = "health") -> str:
 def _streak(facts: dict[str, Any]) -> list[tuple[str, str]]:
     since = datetime.fromisoformat(facts["failing_since"])
     return [
-        ("Failed in a row", f"{facts['failures']:,} of {settings.WEBHOOK_DISABLE_AFTER:,}"),
-        ("Since", f"{since:{UTC_TIME}}"),
-        ("The last failure", facts["last_failure"]),
+        (
+            "Consecutive failed pushes",
+            f"{facts['failures']:,} of {settings.WEBHOOK_DISABLE_AFTER:,}",
+        ),
+        ("Failing since", f"{since:{UTC_TIME}}"),
+        ("Last failure", facts["last_failure"]),
     ]
 
 
@@ -80,14 +83,14 @@ def _failing(webhook: WebhookConfig, facts: dict[str, Any]) -> Words:
         f"Webhook “{_name(webhook)}” is failing: {facts['failures']:,} pushes in a row",
         "warning",
         f"The last {facts['failures']:,} pushes to this webhook failed, with all their retries. "
-        f"At {limit:,} in a row it is disabled.",
+        f"After {limit:,} consecutive failed pushes, the webhook is disabled.",
         _about(webhook, *_streak(facts)),
         [
-            "Look at what the receiver answers: Event Log > Webhook has each attempt with its "
-            "status and answer.",
-            "When it is mended, send a test push from the webhook's page. One push that arrives "
-            "sets the count to 0.",
-            "Events whose push failed can be sent again, from the webhook's page.",
+            "Check the receiver's responses: Event Log > Webhook shows each attempt with its "
+            "status and response.",
+            "Once the receiver is fixed, send a test push from the webhook's page. The next event "
+            "that is delivered resets the count to 0.",
+            "You can replay the events of failed pushes from the webhook's page.",
         ],
         "See the webhook",
         _link(webhook),
@@ -98,16 +101,16 @@ def _disabled(webhook: WebhookConfig, facts: dict[str, Any]) -> Words:
     return Words(
         f"Webhook “{_name(webhook)}” was disabled after {facts['failures']:,} failed pushes",
         "danger",
-        "Nothing is pushed to this webhook until an administrator enables it again. Your systems "
-        "do not hear of devices that stop being compliant.",
+        "Nothing is pushed to this webhook until an administrator enables it again. Until then, "
+        "your systems do not learn about devices that stop being compliant.",
         _about(webhook, *_streak(facts)),
         [
-            "Its events are not lost: they are held for "
-            f"{_days(settings.WEBHOOK_HELD_DAYS)}, and new ones with them.",
-            "Mend the receiver, then choose Test and enable on the webhook's page: a test push "
-            "must arrive first.",
-            "You choose there what becomes of held events: all of them, each device's latest, or "
-            "none.",
+            "No events are lost: existing and new events are held for "
+            f"{_days(settings.WEBHOOK_HELD_DAYS)}.",
+            "Fix the receiver, then choose Test and enable on the webhook's page. The webhook is "
+            "enabled if a test push is delivered.",
+            "On that page you also choose which held events to deliver: all of them, the latest of "
+            "each device, or none.",
         ],
         "Enable it again",
         _link(webhook, "enable"),
@@ -116,11 +119,11 @@ def _disabled(webhook: WebhookConfig, facts: dict[str, Any]) -> Words:
 
 def _recovered(webhook: WebhookConfig, facts: dict[str, Any]) -> Words:
     return Words(
-        f"Webhook “{_name(webhook)}” works again",
+        f"Webhook “{_name(webhook)}” has recovered",
         "success",
-        "A push to this webhook arrived. The count of failures is 0 again.",
+        "A push to this webhook was delivered, so its failure count is 0 again.",
         _about(webhook),
-        ["Events whose push failed meanwhile can be sent again, from the webhook's page."],
+        ["You can replay the events of pushes that failed meanwhile from the webhook's page."],
         "See the webhook",
         _link(webhook),
     )
@@ -129,14 +132,14 @@ def _recovered(webhook: WebhookConfig, facts: dict[str, Any]) -> Words:
 def _certificate(webhook: WebhookConfig, facts: dict[str, Any]) -> Words:
     until = datetime.fromisoformat(facts["certificate_until"])
     left = until - database_now()
-    when = f"ends in {_days(max(left.days, 1))}" if left > timedelta(0) else "has ended"
+    when = f"expires in {_days(max(left.days, 1))}" if left > timedelta(0) else "has expired"
     return Words(
         f"The certificate of webhook “{_name(webhook)}” {when}",
         "warning",
-        "When it has ended, pushes to this webhook fail: a server with such a certificate could "
-        "be anybody's.",
+        "Once it has expired, pushes to this webhook fail, because an expired certificate does not "
+        "prove whose server it is.",
         _about(webhook, ("Certificate valid until", f"{until:{UTC_TIME}}")),
-        ["Renew the certificate on the receiver. Nothing needs to be changed here."],
+        ["Renew the certificate on the receiver. You need not change anything here."],
         "See the webhook",
         _link(webhook),
     )
@@ -145,22 +148,22 @@ def _certificate(webhook: WebhookConfig, facts: dict[str, Any]) -> Words:
 def _outage(facts: dict[str, Any]) -> Words:
     since = datetime.fromisoformat(facts["silent_since"])
     return Words(
-        "Platform outage: many webhooks cannot be reached",
+        "Platform outage: many receivers are unreachable",
         "danger",
         "Many unrelated receivers became unreachable at once, so the fault is probably ours: DNS, "
         "proxy, firewall or uplink.",
         [
-            ("Unreachable", _many(facts["receivers"], "host")),
-            ("Of", _many(facts["accounts"], "account")),
+            ("Unreachable receivers", _many(facts["receivers"], "host")),
+            ("Affected", _many(facts["accounts"], "account")),
             ("Since", f"{since:{UTC_TIME}}"),
-            ("Hosts that answered since", f"{facts['answered']:,}"),
+            ("Other hosts that answered", f"{facts['answered']:,}"),
         ],
         [
             "Pushes to unreachable receivers wait and their failures do not count, so no webhook "
-            "is disabled. Receivers that answer are pushed to as usual.",
-            "Each unreachable receiver is probed about every 30 seconds and goes on when it "
-            "answers. The outage ends by itself when enough of them do.",
-            "If the fault is not yours, end the outage: manage.py webhook_outage --end.",
+            "is disabled. Pushes to other receivers continue as usual.",
+            "Each unreachable receiver is probed about every 30 seconds, and its pushes continue "
+            "once it answers. The outage ends by itself when enough receivers answer.",
+            "If the fault is not yours, end the outage with manage.py webhook_outage --end.",
         ],
         "See the attempts",
         settings.PUBLIC_URL + reverse("admin:eventlog_webhooklog_changelist") + "?outcome=failed",
@@ -173,11 +176,11 @@ def _outage_over(facts: dict[str, Any]) -> Words:
     return Words(
         "The platform outage is over",
         "success",
-        "Pushes that waited are being sent now, and failures count again.",
+        "Waiting pushes are being sent now, and failures count again.",
         [
             ("From", f"{began:{UTC_TIME}}"),
             ("To", f"{ended:{UTC_TIME}}"),
-            ("It ended because", Outage.EndedBecause(facts["ended_because"]).label),
+            ("Reason for the end", Outage.EndedBecause(facts["ended_because"]).label),
         ],
         link_text="See the webhooks",
         link=settings.PUBLIC_URL + reverse("admin:webhooks_webhookconfig_changelist"),
@@ -203,12 +206,12 @@ def _many(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-# --- The mail ---------------------------------------------------------------------------------
+# --- The mail -----------------------------------------------------------------------------------
 
 
 def recipients(notice: Notice) -> list[str]:
-    """The account's administrators; all operators where it concerns no account. An address that no
-    mail can go to is left out: a mail server may refuse the whole mail because of it."""
+    """The addresses of the account's administrators, or of all operators if the notice concerns no
+    account. Invalid addresses are left out: one could make a mail server refuse the whole mail."""
     people = User.objects.filter(account=notice.account_id, is_active=True).order_by("pk")
     if notice.account_id is not None:
         people = people.filter(role=Role.ADMINISTRATOR)
@@ -219,7 +222,7 @@ def _is_address(person: User) -> bool:
     try:
         validate_email(person.email)
     except ValidationError:
-        logger.error("user %s has no valid e-mail address, so no notice goes there", person.pk)
+        logger.error("user %s has no valid email address and gets no notice", person.pk)
         return False
     return True
 

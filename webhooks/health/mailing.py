@@ -1,8 +1,7 @@
 """Sends notices by mail.
 
 A mail is sent at least once: if a worker dies after sending it but before recording it, it is sent
-again, under the same Message-ID. Each notice fails alone: nothing that goes wrong with one keeps
-the others from being sent.
+again, with the same Message-ID. An error with one notice does not stop the others.
 """
 
 import logging
@@ -20,21 +19,21 @@ from webhooks.health.notice import Notice
 
 logger = logging.getLogger(__name__)
 
-# Sent by one task, over one connection to the mail server.
+# How many notices are sent over one connection to the mail server.
 TOGETHER = 20
-# A worker that has not recorded within this time that a mail was sent has died.
+# A worker that has not recorded its mail within this time has died.
 LEASE = timedelta(minutes=10)
 FIRST_RETRY = timedelta(minutes=1)
 LONGEST_RETRY = timedelta(hours=1)
-# A notice this old is old news; the console shows what still needs somebody.
+# A notice of this age is outdated. The console still shows problems that persist.
 GIVE_UP = timedelta(days=1)
 # More than the retries of a day.
 MOST_ATTEMPTS = 40
 
 
 def send_due() -> int:
-    """Sends what is due, a bounded number over one connection; how many were tried. Fewer than
-    TOGETHER: nothing else is due, or the mail server does not answer."""
+    """Sends up to TOGETHER notices that are due; returns how many it tried to send. Fewer than
+    TOGETHER: no others are due, or the mail server does not answer."""
     mail_server = get_connection()
     try:
         for tried in range(TOGETHER):
@@ -42,18 +41,18 @@ def send_due() -> int:
             if notice is None or not _open(mail_server, notice):
                 return tried
             if not _send(notice, mail_server):
-                _close(mail_server)  # it may be broken, or in the middle of this mail
+                _close(mail_server)  # the connection may be broken, or in the middle of this mail
         return TOGETHER
     finally:
         _close(mail_server)
 
 
 def take() -> Notice | None:
-    """The oldest notice that is due, with a lease. A conditional UPDATE decides between workers,
-    and no lock is held while a mail server answers.
+    """Takes the oldest notice that is due, with a lease. None: none is due.
 
-    One at a time: a notice that ends its worker must not take others with it. Its attempt is
-    counted here for the same reason.
+    A conditional UPDATE decides between workers, so no lock is held while a mail server answers.
+    Notices are taken one at a time, and the attempt is counted here, because sending a notice may
+    crash the worker: other notices must not be affected.
     """
     _give_up(Notice.objects.filter(due_at__lte=Now()))
     due = Notice.objects.filter(due_at__lte=Now()).order_by("attempts", "pk")
@@ -65,7 +64,7 @@ def take() -> Notice | None:
 
 
 def _give_up(notices: QuerySet[Notice]) -> int:
-    """Gives up those of these notices that were tried often enough or are old news; how many."""
+    """Gives up notices that were tried too often or are outdated; returns how many."""
     hopeless = Q(attempts__gte=MOST_ATTEMPTS) | Q(created_at__lt=Now() - GIVE_UP, attempts__gt=0)
     given_up = list(notices.filter(hopeless).values_list("pk", "kind"))
     for pk, kind in given_up:
@@ -77,7 +76,7 @@ def _open(mail_server: Any, notice: Notice) -> bool:
     try:
         mail_server.open()
     except Exception as error:
-        logger.error("the mail server cannot be reached, so notices wait: %s", _named(error))
+        logger.error("the mail server is unreachable, so notices wait: %s", _named(error))
         _postpone(notice)
         return False
     return True
@@ -91,7 +90,7 @@ def _close(mail_server: Any) -> None:
 
 
 def _send(notice: Notice, mail_server: Any) -> bool:
-    """False: this notice failed, and is tried again later."""
+    """Sends a notice. False: it failed and is retried later."""
     try:
         to = mail.recipients(notice)
         if not to:
@@ -102,7 +101,7 @@ def _send(notice: Notice, mail_server: Any) -> bool:
         message.connection = mail_server
         message.send()
     except DatabaseError:
-        raise  # not this notice's fault; its lease ends, and it is tried again
+        raise  # the notice is not at fault; it is retried when its lease expires
     except Exception as error:
         logger.error("notice %s (%s) was not sent: %s", notice.pk, notice.kind, _named(error))
         _postpone(notice)
@@ -112,16 +111,16 @@ def _send(notice: Notice, mail_server: Any) -> bool:
 
 
 def _named(error: Exception) -> str:
-    """What went wrong and where. A mail server's own words help; those of a defect of ours may
-    repeat what the mail says, so they are left out."""
-    if isinstance(error, OSError):  # smtplib's errors are such
+    """The error and its place. A mail server's message helps. The message of a defect of ours may
+    repeat the content of the mail, so it is left out."""
+    if isinstance(error, OSError):  # so are the errors of smtplib
         return f"{type(error).__name__}: {error}"
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {where.name}, {where.filename}:{where.lineno}"
 
 
 def _postpone(notice: Notice) -> None:
-    """Later each time."""
+    """Sets the time of the next attempt. The pause doubles each time."""
     this = Notice.objects.filter(pk=notice.pk)
     if not _give_up(this):
         this.update(due_at=Now() + min(FIRST_RETRY * 2 ** (notice.attempts - 1), LONGEST_RETRY))

@@ -1,7 +1,7 @@
-"""What people are told by mail: written where it happens, sent by mail.py.
+"""Writes notices: what administrators and operators learn by mail. mailing.py sends them.
 
-A notice is a row in the transaction of what it tells of. So nobody is told of what was rolled
-back, and what happened is told once, however often a task runs.
+A notice is a row, written in the transaction of the event that it reports. So an event that was
+rolled back is not reported, and an event is reported once, however often a task runs.
 """
 
 import logging
@@ -20,18 +20,18 @@ from webhooks.health.notice import Notice
 logger = logging.getLogger(__name__)
 
 Kind = Notice.Kind
-# A receiver that fails and recovers over and over is told of so often, and no more.
+# A receiver that keeps failing and recovering causes a notice of a kind at most this often.
 QUIET = timedelta(hours=1)
 
 
 def levels(limit: int) -> dict[Notice.Kind, int]:
-    """At how many failures in a row people are told, where `limit` failures disable a webhook."""
+    """The number of consecutive failures that causes each notice, if `limit` disable a webhook."""
     at = {Kind.FAILING: math.ceil(limit * 0.5), Kind.NEARLY_DISABLED: math.ceil(limit * 0.8)}
     return {kind: failures for kind, failures in at.items() if failures < limit}
 
 
 def of_streak(webhook: WebhookConfig, before: int, last_failure: str) -> None:
-    """Tells of a streak where it came past a level; the caller saves the webhook."""
+    """Writes a notice if a streak of failures has passed a level. The caller saves the webhook."""
     passed = [
         kind
         for kind, failures in levels(settings.WEBHOOK_DISABLE_AFTER).items()
@@ -42,19 +42,19 @@ def of_streak(webhook: WebhookConfig, before: int, last_failure: str) -> None:
 
 
 def of_disabling(webhook: WebhookConfig, last_failure: str) -> None:
-    """Tells that a webhook was disabled; the caller saves the webhook."""
+    """Writes a notice that a webhook was disabled. The caller saves the webhook."""
     _of_trouble(webhook, Kind.DISABLED, last_failure)
 
 
 def of_recovery(webhook: WebhookConfig) -> None:
-    """Tells those who were told of trouble that a push arrived; the caller saves the webhook."""
+    """Writes a notice of recovery if there was one of trouble. The caller saves the webhook."""
     if webhook.told_of_trouble:
         webhook.told_of_trouble = False
         _write(Kind.RECOVERED, webhook)
 
 
 def of_certificate(webhook: WebhookConfig, kind: Notice.Kind) -> None:
-    """Tells that the certificate ends soon."""
+    """Writes a notice that the certificate expires soon."""
     assert webhook.certificate_until is not None
     _write(kind, webhook, certificate_until=webhook.certificate_until.isoformat())
 
@@ -64,13 +64,13 @@ def to_operators(kind: Notice.Kind, **facts: Any) -> None:
 
 
 def told_lately(webhook: WebhookConfig | None, kind: Notice.Kind) -> bool:
-    """Whether the same kind was told of this webhook, or to operators, within the quiet time."""
+    """Whether this webhook (None: operators) had a notice of this kind within the quiet time."""
     lately = Now() - QUIET
     return Notice.objects.filter(webhook=webhook, kind=kind, created_at__gt=lately).exists()
 
 
 def prune(days: int) -> int:
-    """Removes notices that are older than `days`; how many."""
+    """Removes notices that are older than `days`; returns how many."""
     return portions.delete(Notice.objects.filter(created_at__lt=Now() - timedelta(days=days)))
 
 

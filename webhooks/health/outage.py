@@ -1,8 +1,8 @@
-"""Platform outages: whether one lasts, which webhooks wait because of it, and how it ends.
+"""Platform outages: whether there is one, which webhooks wait because of it, and how it ends.
 
-While one lasts, a webhook with an unreachable receiver waits: it sends a probe now and then, and
+During an outage, a webhook with an unreachable receiver waits: it sends a probe now and then, and
 its failures do not count. Webhooks whose receivers answer are not affected.
-operating/outage_watch.py decides when one begins and ends. docs/adr/0025 gives the reasons.
+operating/outage_watch.py decides when an outage begins and ends. docs/adr/0025 gives the reasons.
 """
 
 import logging
@@ -27,7 +27,7 @@ LONGEST_PAUSE_S = 30.0
 
 
 def standing() -> Outage | None:
-    """The outage that lasts now. None: there is none."""
+    """The current outage. None: there is none."""
     return Outage.objects.filter(ended_at=None).first()
 
 
@@ -49,9 +49,9 @@ def silent() -> QuerySet[WebhookConfig]:
 def end(outage: Outage, because: Outage.EndedBecause, by: str = "") -> bool:
     """Ends an outage. False if it had ended already. `by` names the operator who ended it.
 
-    Receivers that are still unreachable keep the time since when they are: each must answer before
-    its silence counts as evidence again, so that the next outage needs new evidence. If too few are
-    left, each starts afresh: most have nothing to push, so nobody knows whether they answer.
+    Receivers that are still unreachable keep their `unreachable_since`: each must answer before its
+    silence counts as evidence again, so that the next outage needs new evidence. If too few are
+    left, it is cleared: most have nothing to push, so nobody knows whether they answer.
     """
     ended = {"ended_at": Now(), "ended_because": because, "ended_by": by}
     if not Outage.objects.filter(pk=outage.pk, ended_at=None).update(**ended):

@@ -1,4 +1,4 @@
-"""Why a webhook is disabled, in words, made of its columns when somebody reads them."""
+"""Formats the reason why a webhook is disabled, from its columns."""
 
 from eventlog import words
 from eventlog.words import Sentence
@@ -7,7 +7,7 @@ from webhooks.configuration.webhook import WebhookConfig
 
 
 def why_disabled(webhook: WebhookConfig) -> Sentence:
-    """The whole reason: who did it and why, or the failures. Empty while it is enabled."""
+    """The reason: who disabled it and why, or the failures. Empty: the webhook is enabled."""
     if webhook.enabled:
         return []
     if webhook.disabled_because == DisabledBecause.FAILURES:
@@ -22,5 +22,5 @@ def why_disabled(webhook: WebhookConfig) -> Sentence:
 
 
 def in_utc(webhook: WebhookConfig) -> str:
-    """For programs: the API's and the command's `disabled_reason`."""
+    """The reason as `disabled_reason` of the API and of the commands has it, with times in UTC."""
     return words.in_utc(why_disabled(webhook))

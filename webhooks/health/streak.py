@@ -1,4 +1,4 @@
-"""The count of failed pushes in a row, and the disabling of a webhook at its limit."""
+"""Counts consecutive failed pushes, and disables a webhook when they reach the limit."""
 
 import logging
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 class Ended(NamedTuple):
-    """An attempt that ended: when, and with which failure ('' where it was delivered).
+    """An attempt that ended, and its failure ('': it was delivered).
 
-    `counts`: its push ended with it, and is no test. `unreachable`: no server answered.
+    `counts`: its push ended with it and is not a test. `unreachable`: no server answered.
     """
 
     at: datetime
@@ -31,7 +31,7 @@ class Ended(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What pushes make of a streak. `fatal` is the failure that reached the limit."""
+    """The streak after some pushes. `fatal`: the failure that reached the limit. None: none did."""
 
     failures: int
     failing_since: datetime | None
@@ -41,7 +41,7 @@ class Verdict(NamedTuple):
 def evaluate(
     failures: int, failing_since: datetime | None, ended: Sequence[Ended], limit: int
 ) -> Verdict:
-    """Walks pushes in the order in which they ended; nothing counts after the limit."""
+    """Counts pushes in the order in which they ended. After the limit, nothing counts."""
     for push in ended:
         if not push.failure:
             failures, failing_since = 0, None
@@ -53,11 +53,11 @@ def evaluate(
 
 
 def count(webhook: WebhookConfig, ended: Sequence[Ended]) -> Verdict | None:
-    """Counts pushes that ended, in the transaction that settles them, and notes whether anybody
-    answered. `ended` is in the order of time.
+    """Counts pushes that ended, and records whether the receiver answered. Runs in the transaction
+    that settles the pushes. `ended` is in order of time.
 
-    None: nothing changes, which costs a look and no lock. A webhook that is disabled counts
-    nothing, nor do pushes of an epoch that is over.
+    None: nothing changed. That costs one query and no lock. Pushes of a disabled webhook or of an
+    earlier epoch do not count.
     """
     if not ended:
         return None
@@ -82,7 +82,7 @@ def count(webhook: WebhookConfig, ended: Sequence[Ended]) -> Verdict | None:
         locked.unreachable_since = None
     elif locked.unreachable_since is None:
         locked.unreachable_since = ended[-1].at
-        locked.probe_due_at = None  # one that an earlier outage left says nothing of this one
+        locked.probe_due_at = None  # from an earlier outage
     if verdict.fatal:
         _disable(locked, verdict.fatal)
     else:

@@ -1,4 +1,4 @@
-"""What commands that queue pushes wait for."""
+"""Waits for the outcomes of test pushes that a command has queued."""
 
 import time
 from collections.abc import Collection
@@ -11,14 +11,14 @@ from webhooks.queue import claims
 
 POLL_S = 0.05
 NO_WORKER = (
-    "no worker took the test push within {wait_s:g} s: is one running "
-    "(celery -A settings worker), and does Redis answer?"
+    "no worker took the test push within {wait_s:g} s: check that a worker is running "
+    "(celery -A settings worker) and that Redis answers"
 )
 
 
 def wait_for(push_ids: Collection[UUID]) -> dict[UUID, WebhookLog]:
-    """The attempts of test pushes, as soon as workers have made them; one that is missing was
-    taken by nobody in time."""
+    """The attempts of test pushes by push ID, once workers have made them all. A push is missing if
+    no worker took it in time."""
     until = time.monotonic() + patience_s()
     while True:
         found = {row.push_id: row for row in WebhookLog.objects.filter(push_id__in=push_ids)}

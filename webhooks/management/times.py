@@ -1,4 +1,4 @@
-"""Times on the command line."""
+"""Parses times on the command line."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,5 @@ def parse_time(text: str) -> datetime:
     try:
         time = parse_datetime(text) or datetime.fromisoformat(text)
     except ValueError:
-        raise CommandError(
-            f"{text!r} is not a time: it takes one such as 2026-03-01T14:00"
-        ) from None
+        raise CommandError(f"{text!r} is not a time: use a form such as 2026-03-01T14:00") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,7 +1,7 @@
-"""Nothing is lost, and this shows it: status changes times subscriptions = deliveries, by state.
+"""Checks that no event is lost: status changes times subscriptions = deliveries in any state.
 
-One side is the Device log, which knows nothing of webhooks; the other is the outbox. They are
-written in one transaction, so whatever does not add up was taken away since, or is a defect.
+Compares the Device log, which knows nothing about webhooks, with the queue. Both are written in one
+transaction, so a difference means that rows were removed later, or that there is a defect.
 """
 
 from collections import Counter
@@ -24,21 +24,22 @@ from webhooks.configuration.webhook import WebhookConfig
 from webhooks.operating.snapshot import Snapshot
 from webhooks.queue.states import EVENT, PENDING, PLACE_SQL, STILL_TO_DO_SQL
 
-# A webhook, its events or its account's plan may be saved beside a status change that is under
-# way, which does not see it: what was recorded so soon after is not expected.
+# A status change that is under way does not see a webhook, events or a plan that are saved at the
+# same time. So deliveries are not expected until this time after such a save.
 MARGIN_S = 60
-# What an active webhook has had due for longer was forgotten by all workers and by the sweep.
+# A delivery of an active webhook that has been due for longer is stuck: the sweep should have
+# found it.
 STUCK_S = 300
 LISTED = 1_000
-# A person who waits for a report gives up then.
+# The time limit of a check that a person started.
 TIMEOUT_S = 3_600
 
-# Retention removes what is older, from the Device log first; a margin longer than any statement
-# keeps what it is removing out of the report.
+# The check begins where retention ends. Retention removes rows from the Device log first, so the
+# margin of an hour, which is longer than any statement, keeps rows in removal out of the report.
 _KEPT = """
 SELECT GREATEST(%s, statement_timestamp() - make_interval(days => %s) + interval '1 hour')
 """
-# Whose subscriptions are known to have been these, for as long as the window lasts.
+# Status changes with the webhooks that are known to have subscribed to them at the time.
 _EXPECTED_FROM = """
 FROM eventlog_devicelog l
 JOIN metaaccess_account a ON a.id = l.account_id AND a.plan = %(plan)s
@@ -65,7 +66,7 @@ SELECT w.id, l.event_id, l.device_id, l.status,
     (extract(epoch FROM l.time) * 1000)::bigint AS timestamp, l.recorded_at
 {_EXPECTED} AND NOT EXISTS (SELECT 1 FROM webhooks_delivery d WHERE {_OF_EVENT}) ORDER BY l.id, w.id
 """
-# Of the time that the log still covers: `eventlog_prune --days` may have shortened it.
+# Only for the time that the Device log still covers: `eventlog_prune --days` may have cut it.
 _UNEXPLAINED = f"""
 SELECT d.webhook_id, d.event_id, d.device_id, d.status, d.timestamp FROM webhooks_delivery d
 JOIN webhooks_webhookconfig w ON w.id = d.webhook_id AND {EXISTS_SQL}
@@ -87,7 +88,8 @@ WHERE {ACTIVE_SQL} AND {STILL_TO_DO_SQL}
         OR NOT EXISTS (SELECT 1 FROM webhooks_outage WHERE ended_at IS NULL))
 ORDER BY d.id
 """
-# It is as old as its status change: retention and the next check treat the two alike.
+# A repaired delivery gets the time of its status change, so that retention and the next check treat
+# both alike.
 _REPAIR = f"""
 INSERT INTO webhooks_delivery
     (webhook_id, account_id, event_id, device_id, status, timestamp, kind, state, attempts,
@@ -105,7 +107,7 @@ _ONE_REPAIR = "SELECT pg_advisory_xact_lock(hashtext('webhook_check --repair'))"
 
 
 class Case(NamedTuple):
-    """An event for a webhook that does not add up."""
+    """A delivery that is missing, unexplained or stuck."""
 
     problem: str
     webhook_id: int
@@ -116,9 +118,9 @@ class Case(NamedTuple):
 
 
 class Report(NamedTuple):
-    """`since`: from when on, which is later than asked for where retention has removed the rest.
-    `fates`: how many of the expected deliveries came to what. `cases`: what does not add up, the
-    first thousand of each problem; `counts` has all."""
+    """The result of a check. `since`: its beginning, which is later than requested if retention has
+    removed older rows. `fates`: the number of expected deliveries by state. `counts`: the number of
+    cases by problem. `cases`: the first thousand of each problem."""
 
     since: datetime
     fates: dict[str, int]
@@ -131,7 +133,7 @@ class Report(NamedTuple):
 
 
 class TooSlowError(Exception):
-    """The comparison took longer than it may."""
+    """The check exceeded its time limit."""
 
 
 FATES = ("delivered", "failed", "held", "discarded", "in_progress")
@@ -141,11 +143,11 @@ _CASE = "webhook_id, event_id, device_id, status, timestamp"
 
 
 def check(since: datetime, until: datetime, timeout_s: float | None = None) -> Report:
-    """What was recorded from `since` until before `until`, against the outbox; in one snapshot,
-    so that what happens meanwhile is on both sides or on neither. Raises TooSlowError when one of
-    its queries takes longer than `timeout_s` (TIMEOUT_S): then nothing is known."""
+    """Compares the status changes recorded from `since` until before `until` with the queue. Reads
+    one snapshot, so that a concurrent change is on both sides or on neither. Raises TooSlowError if
+    one of its queries takes longer than `timeout_s` (None: TIMEOUT_S)."""
     with transaction.atomic(), connection.cursor() as cursor:
-        if not connection.savepoint_ids:  # the transaction is ours, and begins here
+        if not connection.savepoint_ids:  # this transaction is not nested in another one
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         with _limited(cursor, timeout_s or TIMEOUT_S):
             _plan_for_windows(cursor)
@@ -169,8 +171,8 @@ def check(since: datetime, until: datetime, timeout_s: float | None = None) -> R
 
 @transaction.atomic
 def repair(since: datetime, until: datetime) -> int:
-    """Queues what is missing, with its event ID and timestamp, and wakes whoever is stuck; how
-    many were queued. Nothing that is past retention is queued."""
+    """Queues missing events, with their IDs and timestamps, and wakes webhooks with stuck
+    deliveries. Returns how many events it queued. Events past retention are not queued."""
     with connection.cursor() as cursor, _limited(cursor, TIMEOUT_S):
         _plan_for_windows(cursor)
         values = _values(cursor, since, until)
@@ -193,7 +195,7 @@ def repair(since: datetime, until: datetime) -> int:
 
 @contextmanager
 def _limited(cursor: Any, timeout_s: float) -> Iterator[None]:
-    """Until the transaction ends, no statement may take longer."""
+    """Limits the time of each statement until the transaction ends. Raises TooSlowError."""
     cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{timeout_s * 1000:.0f}"])
     try:
         yield
@@ -201,15 +203,15 @@ def _limited(cursor: Any, timeout_s: float) -> Iterator[None]:
         if not isinstance(error.__cause__, QueryCanceled):
             raise
         raise TooSlowError(
-            f"webhook_check did not finish within {timeout_s:g} s, so it is not known whether all "
-            "adds up: check a shorter time"
+            f"webhook_check did not finish within {timeout_s:g} s, so its result is unknown. "
+            "Check a shorter time range."
         ) from error
 
 
 def _plan_for_windows(cursor: Any) -> None:
     """Until the transaction ends, each table is read once, by its index on time, and joined as a
-    whole. The planner takes what is expected for one row, and would look for the delivery of each
-    by reading the whole window again."""
+    whole. The planner expects a single status change. It would read the whole time range again to
+    find the delivery of each one."""
     cursor.execute("SET LOCAL enable_nestloop = off")
 
 
@@ -223,8 +225,8 @@ def _values(cursor: Any, since: datetime, until: datetime) -> dict[str, Any]:
 
 
 def note(report: Report | None) -> None:
-    """Keeps the outcome for /metrics. None: the check did not finish, so nothing is known, and
-    the time of the last one that did stays."""
+    """Stores the result for /metrics. None: the check did not finish. Then the counts are removed,
+    and the time of the last finished check stays."""
     values: dict[str, Any] = {"figures": report.counts if report else {}}
     if report:
         values["taken_at"] = Now()

@@ -1,4 +1,4 @@
-"""A callback API on this machine, for trying things out: prints, counts and answers as told."""
+"""A local callback API for demos and tests. It records requests and answers as configured."""
 
 import json
 import threading
@@ -15,8 +15,8 @@ WITHOUT_BODY = {204, 304}
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request. `time` in Unix seconds, on this machine's clock; `status` is our answer, and
-    `reason` why it is no success ("" if it is one)."""
+    """One request. `time` is in Unix seconds, on this machine's clock. `status` is that of the
+    response. `reason` says why it is not a success ("": it is one)."""
 
     time: float
     path: str
@@ -31,7 +31,7 @@ class Received:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The events of the body; none where it is not a JSON array."""
+        """The events of the body. Empty if it is not a JSON array."""
         try:
             events = json.loads(self.body)
         except ValueError:
@@ -41,7 +41,7 @@ class Received:
 
 @dataclass(slots=True)
 class Behaviour:
-    """How to answer; may be changed while the receiver runs."""
+    """How the receiver answers. It may be changed while the receiver runs."""
 
     status: int = 200
     fail_first: int = 0
@@ -52,18 +52,18 @@ class Behaviour:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, headers: dict[str, str]) -> tuple[int, str]:
-        """The status to answer, and why it is no success ("" if it is one)."""
+        """The status of the response, and why it is not a success ("": it is one)."""
         given = headers.get("Authorization")
         if self.api_key is not None:
             if given is None:
-                return 401, "no Authorization"
+                return 401, "no Authorization header"
             if not compare_digest(given.encode(), self.api_key.encode()):
-                return 401, "wrong Authorization"
+                return 401, "wrong API key"
         with self.lock:
             if self.fail_first > 0:
                 self.fail_first -= 1
-                return FAIL_FIRST_STATUS, "told to fail the first requests"
-        return self.status, "" if self.status < 300 else f"told to answer {self.status}"
+                return FAIL_FIRST_STATUS, "configured to fail the first requests"
+        return self.status, "" if self.status < 300 else f"configured to answer {self.status}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -91,11 +91,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, format: str, *args: Any) -> None:
-        pass  # `on_received` tells more
+        pass  # `on_received` reports more
 
 
 class LocalReceiver(ThreadingHTTPServer):
-    """Listens on loopback; `with` runs it in a thread."""
+    """Listens on loopback. As a context manager, it runs in a thread."""
 
     daemon_threads = True
     request_queue_size = 1024
@@ -122,4 +122,4 @@ class LocalReceiver(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # the sender went away: its timeout is what is being tried out
+        pass  # the sender hung up, because its timeout is being tried out

@@ -1,8 +1,8 @@
-"""Figures for a monitoring system, read from the database when they are asked for.
+"""Metrics for a monitoring system, read from the database at each request.
 
-What is still to be delivered is counted at each request only up to LIVE_ROWS. Where there is more,
-the last count that beat's task made is shown, with its age: whoever may read /metrics must not be
-able to make the database count a million rows.
+A request counts open deliveries only up to LIVE_ROWS. If there are more, it returns the last count
+of a periodic task, with its age: a client of /metrics must not be able to make the database count a
+million rows.
 """
 
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ from webhooks.health import outage
 from webhooks.operating.snapshot import Snapshot
 from webhooks.queue.states import BEGUN_SQL, HELD, OPEN, PENDING, PLACE_SQL, TEST
 
-# About 10 ms of the database's time.
+# Counting this many takes the database about 10 ms.
 LIVE_ROWS = 10_000
-# What waits, by state; held is what waits for a webhook that is not active. Rows that are done are
-# not in the indexes that this reads in their order, which is what makes the limit a bound. What a
-# deleted webhook left has no place, but counts towards the limit.
+# Open deliveries by state, with held as a state. It reads two indexes that contain only open
+# deliveries, in their order, so the limit bounds its cost. Deliveries of deleted webhooks have no
+# state here, but count towards the limit.
 _WAITING = f"""
 WITH waiting AS MATERIALIZED (
     (SELECT webhook_id, state, kind, due_at, created_at FROM webhooks_delivery
@@ -48,12 +48,12 @@ FROM webhooks_webhookconfig w WHERE {EXISTS_SQL} GROUP BY state
 """
 _PLACES = (*(state.label for state in OPEN), HELD)
 
-# A state: how many events, and when the oldest was added, in Unix seconds.
+# By state: the number of events, and when the oldest was added, in Unix seconds.
 Waiting = dict[str, tuple[int, float]]
 
 
 def count_events() -> None:
-    """Counts what is still to be delivered, however much it is, for the requests to come."""
+    """Counts all open deliveries, however many, and stores the result for later requests."""
     waiting, _ = _count(None)
     Snapshot.objects.update_or_create(
         name=Snapshot.Name.EVENTS, defaults={"taken_at": Now(), "figures": waiting}
@@ -61,7 +61,7 @@ def count_events() -> None:
 
 
 def _count(limit: int | None) -> tuple[Waiting, int]:
-    """What waits, and how many rows were read: about `limit` at most; None: all."""
+    """Open deliveries, and how many rows were read: about `limit` at most. None: no limit."""
     with connection.cursor() as cursor:
         cursor.execute(_WAITING, {"limit": limit})
         rows = cursor.fetchall()
@@ -83,7 +83,7 @@ class Pipeline(Collector):
             states.add_metric([state], webhooks.get(state, 0))
         yield states
         yield GaugeMetricFamily(
-            "metaaccess_outage", "1 while a platform outage stands.", outage.stands()
+            "metaaccess_outage", "1 during a platform outage, else 0.", outage.stands()
         )
         silent = WebhookConfig.objects.filter(unreachable_since__isnull=False, disabled_at=None)
         yield GaugeMetricFamily(
@@ -96,7 +96,7 @@ class Pipeline(Collector):
 
 
 def _events(snapshot: Snapshot | None, now: datetime) -> Iterator[Metric]:
-    """None of them where there are too many to count now and none were counted yet."""
+    """Yields nothing if there are too many events to count now and none were counted before."""
     waiting: dict[str, Any]
     waiting, rows = _count(LIVE_ROWS + 1)
     age_s = 0.0
@@ -118,12 +118,12 @@ def _events(snapshot: Snapshot | None, now: datetime) -> Iterator[Metric]:
     yield events
     yield oldest
     yield GaugeMetricFamily(
-        "metaaccess_events_age_seconds", "How long ago the events were counted.", age_s
+        "metaaccess_events_age_seconds", "Seconds since the events were counted.", age_s
     )
 
 
 def _check(check: Snapshot, now: datetime) -> Iterator[Metric]:
-    """Of an hourly check that did not finish there are no counts: nothing is known."""
+    """Yields no counts if the last hourly check did not finish, because they are unknown."""
     yield GaugeMetricFamily(
         "metaaccess_check_finished",
         "0 if the last hourly webhook_check took too long to finish.",
@@ -132,13 +132,13 @@ def _check(check: Snapshot, now: datetime) -> Iterator[Metric]:
     if check.taken_at:
         yield GaugeMetricFamily(
             "metaaccess_check_age_seconds",
-            "How long ago an hourly webhook_check last finished.",
+            "Seconds since an hourly webhook_check last finished.",
             (now - check.taken_at).total_seconds(),
         )
     if check.figures:
         wrong = GaugeMetricFamily(
             "metaaccess_unaccounted_events",
-            "What did not add up in the last hourly webhook_check.",
+            "Events that did not add up in the last hourly webhook_check.",
             labels=["problem"],
         )
         for problem, count in check.figures.items():
@@ -147,7 +147,7 @@ def _check(check: Snapshot, now: datetime) -> Iterator[Metric]:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """In Prometheus' format. Figures only: no names, no accounts."""
+    """Metrics in the format of Prometheus. They contain no names and no accounts."""
     registry = CollectorRegistry()
     registry.register(Pipeline())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

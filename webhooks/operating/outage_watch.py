@@ -27,7 +27,7 @@ EndedBecause = Outage.EndedBecause
 # The pause between two probes of a webhook is the time for which it has been unreachable, but at
 # least the time limit of an attempt plus this margin, and at most outage.LONGEST_PAUSE_S.
 PROBE_MARGIN_S = 2.0
-# One sweep queues at most this many, so that a slow worker does not face thousands at once.
+# One sweep queues at most this many probes, so that a slow worker does not get thousands at once.
 PROBES_PER_SWEEP = 100
 # Nothing was sent, so such an attempt says nothing about the network.
 _NOTHING_SENT = {ErrorKind.BLOCKED_ADDRESS, ErrorKind.INVALID_REQUEST}
@@ -102,7 +102,7 @@ def _host(url: str) -> str:
         return url
 
 
-# One index look-up per webhook, however long the log is.
+# One index lookup per webhook, however long the log is.
 _ANSWERED = """
 SELECT w.url FROM webhooks_webhookconfig w CROSS JOIN LATERAL (
     SELECT 1 FROM eventlog_webhooklog l

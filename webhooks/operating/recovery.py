@@ -1,4 +1,4 @@
-"""What an administrator does about a webhook: enable it again, disable it, try it out."""
+"""What an administrator does with a webhook: enable, disable, test it, and replay events."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -25,7 +25,7 @@ from webhooks.queue.replay import Replay, add_replay, add_replays
 from webhooks.queue.states import State
 from webhooks.sending import payload
 
-# More than one call may queue at once; what is left can be asked for again.
+# One call queues at most this many events. Another call queues the rest.
 MOST_AT_ONCE = 100_000
 
 
@@ -41,29 +41,30 @@ ENABLED: dict[str, Any] = {
 
 
 class Held(models.TextChoices):
-    """What becomes of held events when their webhook is enabled again."""
+    """What happens to held events when their webhook is enabled again."""
 
-    DELIVER = "deliver", "Deliver all, the oldest first"
-    LATEST = "latest", "Deliver each device's latest only"
+    DELIVER = "deliver", "Deliver all, oldest first"
+    LATEST = "latest", "Deliver only the latest of each device"
     DISCARD = "discard", "Discard all"
 
 
 def enable(
     webhook_ids: Iterable[int], reason: str, held: Held = Held.DELIVER
 ) -> list[WebhookConfig]:
-    """Enables webhooks that are disabled; those it enabled. The count restarts at 0.
+    """Enables those of the webhooks that are disabled, and returns them. Their failure count
+    restarts at 0.
 
-    What was held is due again at once, but for what `held` discards. Failures of the time before
-    count no more. Each in a transaction of its own: one that somebody has locked keeps no lock of
-    others meanwhile, and what was done stays done.
+    Held events are due at once, except for those that `held` discards. Earlier failures no longer
+    count. Each webhook has its own transaction, so that waiting for the lock of one keeps no lock
+    of another, and an error undoes none of the others.
     """
     tried = (_enable(webhook_id, reason, held) for webhook_id in sorted(webhook_ids))
     return [webhook for webhook in tried if webhook]
 
 
 def _enable(webhook_id: int, reason: str, held: Held) -> WebhookConfig | None:
-    """Discards in portions first, while the webhook is still disabled; the transaction that enables
-    it discards what has arrived since. None: the webhook is not disabled."""
+    """Discards events in portions while the webhook is still disabled. The transaction that enables
+    it then discards the events that have arrived since. None: the webhook is not disabled."""
     if held is Held.DELIVER:
         return _enable_now(webhook_id, reason, held, 0)
     discarded = waiting.discard_ahead(webhook_id, but_latest=held is Held.LATEST)
@@ -95,8 +96,8 @@ def _enable_now(webhook_id: int, reason: str, held: Held, discarded: int) -> Web
 
 
 def disable(webhook_ids: Iterable[int], reason: str) -> list[WebhookConfig]:
-    """Disables webhooks that are enabled, each in a transaction of its own; those it disabled.
-    Their events are held."""
+    """Disables those of the webhooks that are enabled, each in its own transaction, and returns
+    them. Their events are held."""
     tried = (_disable(webhook_id, reason) for webhook_id in sorted(webhook_ids))
     return [webhook for webhook in tried if webhook]
 
@@ -123,8 +124,8 @@ def _disable(webhook_id: int, reason: str) -> WebhookConfig | None:
 
 @transaction.atomic
 def send_test(webhook: WebhookConfig) -> UUID:
-    """Queues a test push, whether the webhook is enabled or not; its push ID. It is tried once
-    and counts neither as a failure nor as a success. Raises WebhookGone."""
+    """Queues a test push, whether or not the webhook is enabled; returns its push ID. The push is
+    not retried, and counts neither as a failure nor as a success. Raises WebhookGone."""
     _lock(webhook)
     _record(webhook, Action.TEST_REQUESTED)
     push_id = add.add_test(webhook, TEST_DEVICE_ID)
@@ -133,10 +134,10 @@ def send_test(webhook: WebhookConfig) -> UUID:
 
 
 class Only(models.TextChoices):
-    """Which events of a time are sent again."""
+    """Which events of a time range are replayed."""
 
-    FAILED = "failed", "Those whose push failed"
-    ALL = "all", "All that ended: failed, discarded and delivered ones"
+    FAILED = "failed", "Failed events"
+    ALL = "all", "Failed, discarded and delivered events"
 
 
 _STATES = {
@@ -146,7 +147,8 @@ _STATES = {
 
 
 def _lock(webhook: WebhookConfig) -> None:
-    """Against a deletion at the same moment: it comes before, or sees what is added."""
+    """Locks the webhook, so that a simultaneous deletion either comes first or sees what is added.
+    Raises WebhookGone."""
     if not add.lock(webhook.pk):
         raise WebhookGone
 
@@ -157,8 +159,8 @@ def replay_of(webhook: WebhookConfig, since: datetime, until: datetime, only: On
 
 @transaction.atomic
 def send_many_again(webhook: WebhookConfig, replay: Replay, limit: int) -> int:
-    """Queues events of a time again, with their old timestamps; how many. They count and are
-    retried as others are, and are held while the webhook is disabled."""
+    """Replays up to `limit` events, with their old timestamps; returns how many. They count and are
+    retried like other events, and are held while the webhook is disabled."""
     sent = add_replays(replay, limit)
     if sent:
         states = [State(state).label for state in replay.states]
@@ -175,9 +177,9 @@ def send_many_again(webhook: WebhookConfig, replay: Replay, limit: int) -> int:
 
 
 def cannot_send(webhook: WebhookConfig | None) -> str:
-    """Why nothing can be sent again to it; nothing where it can."""
+    """Why nothing can be replayed to a webhook. Empty: it can."""
     if webhook is None:
-        return "The webhook was deleted, so there is nowhere to send it."
+        return "The webhook was deleted, so there is no receiver."
     if not webhook.account.has_webhooks:
         return f"{webhook.account} is not on the Enterprise plan, so nothing is pushed."
     return ""
@@ -185,7 +187,8 @@ def cannot_send(webhook: WebhookConfig | None) -> str:
 
 @transaction.atomic
 def redeliver(delivery: Delivery) -> UUID:
-    """Queues a new push of one event, with its old timestamp; its push ID. Raises WebhookGone."""
+    """Queues a new push of one event, with its old timestamp; returns its push ID. Raises
+    WebhookGone."""
     webhook = delivery.webhook
     _lock(webhook)
     event = {name: getattr(delivery, name) for name in ("device_id", "status", "timestamp")}
@@ -197,8 +200,8 @@ def redeliver(delivery: Delivery) -> UUID:
 
 @transaction.atomic
 def send_again(webhook: WebhookConfig, attempt: WebhookLog) -> UUID:
-    """Queues a new push of the events of an old one, with their old timestamps; its push ID.
-    Raises WebhookGone."""
+    """Queues a new push of the events of an old one, with their old timestamps; returns its push
+    ID. Raises WebhookGone."""
     _lock(webhook)
     _record(webhook, Action.PUSH_SENT_AGAIN, f"the events of push {attempt.push_id}")
     push_id = add_replay(webhook, payload.parse(attempt.request_body))

@@ -1,7 +1,7 @@
-"""The rows of deleted webhooks and accounts, removed in portions by beat.
+"""Removes the rows of deleted webhooks and accounts, in portions.
 
-Each portion is a short transaction, and each run ends after a while: a later one goes on where it
-ended. Runs may overlap: what one has locked, the other leaves alone.
+Each portion is a short transaction, and each run ends after a while; the next one continues. Runs
+may overlap: each skips the rows that another has locked.
 """
 
 import logging
@@ -14,8 +14,8 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
 
 from eventlog import record
-from metaaccess.accounts import deletion as accounts
 from metaaccess.accounts.deletion import deleted_accounts
+from metaaccess.devices.removed import DEVICES_OF_ACCOUNT
 from metaaccess.models import User
 from metaaccess.portions import Rows, remove
 from webhooks.configuration import deletion
@@ -25,11 +25,11 @@ from webhooks.queue.states import SENDING
 logger = logging.getLogger(__name__)
 
 RUN_S = 10.0
-# Requests and pushes that were under way at the mark have ended after this time. Until then the
-# account's row stays, for what they still write refers to it.
+# After this time, requests and pushes that were under way when the account was marked have ended.
+# Until then the account's row stays, because the rows that they write refer to it.
 ACCOUNT_KEPT = timedelta(minutes=10)
 
-# A push that a worker has is left to it: it settles, or its lease runs out.
+# Deliveries that a worker has are spared until it settles them or its lease expires.
 DELIVERIES = Rows(
     "webhooks_delivery",
     "webhook_id",
@@ -39,14 +39,14 @@ NOTICES = Rows("webhooks_notice", "webhook_id")
 
 
 def run() -> bool:
-    """Removes rows for up to RUN_S; False where it stopped before the end."""
+    """Removes rows for up to RUN_S seconds. False: rows may be left."""
     until = time.monotonic() + RUN_S
     return all(time.monotonic() < until for _ in _portions())
 
 
 def _portions() -> Iterator[int]:
-    """Removes all there is to remove, the longest deleted first; stops after each portion."""
-    # Those that were added while their account was being deleted.
+    """Removes all rows, those that were deleted first coming first. Yields after each portion."""
+    # Webhooks that were added while their account was being deleted.
     deletion.mark(WebhookConfig.objects.filter(account__in=deleted_accounts().values("pk")))
     webhooks = WebhookConfig._base_manager.filter(deleted_at__isnull=False)
     for webhook_id in list(webhooks.order_by("deleted_at").values_list("pk", flat=True)):
@@ -56,7 +56,7 @@ def _portions() -> Iterator[int]:
 
 
 def _each(rows_of: Callable[[int], Iterator[int]], owner: int) -> Iterator[int]:
-    """One that cannot be removed is logged, and does not stop the others."""
+    """Removes the rows of one owner. An error is logged and does not stop the others."""
     try:
         yield from rows_of(owner)
     except DatabaseError:
@@ -73,17 +73,17 @@ def _webhook(webhook_id: int) -> Iterator[int]:
 
 def _account(account_id: int) -> Iterator[int]:
     yield from chain.from_iterable(
-        remove(rows, account_id) for rows in (accounts.DEVICES, *record.OF_ACCOUNT)
+        remove(rows, account_id) for rows in (DEVICES_OF_ACCOUNT, *record.OF_ACCOUNT)
     )
     _remove_account(account_id)
 
 
 @transaction.atomic
 def _remove_webhook(webhook_id: int) -> None:
-    """The row itself, once nothing refers to it.
+    """Removes the webhook's row once nothing refers to it.
 
-    Whoever adds a delivery holds the row's key until its commit. So this skips the row while
-    somebody does; and once it has the lock, nobody begins to.
+    A transaction that adds a delivery locks the row's key until its commit. So this skips the row
+    while a delivery is being added, and once this has the lock, none can be added.
     """
     row = WebhookConfig._base_manager.filter(pk=webhook_id).select_for_update(skip_locked=True)
     if row.values_list("pk", flat=True).first() is None:
@@ -101,13 +101,13 @@ def _remove_webhook(webhook_id: int) -> None:
 
 @transaction.atomic
 def _remove_account(account_id: int) -> None:
-    """The row itself. Raises IntegrityError where something still refers to it."""
+    """Removes the account's row. Raises IntegrityError if a row still refers to it."""
     row = deleted_accounts().filter(pk=account_id, deleted_at__lt=Now() - ACCOUNT_KEPT)
     if row.select_for_update(skip_locked=True).values_list("pk", flat=True).first() is None:
         return
     if WebhookConfig._base_manager.filter(account=account_id).exists():
-        return  # a push of it is under way
-    # Who was added while the account was being deleted.
+        return  # a push is under way
+    # Users who were added while the account was being deleted.
     User._base_manager.filter(account=account_id).delete()
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")

@@ -77,6 +77,19 @@ class Settlement(NamedTuple):
         )
 
 
+def locked_whole(rows: Iterable[tuple[Row, bool]], is_cut: bool) -> Sequence[Row]:
+    """The rows of pushes that were locked whole. `rows` are sorted by push, each with whether it
+    was locked. `is_cut`: the query's limit was reached, so the last push may be incomplete and is
+    left for the next claim."""
+    groups = [
+        list(group) for _, group in itertools.groupby(rows, key=lambda found: found[0].push_id)
+    ]
+    whole = (
+        group for group in (groups[:-1] if is_cut else groups) if all(free for _, free in group)
+    )
+    return [row for group in whole for row, _ in group]
+
+
 def whole_pushes(rows: Iterable[Row]) -> list[Push]:
     """Groups rows by their push ID. The push with the oldest event comes first. `rows` are sorted
     by push."""

@@ -1,7 +1,6 @@
 """A worker claims what is due for a webhook, within limits, with a lease."""
 
 import itertools
-from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from webhooks.queue.chunk import (
     Row,
     connected_lanes,
     cut,
+    locked_whole,
     new_lanes,
     oldest,
     whole_pushes,
@@ -219,7 +219,7 @@ class _Look:
         for state in (State.SENDING, State.RETRYING):
             if any(row.state == state and row.due for row in self._begun):
                 rows = self._lock(_AGAIN, state=state, limit=limit, only=only)
-                pushes += whole_pushes(_whole(rows, cut=len(rows) == limit))
+                pushes += whole_pushes(locked_whole(rows, is_cut=len(rows) == limit))
         # A push whose first attempt may not have been made waits for its devices, as new events do.
         may_go = [
             push
@@ -247,13 +247,3 @@ class _Look:
     def _lock(self, query: str, **values: Any) -> list[tuple[Row, bool]]:
         self._cursor.execute(query, values | {"webhook": self._webhook.pk})
         return [(Row(*row[:-1]), row[-1]) for row in self._cursor]
-
-
-def _whole(rows: Iterable[tuple[Row, bool]], cut: bool) -> Sequence[Row]:
-    """The rows of pushes that were locked whole. `cut`: the query's limit was reached, so the last
-    push may be incomplete and is left for the next claim."""
-    groups = [
-        list(group) for _, group in itertools.groupby(rows, key=lambda found: found[0].push_id)
-    ]
-    whole = (group for group in (groups[:-1] if cut else groups) if all(free for _, free in group))
-    return [row for group in whole for row, _ in group]

@@ -80,7 +80,7 @@ ORDER BY w.id
 """
 
 
-def with_counts(webhooks: WebhookQuerySet) -> WebhookQuerySet:
+def with_counts(webhooks: WebhookQuerySet) -> models.QuerySet[Any]:
     """Annotates `held_events`: how many events wait for a webhook that is not active."""
     held = (
         Delivery.objects.filter(states.held(), webhook=models.OuterRef("pk"))

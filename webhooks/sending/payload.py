@@ -1,4 +1,4 @@
-"""The body of a push: a JSON array of events, the same bytes on each retry."""
+"""Builds the body of a push: a JSON array of events, the same bytes on each retry."""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from webhooks.queue.replay import Event
 
 
 def build(events: Iterable[Event]) -> bytes:
-    """`timestamp` is in Unix milliseconds: when the status changed, not when it is sent."""
+    """The body. `timestamp`: when the status changed, in Unix milliseconds."""
     return json.dumps(
         [
             {"device_id": event.device_id, "status": event.status, "timestamp": event.timestamp}
@@ -18,7 +18,7 @@ def build(events: Iterable[Event]) -> bytes:
 
 
 class SentEvent(NamedTuple):
-    """An event of a body."""
+    """An event in a body."""
 
     device_id: str
     status: str
@@ -26,5 +26,5 @@ class SentEvent(NamedTuple):
 
 
 def parse(body: str) -> list[SentEvent]:
-    """The reverse of `build`."""
+    """The events of a body that `build` made."""
     return [SentEvent(**event) for event in json.loads(body)]

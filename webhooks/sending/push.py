@@ -42,8 +42,8 @@ def settle_batch(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
     """Writes the outcomes of a batch. While PostgreSQL is away, tries again for two minutes.
 
     That may exceed the lease, which does no harm: nobody can claim while nobody can settle. Pushes
-    whose outcome is never written are sent again after the lease: at least once. If only the answer
-    to COMMIT was lost, nothing is written twice.
+    whose outcome is never written are sent again after the lease (at-least-once). If only the
+    response to COMMIT was lost, nothing is written twice.
     """
     give_up_at = time.monotonic() + SETTLE_FOR_S
     written = Written()

@@ -1,6 +1,6 @@
-"""Removes the API key from what a receiver answers.
+"""Removes the API key from responses.
 
-A receiver may repeat our headers in its answer, and more people read the logs than know the key.
+A receiver may repeat our headers in its response, and more people read the logs than know the key.
 """
 
 import html

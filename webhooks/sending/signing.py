@@ -1,4 +1,4 @@
-"""Signatures of pushes, by the Standard Webhooks specification (symmetric, version 1)."""
+"""Signs pushes according to the Standard Webhooks specification (symmetric, version 1)."""
 
 import hashlib
 import hmac
@@ -9,8 +9,8 @@ from webhooks.configuration.validators import SIGNING_SECRET_PREFIX
 
 
 def sign(secrets: Sequence[str], push_id: str, timestamp: str, body: bytes) -> str:
-    """The `Webhook-Signature` of one attempt: for each secret `v1,` and an HMAC-SHA256 in base64,
-    with spaces between. A receiver that knows one of the secrets finds one that fits."""
+    """The `Webhook-Signature` of one attempt: `v1,` and an HMAC-SHA256 in base64 for each secret,
+    separated by spaces. A receiver that knows one of the secrets finds a signature that matches."""
     content = f"{push_id}.{timestamp}.".encode() + body
     return " ".join(f"v1,{_digest(secret, content)}" for secret in secrets)
 

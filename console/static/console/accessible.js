@@ -1,7 +1,8 @@
-// What Unfold's pages leave to the mouse or to the eye, for the keyboard and for screen readers.
+// Makes Unfold's mouse-only controls work with the keyboard and with screen readers.
 "use strict";
 
-// What Unfold makes clickable without making it a button: its name, and what it opens or is.
+// Unfold's clickable elements that are no buttons: the start of their click handler, their name, and
+// the Alpine state that tells whether they are expanded or pressed.
 const CONTROLS = [
   { on: "sidebarDesktopOpen = ", name: "Menu", expanded: "sidebarDesktopOpen" },
   { on: "sidebarMobileOpen = ", name: "Menu", expanded: "sidebarMobileOpen" },
@@ -21,7 +22,7 @@ const NAMES = {
   "command-submit": "Search",
 };
 
-// Before Alpine reads the page: what is bound here is kept up to date by it.
+// Runs before Alpine reads the page, so that Alpine keeps these bindings up to date.
 document.addEventListener("alpine:init", () => {
   for (const { on, name, expanded, pressed } of CONTROLS) {
     const found = document.querySelectorAll(`[x-on\\:click^="${on}"]:not(button, a[href])`);
@@ -40,28 +41,28 @@ document.addEventListener("alpine:init", () => {
   document.getElementById("content")?.setAttribute("tabindex", "-1");
   for (const note of document.querySelectorAll(".errornote")) note.setAttribute("role", "alert");
   hideIcons(document);
-  // The picture beside the product's name is the same link again.
+  // The picture next to the product's name repeats the same link.
   const picture = document.querySelector("#nav-sidebar-inner > div:first-child a:not(#site-name a)");
   picture?.setAttribute("aria-hidden", "true");
   picture?.setAttribute("tabindex", "-1");
 });
 document.addEventListener("htmx:load", (event) => hideIcons(event.target));
 
-// Where the cursor is to be at first: the page was hidden when the browser looked for it.
+// Sets the initial focus: the page was still hidden when the browser tried to.
 document.addEventListener("alpine:initialized", () => {
-  setTimeout(() => {  // Alpine uncovers the page after it has said that it is ready
+  setTimeout(() => {  // Alpine shows the page only after this event
     if (document.activeElement === document.body) document.querySelector("[autofocus]")?.focus();
   });
 });
 
-// An icon is a word in a font of pictures: nobody wants it read out.
+// Icons are words in a font of pictures. Screen readers should skip them.
 function hideIcons(within) {
   for (const icon of within.querySelectorAll(".material-symbols-outlined:not([role])")) {
     icon.setAttribute("aria-hidden", "true");
   }
 }
 
-// Enter and Space press them, as they press a button.
+// Enter and Space click these controls, as they click a button.
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" && event.key !== " ") return;
   if (!event.target.matches("[role=button]:not(button, a[href])")) return;

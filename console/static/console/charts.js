@@ -1,4 +1,4 @@
-// Unfold draws the charts; their text follows the theme here.
+// Unfold draws the charts. This makes their text follow the theme.
 "use strict";
 
 function paintCharts() {
@@ -19,7 +19,7 @@ function paintCharts() {
 }
 
 window.addEventListener("load", () => {
-  // After Unfold's own listener, which draws them.
+  // Runs after Unfold's own listener, which draws the charts.
   setTimeout(paintCharts);
   new MutationObserver(paintCharts).observe(document.documentElement, { attributeFilter: ["class"] });
 });

@@ -1,4 +1,4 @@
-// Event Log: live refresh that can be paused, and the dates of a custom time.
+// Event Log: live refresh with a Pause button, and the dates of a custom timeframe.
 "use strict";
 
 (() => {
@@ -24,11 +24,11 @@
       if (event.target.id === "log-poll" && isOn()) say(event.detail.successful ? "on" : "trouble");
     });
 
-    // The new table stands where the old one stood: scrolled as far, to the side as well.
+    // Keeps the horizontal scroll position of the table when it is replaced.
     let left = 0;
     document.addEventListener("htmx:beforeSwap", (event) => {
       if (event.detail.target !== results) return;
-      if (!isOn()) event.detail.shouldSwap = false;  // paused while the answer was on its way
+      if (!isOn()) event.detail.shouldSwap = false;  // paused during the request
       left = results.querySelector(".log-table-box")?.scrollLeft ?? 0;
     });
     document.addEventListener("htmx:afterSwap", (event) => {
@@ -37,7 +37,7 @@
     });
   }
 
-  // The dates of a time that is not custom are neither shown nor sent.
+  // The dates are shown and sent only for a custom timeframe.
   const timeframe = document.getElementById("id_timeframe");
   const dates = document.querySelectorAll("[data-custom-dates]");
   const showDates = () => {

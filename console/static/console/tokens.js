@@ -1,3 +1,3 @@
-// The page that shows a token is the answer to a form. Reloaded, it shall not be sent again.
+// The page with the new token is the response to a form. Reloading it must not post the form again.
 "use strict";
 history.replaceState(null, "", location.href);

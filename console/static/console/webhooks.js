@@ -1,4 +1,4 @@
-// Settings > Integrations > Webhook. Without it, every field is there and works.
+// Settings > Integrations > Webhook. Without JavaScript, every field is visible and works.
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -11,12 +11,12 @@ document.addEventListener("DOMContentLoaded", () => {
     button.addEventListener("click", () => copy(button));
   });
   watchUrl();
-  // A field that was refused is where to go on.
+  // Focuses the first field with an error.
   const refused = document.querySelector(".webhook-form [aria-invalid=true]");
   if (refused) refused.focus();
 });
 
-// A saved secret shows its end and a button; the input comes with the button.
+// Hides the input of a saved secret behind a Replace button.
 function foldSecret(field) {
   field.classList.add("replaceable");
   const button = field.querySelector("[data-replace-button]");
@@ -32,7 +32,7 @@ function openSecret(field) {
   field.querySelector("[data-replace-button]").hidden = true;
 }
 
-// 32 random bytes, made here: shown for copying, and saved with the form.
+// Fills in a secret of 32 random bytes and shows it for copying. It is saved with the form.
 function generate(button) {
   const input = document.getElementById(button.dataset.generate);
   const bytes = crypto.getRandomValues(new Uint8Array(32));
@@ -41,7 +41,7 @@ function generate(button) {
   const field = input.closest(".field");
   field.querySelector("[data-copy-of]").hidden = false;
   field.querySelector(".generated").textContent =
-    "Copy it to the receiver now: once it is saved it is not shown again.";
+    "Copy it to the receiver now: it is not shown again after you save.";
   input.select();
 }
 
@@ -51,7 +51,7 @@ async function copy(button) {
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 }
 
-// Another host needs another key: its field opens while the URL is being typed.
+// Another host needs another key: opens its field as soon as the URL has another origin.
 function watchUrl() {
   const form = document.querySelector("[data-saved-url]");
   const url = document.getElementById("id_url");
@@ -60,7 +60,7 @@ function watchUrl() {
   url.addEventListener("input", () => {
     if (origin(url.value) === origin(form.dataset.savedUrl) || !key.matches(".replaceable")) return;
     openSecret(key);
-    key.querySelector(".secret-keep").textContent = "The saved key does not follow to another host.";
+    key.querySelector(".secret-keep").textContent = "The saved key is not sent to another host.";
   });
 }
 
@@ -68,13 +68,13 @@ function origin(url) {
   return URL.canParse(url) ? new URL(url).origin : "";
 }
 
-// A test push that could not even be asked for.
+// The request for a test push failed.
 for (const name of ["htmx:responseError", "htmx:sendError"]) {
   document.addEventListener(name, (event) => {
     if (event.detail.target?.id !== "test-result") return;
     const answer = event.detail.xhr.status;
     event.detail.target.textContent = answer
-      ? `The test push was not queued: the console answered ${answer}. Load the page again.`
-      : "The test push was not queued: the console cannot be reached.";
+      ? `The test push was not queued: the console returned status ${answer}. Reload the page.`
+      : "The test push was not queued: the console is unreachable.";
   });
 }

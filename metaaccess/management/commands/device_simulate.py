@@ -12,6 +12,7 @@ from metaaccess.devices.change import NewStatus
 from metaaccess.devices.device import Device
 from metaaccess.devices.status import Status
 
+MOST_DEVICES = 100_000  # all are added in one statement
 SYSTEMS = ("Windows 11", "macOS 15", "Ubuntu 24.04")
 
 
@@ -33,6 +34,8 @@ class Command(BaseCommand):
     ) -> None:
         if devices < 1 or not 0 < rate < 1e6 or not (seconds is None or 0 < seconds < 1e9):
             raise CommandError("--devices, --rate and --seconds must be greater than 0")
+        if devices > MOST_DEVICES:
+            raise CommandError(f"--devices is {devices}: expected at most {MOST_DEVICES:,}")
         device_ids = simulated_devices(find_account(account), devices)
         begin = time.monotonic()
         changes = 0

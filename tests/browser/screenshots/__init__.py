@@ -1,4 +1,4 @@
-"""`make screenshots`: the pictures of README.md and docs/, taken from the running product."""
+"""`make screenshots` takes the pictures of README.md and docs/ from the running product."""
 
 import django
 

@@ -1,4 +1,4 @@
-"""An account with a past, the product on a port of its own, and a Chromium that walks it."""
+"""Takes the screenshots: an account with a history, the product on a free port, and Chromium."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ EVENT_LOG = "/console/eventlog/webhooklog/"
 
 
 class Photographer:
-    """One person's browser and where the pictures go."""
+    """One user's browser, which saves pictures to FOLDER."""
 
     def __init__(self, browser: Browser, address: str, email: str) -> None:
         context = browser.new_context(
@@ -63,7 +63,7 @@ class Photographer:
         size = path.stat().st_size
         sys.stdout.write(f"{path.relative_to(ROOT)}  {size // 1000} kB\n")
         if size > MOST_BYTES:
-            sys.exit(f"{path.name} has {size} bytes: at most {MOST_BYTES} are wanted")
+            sys.exit(f"{path.name} has {size} bytes, but at most {MOST_BYTES} are allowed")
 
 
 def pictures(ada: Photographer, new: Photographer, world: World, receiver: LocalReceiver) -> None:
@@ -82,7 +82,7 @@ def pictures(ada: Photographer, new: Photographer, world: World, receiver: Local
     WebhookConfig.objects.filter(pk=world.active.pk).update(url=receiver.url)
     ada.open(f"{WEBHOOKS}{world.active.pk}/change/")
     ada.page.get_by_role("button", name="Send test push").click()
-    ada.page.get_by_text("The receiver took the test push.").wait_for()
+    ada.page.get_by_text("The receiver accepted the test push.").wait_for()
     ada.take("test-push")
     ada.open(f"{WEBHOOKS}{world.disabled.pk}/health/")
     ada.use("dark")

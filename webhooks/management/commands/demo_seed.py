@@ -19,13 +19,12 @@ EMAIL = "admin@demo.example"
 
 class Command(BaseCommand):
     help = (
-        "For `make run`: an enterprise account with an administrator and a webhook that points at "
-        "a local receiver, made where they are missing. Prints JSON: account, email, password, "
-        "api_key."
+        "For `make run`: creates an enterprise account with an administrator and a webhook for a "
+        "local receiver, unless they exist. Prints JSON: account, email, password, api_key."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--receiver-url", required=True, help="where the webhook points")
+        parser.add_argument("--receiver-url", required=True, help="the callback URL of the webhook")
 
     @transaction.atomic
     def handle(self, *, receiver_url: str, **options: Any) -> None:
@@ -46,7 +45,7 @@ class Command(BaseCommand):
 
 
 def remembered(path: Path) -> dict[str, str]:
-    """The demo's password and API key, made once, readable by their owner alone."""
+    """The demo's password and API key, created once in a file that only its owner can read."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         made = {"password": secrets.token_urlsafe(9), "api_key": secrets.token_urlsafe(18)}

@@ -21,18 +21,25 @@ class Command(BaseCommand):
         parser.add_argument(
             "--api-key",
             required=True,
-            help="sent as the Authorization header; - reads it from standard input, so that no "
-            "list of processes and no shell's history shows it",
+            help="sent as the Authorization header; - reads the key from standard input, which "
+            "keeps it out of process lists and shell history",
         )
         parser.add_argument(
             "--events",
             default=",".join(every_status()),
-            help=f"which statuses, separated by commas ({','.join(Status.values)})",
+            help=f"the statuses to push, separated by commas ({','.join(Status.values)})",
         )
-        parser.add_argument("--name", default="", help="what people call it")
-        parser.add_argument("--events-per-push", type=int, default=1, help="1 to 500 (1)")
+        parser.add_argument("--name", default="", help="a name for people")
         parser.add_argument(
-            "--in-order", action="store_true", help="one push at a time, so that nothing overtakes"
+            "--events-per-push",
+            type=int,
+            default=1,
+            help="how many events one push may carry, 1 to 500 (1)",
+        )
+        parser.add_argument(
+            "--in-order",
+            action="store_true",
+            help="send one push at a time, so that no event overtakes another",
         )
 
     def handle(self, *, account: str, url: str, api_key: str, events: str, **options: Any) -> None:

@@ -14,40 +14,44 @@ from webhooks.queue.held import with_counts
 
 
 class Command(ListingCommand):
-    help = "Enables webhooks that are disabled; the count of failures restarts at 0."
+    help = "Enables disabled webhooks. Their failure count restarts at 0."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         which = parser.add_mutually_exclusive_group()
-        parser.add_argument("ids", nargs="*", type=int, metavar="ID", help="these webhooks")
-        which.add_argument("--account", help="all of this account (its ID or name)")
+        parser.add_argument("ids", nargs="*", type=int, metavar="ID", help="the webhooks to enable")
+        which.add_argument("--account", help="enable all webhooks of this account (ID or name)")
         which.add_argument(
             "--disabled-between",
             nargs=2,
             metavar=("FROM", "TO"),
-            help="all that were disabled from FROM to TO, such as 2026-03-01T14:00 (UTC)",
+            help="enable webhooks disabled from FROM to TO, such as 2026-03-01T14:00 (UTC)",
         )
-        which.add_argument("--all-disabled", action="store_true", help="all that are disabled")
+        which.add_argument(
+            "--all-disabled", action="store_true", help="enable all disabled webhooks"
+        )
         parser.add_argument(
             "--held",
             choices=Held.values,
             default=Held.DELIVER,
-            help="what becomes of held events: deliver all, each device's latest only, or discard "
-            "all (deliver)",
+            help="what happens to held events: deliver all, deliver only the latest of each "
+            "device, or discard all (deliver)",
         )
         parser.add_argument(
             "--probe",
             action="store_true",
-            help="send a test push first, and enable only those that take it",
+            help="send test pushes first, and enable only webhooks whose receivers accept them",
         )
-        parser.add_argument("--dry-run", action="store_true", help="only say which it would enable")
-        parser.add_argument("--reason", required=True, help="why, for the Admin log")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only list the webhooks that would be enabled"
+        )
+        parser.add_argument("--reason", required=True, help="the reason, for the Admin log")
 
     def handle(
         self, *, json: bool, dry_run: bool, reason: str, held: str, probe: bool, **options: Any
     ) -> None:
         if not reason.strip():
-            raise CommandError("--reason is empty: say why, for the Admin log")
+            raise CommandError("--reason is empty: give a reason for the Admin log")
         chosen = choose(**options).filter(disabled_at__isnull=False)
         webhooks: list[Any] = list(with_counts(chosen).select_related("account"))
         failed = try_out(webhooks) if probe and not dry_run else {}
@@ -64,14 +68,14 @@ class Command(ListingCommand):
         self.print_rows(rows, json, "none of these webhooks is disabled")
         if rows and not json:
             would = "would be " if dry_run else ""
-            stay = f", {len(failed)} stay disabled" if failed else ""
+            stay = f", {len(failed)} still disabled" if failed else ""
             self.stdout.write(f"{len(enabled)} {would}enabled{stay}")
         if failed:
             raise SystemExit(1)
 
 
 def try_out(webhooks: Sequence[WebhookConfig]) -> dict[int, str]:
-    """A test push to each, all at once; why those failed that did."""
+    """Sends a test push to each webhook, all at once. Returns why pushes failed, by webhook ID."""
     pushes = {recovery.send_test(webhook): webhook.pk for webhook in webhooks}
     attempts = outcomes.wait_for(pushes)
     failed: dict[int, str] = {}
@@ -92,7 +96,7 @@ def choose(
     **options: Any,
 ) -> WebhookQuerySet:
     if ids and (account or disabled_between or all_disabled):
-        raise CommandError("name webhooks by ID, or choose them by an option, not both")
+        raise CommandError("use either IDs or an option to choose webhooks, not both")
     webhooks = WebhookConfig.objects.all()
     if account is not None:
         return webhooks.filter(account=find_account(account))
@@ -104,7 +108,7 @@ def choose(
     if all_disabled:
         return webhooks
     if not ids:
-        raise CommandError("say which: IDs, --account, --disabled-between or --all-disabled")
+        raise CommandError("choose webhooks by ID, --account, --disabled-between or --all-disabled")
     return existing(ids)
 
 

@@ -14,12 +14,12 @@ ON_A_TERMINAL = (
 
 
 class Command(ListingCommand):
-    help = "Lists webhooks: account, URL, state, failures in a row, held events."
+    help = "Lists webhooks: account, URL, state, consecutive failures, held events."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--account", help="only this account's (its ID or name)")
-        parser.add_argument("--disabled", action="store_true", help="only those that are disabled")
+        parser.add_argument("--account", help="only webhooks of this account (ID or name)")
+        parser.add_argument("--disabled", action="store_true", help="only disabled webhooks")
 
     def handle(self, *, account: str | None, disabled: bool, json: bool, **options: Any) -> None:
         webhooks: QuerySet[Any] = with_counts(WebhookConfig.objects.all())
@@ -53,5 +53,5 @@ class Command(ListingCommand):
 
 
 def shorter(row: dict[str, Any]) -> dict[str, Any]:
-    """What fits on a terminal."""
+    """The columns that fit on a terminal."""
     return {name: row[name] for name in ON_A_TERMINAL}

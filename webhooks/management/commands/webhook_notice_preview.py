@@ -16,18 +16,21 @@ from webhooks.health.notice import Notice
 
 
 class Command(BaseCommand):
-    help = "Shows the mail of a kind of notice, without sending it to anybody but --send-to."
+    help = "Prints the mail of a kind of notice. Sends it to nobody but --send-to."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("kind", choices=Notice.Kind.values, help="what the notice tells")
+        parser.add_argument("kind", choices=Notice.Kind.values, help="what the notice reports")
         parser.add_argument(
-            "--webhook", type=int, metavar="ID", help="of this webhook (a made-up one)"
+            "--webhook",
+            type=int,
+            metavar="ID",
+            help="the webhook that it reports on (a fictitious one)",
         )
         parser.add_argument(
             "--html", action="store_true", help="print the HTML instead of the text"
         )
         parser.add_argument(
-            "--send-to", metavar="EMAIL", help="send it there too, to try out EMAIL_URL"
+            "--send-to", metavar="EMAIL", help="also send it to this address, to test EMAIL_URL"
         )
 
     def handle(
@@ -37,7 +40,7 @@ class Command(BaseCommand):
             try:
                 validate_email(send_to)
             except ValidationError:
-                raise CommandError(f"--send-to {send_to!r} is not an e-mail address") from None
+                raise CommandError(f"--send-to {send_to!r} is not an email address") from None
         notice = example(Notice.Kind(kind), find(webhook))
         message = mail.build(notice, [send_to or "administrator@example.com"])
         if html:
@@ -49,7 +52,7 @@ class Command(BaseCommand):
                 message.connection = get_connection()
                 message.send()
             except OSError as error:
-                raise CommandError(f"it was not sent, for the mail server: {error}") from None
+                raise CommandError(f"the mail server failed, so it was not sent: {error}") from None
             self.stderr.write(f"sent to {send_to}")
 
 

@@ -18,9 +18,9 @@ _FIELDS = (
 
 class Command(ListingCommand):
     help = (
-        "Says whether a platform outage stands, since when and on what evidence: many unrelated "
-        "receivers became unreachable at once, so their pushes wait and failures do not count. "
-        "Without one, tells of the last."
+        "Shows the current platform outage, or the last one, with its times and its evidence. "
+        "In a platform outage, many unrelated receivers became unreachable at once. Their pushes "
+        "wait, and their failures do not count."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,8 +28,8 @@ class Command(ListingCommand):
         parser.add_argument(
             "--end",
             action="store_true",
-            help="end it: pushes that wait go out and failures count again; the same evidence "
-            "begins no other one",
+            help="end it: waiting pushes are sent, and failures count again; the same evidence "
+            "does not begin another outage",
         )
 
     def handle(self, *, end: bool, json: bool, **options: Any) -> None:
@@ -55,18 +55,18 @@ def end_by_hand(standing: Outage) -> None:
 
 def told(last: Outage | None) -> list[str]:
     if last is None:
-        return ["No platform outage stands, and none is known."]
+        return ["There is no platform outage, and none is on record."]
     evidence = (
-        f"Evidence: {last.receivers:,} hosts of {last.accounts:,} accounts became unreachable from "
-        f"{_time(last.silent_since)} on; {last.answered:,} other hosts answered."
+        f"Evidence: from {_time(last.silent_since)} on, {last.receivers:,} hosts of "
+        f"{last.accounts:,} accounts became unreachable; {last.answered:,} other hosts answered."
     )
     if last.ended_at is None:
-        return [f"A platform outage stands since {_time(last.began_at)}.", evidence]
+        return [f"A platform outage began at {_time(last.began_at)} and has not ended.", evidence]
     because = Outage.EndedBecause(last.ended_because).label
     by = f" ({last.ended_by})" if last.ended_by else ""
     return [
-        "No platform outage stands.",
-        f"The last one: {_time(last.began_at)} to {_time(last.ended_at)}. "
+        "There is no platform outage.",
+        f"The last one lasted from {_time(last.began_at)} to {_time(last.ended_at)}. "
         f"It ended because {because}{by}.",
         evidence,
     ]

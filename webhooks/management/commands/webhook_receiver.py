@@ -12,35 +12,35 @@ from webhooks.operating.local_receiver import Behaviour, LocalReceiver, Received
 
 
 class Command(BaseCommand):
-    help = "A local callback API that prints what it receives. Ctrl-C ends it."
+    help = "Runs a local callback API that prints what it receives. Ctrl-C stops it."
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--port", type=int, default=9000, help="listens on 127.0.0.1 (9000)")
+        parser.add_argument("--port", type=int, default=9000, help="the port on 127.0.0.1 (9000)")
         parser.add_argument(
-            "--status", type=int, default=200, help="the HTTP status it answers (200)"
+            "--status", type=int, default=200, help="the HTTP status of responses (200)"
         )
         parser.add_argument(
             "--fail-first",
             type=int,
             default=0,
             metavar="N",
-            help="answers 503 to the first N requests",
+            help="answer 503 to the first N requests",
         )
         parser.add_argument(
             "--delay",
             type=float,
             default=0.0,
             metavar="S",
-            help="waits S seconds before it answers",
+            help="wait S seconds before each response",
         )
-        parser.add_argument("--api-key", help="answers 401 to requests that do not carry this key")
+        parser.add_argument("--api-key", help="answer 401 to requests without this key")
 
     def handle(self, *, port: int, status: int, delay: float, **options: Any) -> None:
         if not 200 <= status <= 599:
-            raise CommandError(f"--status is {status}: it takes an HTTP status from 200 to 599")
+            raise CommandError(f"--status is {status}: use an HTTP status from 200 to 599")
         if not 0 <= delay < 1e9 or options["fail_first"] < 0:
-            raise CommandError("--delay and --fail-first take numbers that are not negative")
+            raise CommandError("--delay and --fail-first must not be negative")
         if options["api_key"] is not None:
             validate_api_key(options["api_key"])
         behaviour = Behaviour(

@@ -20,31 +20,36 @@ POLL_S = 0.5
 
 class Command(ListingCommand):
     help = (
-        "Sends events again that were added in a time, as new pushes with the timestamps that "
-        "they had. An event that was sent again before, and arrived or is on its way, is left out."
+        "Replays events from a time range, as new pushes with their old timestamps. Leaves out "
+        "events that were replayed before and have been delivered or are still open."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("id", type=int, metavar="ID", help="which webhook")
+        parser.add_argument("id", type=int, metavar="ID", help="the webhook")
         parser.add_argument(
-            "--since", required=True, help="from this time, such as 2026-03-01T14:00 (UTC)"
+            "--since",
+            required=True,
+            help="replay events from this time, such as 2026-03-01T14:00 (UTC)",
         )
-        parser.add_argument("--until", help="before this time (now)")
+        parser.add_argument("--until", help="replay events before this time (now)")
         parser.add_argument(
             "--only",
             choices=Only.values,
             default=Only.FAILED,
-            help="failed: those whose push failed; all: discarded and delivered ones, too (failed)",
+            help="failed: failed events; all: also discarded and delivered ones (failed)",
         )
         parser.add_argument(
-            "--limit", type=int, default=MOST_AT_ONCE, help=f"at most so many ({MOST_AT_ONCE})"
+            "--limit",
+            type=int,
+            default=MOST_AT_ONCE,
+            help=f"replay at most this many ({MOST_AT_ONCE})",
         )
-        parser.add_argument("--dry-run", action="store_true", help="only count them")
+        parser.add_argument("--dry-run", action="store_true", help="only count the events")
         parser.add_argument(
             "--follow",
             action="store_true",
-            help="wait, and show how far it is",
+            help="wait, and show the progress",
         )
 
     def handle(
@@ -57,7 +62,7 @@ class Command(ListingCommand):
         if reason := recovery.cannot_send(webhook):
             raise CommandError(reason)
         if not 1 <= limit <= MOST_AT_ONCE:
-            raise CommandError(f"--limit {limit} is not from 1 to {MOST_AT_ONCE}")
+            raise CommandError(f"--limit is {limit}: use a number from 1 to {MOST_AT_ONCE}")
         first, last = parse_time(since), parse_time(until) if until else database_now()
         if first >= last:
             raise CommandError(f"--since {since} is not before --until {until or 'now'}")
@@ -74,7 +79,7 @@ class Command(ListingCommand):
         if options["json"]:
             self.print_json({"id": webhook.pk, "events": count})
         else:
-            what = "Events to send again" if options["dry_run"] else "Events queued again"
+            what = "Events to replay" if options["dry_run"] else "Events queued for replay"
             held = "" if webhook.active else ", held until the webhook is enabled"
             self.stdout.write(f"{what}: {count:,}{held if count else ''}")
         if options["follow"] and count and webhook.active and not options["dry_run"]:
@@ -84,7 +89,7 @@ class Command(ListingCommand):
 def follow(webhook: WebhookConfig, count: int) -> None:
     waiting = Delivery.objects.filter(webhook=webhook, kind=Kind.REPLAY, state__in=OPEN)
     with Progress() as progress:
-        task = progress.add_task("sending again", total=count)
+        task = progress.add_task("replaying", total=count)
         while left := waiting.count():
             progress.update(task, completed=max(0, count - left))
             time.sleep(POLL_S)

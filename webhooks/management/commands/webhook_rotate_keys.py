@@ -10,19 +10,19 @@ from webhooks.configuration import keys
 
 class Command(BaseCommand):
     help = (
-        "Encrypts API keys and signing secrets anew, under the first key of WEBHOOK_KEYS. Put the "
-        "new key in front of the old ones, restart all processes, run this, and remove the old "
-        "ones. Pushes go on meanwhile, and to run it again does no harm."
+        "Re-encrypts API keys and signing secrets under the first key of WEBHOOK_KEYS. Put the new "
+        "key before the old ones, restart all processes, run this command, and remove the old "
+        "keys. Pushes continue meanwhile, and it is safe to run the command again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="only count")
+        parser.add_argument("--dry-run", action="store_true", help="only count the secrets")
 
     def handle(self, *, dry_run: bool, **options: Any) -> None:
         rotation = keys.rotate(dry_run)
-        verb = "To be encrypted anew" if dry_run else "Encrypted anew"
+        verb = "To be re-encrypted" if dry_run else "Re-encrypted"
         self.stdout.write(
-            f"{verb}: {rotation.renewed:,}. Under the newest key already: {rotation.current:,}."
+            f"{verb}: {rotation.renewed:,}. Already under the newest key: {rotation.current:,}."
         )
         if rotation.renewed and not dry_run:
             record.administration(
@@ -31,9 +31,9 @@ class Command(BaseCommand):
         if rotation.unopened:
             raise CommandError(
                 "\n".join(
-                    (f"Not opened, and left as they are: {len(rotation.unopened):,}.",
+                    (f"Could not be decrypted, left unchanged: {len(rotation.unopened):,}.",
                      *rotation.unopened,
-                     "Add the key that is missing to WEBHOOK_KEYS and run this again, or enter "
+                     "Add the missing key to WEBHOOK_KEYS and run this command again, or enter "
                      "the webhook's API key again.")
                 )
             )  # fmt: skip

@@ -10,11 +10,11 @@ from webhooks.operating import recovery
 
 
 class Command(ListingCommand):
-    help = "Queues a test push, which a worker sends, and prints its outcome."
+    help = "Queues a test push, waits for a worker to send it, and prints its outcome."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("id", type=int, metavar="ID", help="which webhook")
+        parser.add_argument("id", type=int, metavar="ID", help="the webhook")
 
     def handle(self, *, id: int, json: bool, **options: Any) -> None:
         webhook = WebhookConfig.objects.select_related("account").filter(pk=id).first()

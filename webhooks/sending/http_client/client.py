@@ -1,4 +1,4 @@
-"""One POST to a callback API, and what came of it."""
+"""Makes one POST to a callback API and returns its outcome."""
 
 import os
 import re
@@ -29,25 +29,25 @@ from webhooks.sending.http_client.result import AttemptError, AttemptResult, Err
 
 MAX_HEADER_LENGTH = 8192
 _READ_BYTES = 16 * 1024
-# 429 Too Many Requests and 503 Service Unavailable: their Retry-After counts.
+# 429 Too Many Requests and 503 Service Unavailable: only their Retry-After counts.
 _BUSY = (429, 503)
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-# These say how the request is framed and where it goes: the client's to write.
+# The client writes these itself: they frame the request and say where it goes.
 _OURS = {"host", "content-length", "transfer-encoding", "accept-encoding", "connection"}
 
 
 class Client:
-    """Sends pushes. One per process, for any number of threads or greenlets."""
+    """Sends pushes. One client serves any number of threads or greenlets of a process."""
 
     def __init__(self, max_idle: int | None = None) -> None:
-        """`max_idle` connections are kept for later; None: by what the process may open."""
+        """Keeps up to `max_idle` idle connections. None: as many as the process's limits allow."""
         self._adapter = _Adapter(IdleConnections(max_idle))
 
     def post(
         self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
     ) -> AttemptResult:
-        """Sends `body` with exactly `headers`; ends within `timeout_s`, whatever the receiver does.
+        """Sends `body` with exactly `headers`. Ends within `timeout_s`, whatever the receiver does.
 
         Besides `headers`, only Host, Content-Length and Accept-Encoding: identity are sent.
         Raises no Exception: a local fault is logged and returned as a result whose `ours` is true.
@@ -75,22 +75,22 @@ class Client:
             return AttemptResult(None, kind, detail, "", 0)
         try:
             return _result(response, deadline)
-        except BaseException:  # such as a Timeout of gevent
+        except BaseException:  # for example, a Timeout of gevent
             response.close()
             raise
 
     @property
     def idle_connections(self) -> int:
-        """How many connections are kept for later."""
+        """The number of idle connections."""
         return len(self._adapter.idle)
 
     def close(self) -> None:
-        """Closes the connections that are kept; those in use close as they end."""
+        """Closes idle connections. Connections in use close when their attempt ends."""
         self._adapter.close()
 
 
 def _result(response: Response, deadline: Attempt) -> AttemptResult:
-    """The result of an answer whose headers are complete; its body cannot change the outcome."""
+    """The result of a response with complete headers. Its body cannot change the outcome."""
     status_code, headers = response.status_code, response.headers
     kind, detail = judge(status_code, headers.get("location", "")) or ("", "")
     body, body_cut = _read_text(response, deadline)
@@ -102,20 +102,20 @@ def _result(response: Response, deadline: Attempt) -> AttemptResult:
 
 
 def _read_text(response: Response, deadline: Attempt) -> tuple[str, bool]:
-    """The beginning of the body as text, and whether part of it is missing. Never raises."""
+    """The beginning of the body as text, and whether part of it is missing. Raises no error."""
     headers = response.headers
     try:
         body = _read_body(cast(HTTPResponse, response.raw), deadline)
         return text.read(body, headers.get("content-type", ""), headers.get("content-encoding", ""))
     except Exception as problem:
-        # The receiver has taken or refused the push: a defect here must not repeat it.
-        report(describe(problem), "spoiled the log of an answer")
+        # The receiver has accepted or refused the push, so a defect here must not repeat it.
+        report(describe(problem), "kept a response body out of the log")
         return "", True
 
 
 def _read_body(raw: HTTPResponse, deadline: Attempt) -> text.Body:
-    """Reads the body within the limits of response.py. Closes the connection where that is not all
-    of it: the rest would be taken for the next answer."""
+    """Reads the body within the limits of response.py. Closes the connection if that is not the
+    whole body, because the rest would be taken for the next response."""
     kept, size, complete = b"", 0, False
     try:
         while (raw.length_remaining or 0) <= MAX_BODY_BYTES or size < text.KEPT_BODY_BYTES:
@@ -126,7 +126,7 @@ def _read_body(raw: HTTPResponse, deadline: Attempt) -> text.Body:
                 complete = not deadline.expired
                 break
     except (HTTPError, AttemptError):
-        pass  # it broke off, or it reached a limit
+        pass  # the connection broke, or a limit was reached
     finally:
         if not complete:
             raw.close()
@@ -136,10 +136,10 @@ def _read_body(raw: HTTPResponse, deadline: Attempt) -> text.Body:
 
 
 class _Adapter(HTTPAdapter):
-    """requests' way to the network, without what a Session adds: cookies, netrc, proxies.
+    """Sends requests without the extras of a Session: cookies, netrc, proxies.
 
-    Where it differs: every connection is checked and bounded, and one TLS context is shared.
-    requests would load the file of authorities again for each new connection.
+    It checks and bounds every connection, and its connections share one TLS context. The adapter of
+    requests would load the certificate authorities again for each new connection.
     """
 
     def __init__(self, idle: IdleConnections) -> None:
@@ -169,7 +169,7 @@ class _Adapter(HTTPAdapter):
         return self._pool_of(parse_target(cast(str, request.url)))
 
     def cert_verify(self, *_: Any, **__: Any) -> None:
-        """The shared context verifies."""
+        """Does nothing: the shared context verifies certificates."""
 
     def request_url(self, request: PreparedRequest, proxies: Any) -> str:
         return parse_target(cast(str, request.url)).request_target
@@ -188,7 +188,7 @@ class _Adapter(HTTPAdapter):
 
 
 def _prepare(url: str, headers: Mapping[str, str], body: bytes) -> PreparedRequest:
-    """A request ready to be sent; raises UrlError or AttemptError where it cannot be."""
+    """Builds the request. Raises UrlError or AttemptError if it cannot be sent."""
     for name, value in headers.items():
         if (
             not _NAME.fullmatch(name)
@@ -204,7 +204,7 @@ def _prepare(url: str, headers: Mapping[str, str], body: bytes) -> PreparedReque
     request.method = "POST"
     request.url = url
     request.body = body
-    # A mark of urllib3's, which would else send a User-Agent of its own.
+    # A marker for urllib3, which would otherwise send its own User-Agent.
     named = {} if "User-Agent" in headers else {"User-Agent": SKIP_HEADER}
     request.headers = cast(
         CaseInsensitiveDict[str], {"Content-Length": str(len(body)), **named, **headers}
@@ -213,13 +213,13 @@ def _prepare(url: str, headers: Mapping[str, str], body: bytes) -> PreparedReque
 
 
 class _Shared:
-    """The process's own client, made at its first use."""
+    """The client that the process shares, created at its first use."""
 
     def __init__(self) -> None:
         self.start_anew()
 
     def start_anew(self) -> None:
-        """Also in a forked child: it must not share connections with its parent."""
+        """Also runs in a forked child, which must not share connections with its parent."""
         self._lock = threading.Lock()
         self._client: Client | None = None
 
@@ -246,5 +246,5 @@ def post(url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) ->
 
 
 def close() -> None:
-    """Closes the process's client; the next `post` makes another, with the settings of then."""
+    """Closes the shared client. The next `post` creates another, with the settings of that time."""
     _shared.close()

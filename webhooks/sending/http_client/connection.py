@@ -1,4 +1,4 @@
-"""One connection to a receiver: to an address that was checked, within the attempt's deadline."""
+"""One connection to a receiver, at a checked address and within the attempt's deadline."""
 
 import contextlib
 import socket
@@ -22,7 +22,7 @@ from webhooks.sending.http_client.result import AttemptError, ErrorKind
 
 
 class CheckedConnection(HTTPConnection):
-    """Connects only to addresses that may be called, and to the very ones that were checked."""
+    """Connects only to allowed addresses, and to exactly those that were checked."""
 
     response_class = BoundedResponse
 
@@ -32,12 +32,12 @@ class CheckedConnection(HTTPConnection):
         self.deadline: Attempt | None = None
         self.opened_at = 0.0
         self.idle_since = 0.0
-        # A second descriptor of the same socket: TLS takes the first over, and the number of a
-        # closed one may belong to another connection by the time the deadline comes.
+        # A second descriptor of the same socket. TLS takes over the first one, and when the
+        # deadline comes, the number of a closed one may belong to another connection.
         self._handle: socket.socket | None = None
 
     def begin(self, deadline: Attempt) -> None:
-        """An attempt takes the connection, which may have been used before."""
+        """Begins an attempt on the connection, which may be new or idle."""
         self.deadline = deadline
         self.timeout = deadline.remaining_s()
         if self._handle is not None:
@@ -47,13 +47,13 @@ class CheckedConnection(HTTPConnection):
         assert self.deadline is not None
         self.sock = _open(self.target, self.deadline)
         self._handle = self.sock.dup()
-        self._handle.setblocking(False)  # sockets with a time limit are so below anyway
+        self._handle.setblocking(False)  # sockets with a timeout are, too
         self.opened_at = time.monotonic()
         self.deadline.guard(self)
         self.sock.settimeout(self.deadline.remaining_s())
 
     def is_alive(self) -> bool:
-        """Whether an idle connection is open and silent; anything to read now is no answer."""
+        """Whether an idle connection is open and silent. Data that arrived is not a response."""
         if self.sock is None or self._handle is None:
             return False
         try:
@@ -65,12 +65,12 @@ class CheckedConnection(HTTPConnection):
         return False
 
     def shut_down(self) -> None:
-        """Ends every read and write that is under way on the connection, in whatever thread."""
+        """Ends each read and write that is under way, in whatever thread."""
         if self._handle is not None:
             self._handle.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
-        """The attempt gives the connection up; when it is closed, its handle closes with it."""
+        """Ends the attempt. If the connection is closed, closes its second descriptor too."""
         if self.deadline is not None:
             self.deadline.release()
             self.deadline = None
@@ -86,7 +86,7 @@ class CheckedConnection(HTTPConnection):
 
 
 class CheckedTlsConnection(CheckedConnection):
-    default_port: ClassVar[int] = 443  # type: ignore[misc]  # as urllib3 has it
+    default_port: ClassVar[int] = 443  # type: ignore[misc]  # urllib3 overrides it in the same way
 
     def __init__(self, target: Target, context: ssl.SSLContext) -> None:
         super().__init__(target)
@@ -94,7 +94,7 @@ class CheckedTlsConnection(CheckedConnection):
 
     def connect(self) -> None:
         super().connect()
-        # `host` is the URL's, without a final dot: for SNI and for the certificate's name alike.
+        # SNI and the certificate check both use `host`, which has no final dot.
         self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
         self.is_verified = True
         assert self.deadline is not None
@@ -102,7 +102,7 @@ class CheckedTlsConnection(CheckedConnection):
 
 
 def _validity(certificate: Mapping[str, Any]) -> Validity | None:
-    """None where its dates are none that a calendar has: it was accepted all the same."""
+    """The validity of an accepted certificate. None: its dates cannot be read."""
     try:
         begins_at, ends_at = (
             datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate[name]), UTC)
@@ -114,18 +114,18 @@ def _validity(certificate: Mapping[str, Any]) -> Validity | None:
 
 
 def _open(target: Target, deadline: Attempt) -> socket.socket:
-    """Looks up and checks every address, then connects to the first that answers."""
+    """Looks up and checks all addresses, then connects to the first one that answers."""
     endpoints = resolve(target, deadline.remaining_s())
     _check(target, endpoints)
     return connect((target.host, target.port), endpoints, deadline)
 
 
 def _check(target: Target, endpoints: list[Endpoint]) -> None:
-    """Refuses a host of which any address may not be called: the next try could get that one."""
+    """Refuses a host if any of its addresses is not allowed: the next attempt could get it."""
     networks = settings.WEBHOOK_ALLOWED_NETWORKS
     port_allowed = is_port_allowed(target.port, settings.WEBHOOK_ALLOWED_PORTS)
     for _, address in endpoints:
         ip = ip_address(address[0])
         if not (is_exempt(ip, networks) or (port_allowed and is_allowed(ip))):
-            # The same words for every address: the answer must not help to map a network.
+            # The same message for every address: it must not help anybody to map a network.
             raise AttemptError(ErrorKind.BLOCKED_ADDRESS, "The address is not allowed")

@@ -1,8 +1,8 @@
 """Connects to the first of a host's addresses that answers (RFC 8305, "Happy Eyeballs").
 
 IPv6 and IPv4 addresses alternate. When an address has not answered within 250 ms, the next one is
-tried beside it; the first to connect wins, and the others are closed. It uses non-blocking sockets
-and poll, which gevent patches.
+tried in parallel; the first to connect wins, and the others are closed. This uses non-blocking
+sockets and poll, which gevent patches.
 """
 
 import errno
@@ -24,9 +24,10 @@ from webhooks.sending.http_client.errors import is_ours
 Endpoint: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
 
 STAGGER_S = 0.25
-# Addresses tried for one attempt: a hostile name server may list a thousand of somebody else's.
+# One attempt tries at most this many, because a hostile name server may list a thousand addresses
+# of somebody else.
 MAX_ADDRESSES = 8
-# How long, and for how many hosts, the address that answered is tried first.
+# How long, and for how many hosts, the address that answered last is tried first.
 REMEMBERED_S = 600.0
 REMEMBERED_HOSTS = 4096
 
@@ -35,9 +36,10 @@ _Host: TypeAlias = tuple[str, int]
 
 
 def connect(host: _Host, endpoints: Sequence[Endpoint], deadline: Deadline) -> socket.socket:
-    """A non-blocking socket that is connected to one of `endpoints`, which the caller has checked.
+    """Returns a non-blocking socket that is connected to one of `endpoints`, which the caller has
+    checked.
 
-    Raises TimeoutError at the deadline, and the OSError of one endpoint when all have failed.
+    Raises TimeoutError at the deadline, or the OSError of one endpoint if all have failed.
     """
     order = list(dict.fromkeys(in_turns(endpoints)))
     remembered = _answered.get(host)
@@ -52,7 +54,7 @@ def connect(host: _Host, endpoints: Sequence[Endpoint], deadline: Deadline) -> s
 
 
 def in_turns(endpoints: Sequence[Endpoint]) -> Iterator[Endpoint]:
-    """Alternates between the families, beginning with the first endpoint's."""
+    """Alternates between the address families, beginning with that of the first endpoint."""
     first = [endpoint for endpoint in endpoints if endpoint[0] == endpoints[0][0]]
     others = [endpoint for endpoint in endpoints if endpoint[0] != endpoints[0][0]]
     pairs = itertools.zip_longest(first, others)
@@ -146,13 +148,13 @@ class _Entry(NamedTuple):
 
 
 class _Answered:
-    """The address of each host that answered first; used only while a look-up still names it."""
+    """Remembers which address of a host answered. Used only while a lookup still returns it."""
 
     def __init__(self) -> None:
         self.start_anew()
 
     def start_anew(self) -> None:
-        """Also in a forked child, whose parent may have held the lock."""
+        """Also runs in a forked child, whose parent may have held the lock."""
         self._lock = threading.Lock()
         self._entries: dict[_Host, _Entry] = {}
 
@@ -162,7 +164,7 @@ class _Answered:
         return entry.endpoint if entry and time.monotonic() < entry.until else None
 
     def note(self, host: _Host, endpoint: Endpoint) -> None:
-        """Does not prolong a known entry, so that every address gets a chance now and then."""
+        """Does not extend a known entry, so that every address gets a chance now and then."""
         if self.get(host) == endpoint:
             return
         with self._lock:

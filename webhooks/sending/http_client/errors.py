@@ -1,6 +1,7 @@
-"""What went wrong, for the people who can do something about it.
+"""Describes errors for the people who can fix them.
 
-The words are ours alone: texts of exceptions and of receivers can carry URLs with secrets.
+All texts are written here, because messages of exceptions and receivers may contain URLs with
+secrets.
 """
 
 import errno
@@ -20,8 +21,8 @@ from webhooks.sending.http_client.result import AttemptError, ErrorKind
 
 logger = logging.getLogger(__name__)
 
-# What the network can answer. All other error numbers are local: no descriptor, memory or port is
-# left, or a local firewall forbids the connection.
+# Errors that the network can cause. All other error numbers are local: no descriptor, memory or
+# port is left, or a local firewall forbids the connection.
 _OF_THE_NETWORK = {
     errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENONET, errno.ENETRESET,
     errno.EPROTO, errno.ENOPROTOOPT, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOTCONN,
@@ -30,10 +31,10 @@ _TLS_OF_OURS = {"MALLOC_FAILURE", "INTERNAL_ERROR"}
 _OUT_OF_MEMORY = 17  # X509_V_ERR_OUT_OF_MEM
 # http.client raises these for calls in the wrong order, which no receiver can cause.
 _WRONG_CALLS = (http.client.ImproperConnectionState, http.client.InvalidURL)
-# The same fault is logged once in this time, however many pushes it affects.
+# The same fault is logged at most once in this time, however many pushes it affects.
 LOG_EVERY_S = 10.0
 
-# OpenSSL's numbers of what verification can find (X509_V_ERR_…).
+# Why a certificate fails verification, by OpenSSL's numbers (X509_V_ERR_…).
 _CERTIFICATE = {
     9: "it is not valid yet",
     10: "it has expired",
@@ -46,8 +47,8 @@ _CERTIFICATE = {
 }
 _OLD = "The server does not offer TLS 1.2 or newer"
 _NOT_TLS = "The server does not speak TLS on this port"
-_NOTHING_IN_COMMON = "The server offers no TLS version and cipher that are safe today"
-# OpenSSL's names of what can go wrong.
+_NOTHING_IN_COMMON = "The server offers no secure TLS version and cipher"
+# Why a TLS connection fails, by OpenSSL's names.
 _TLS = {
     "UNSUPPORTED_PROTOCOL": _OLD,
     "TLSV1_ALERT_PROTOCOL_VERSION": _OLD,
@@ -59,19 +60,19 @@ _TLS = {
     "HTTP_REQUEST": _NOT_TLS,
     "RECORD_LAYER_FAILURE": _NOT_TLS,
 }
-CLOSED_EARLY = "The server closed the connection without a complete answer"
+CLOSED_EARLY = "The server closed the connection without a complete response"
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EHOSTDOWN}
 
 
 class LocalError(Exception):
-    """A fault known to be local. The message goes to our log and holds no secret."""
+    """A local fault. The message goes to our log and contains no secret."""
 
 
 def explain(problem: Exception, timeout_s: float, expired: bool) -> tuple[ErrorKind, str]:
-    """The kind and the words for an error before the end of the answer's headers."""
+    """The kind and the description of an error before the end of the response's headers."""
     cause = _root(problem)
     if expired or isinstance(cause, TimeoutError):
-        return ErrorKind.TIMEOUT, f"No complete answer within {timeout_s:g} s"
+        return ErrorKind.TIMEOUT, f"No complete response within {timeout_s:g} s"
     if isinstance(cause, AttemptError):
         return cause.kind, cause.detail
     if is_ours(cause):
@@ -80,12 +81,12 @@ def explain(problem: Exception, timeout_s: float, expired: bool) -> tuple[ErrorK
         return _explain_network(cause)
     if isinstance(cause, UrlError):
         return ErrorKind.INVALID_REQUEST, str(cause)
-    return ErrorKind.INVALID_RESPONSE, "The answer is not valid HTTP, or not complete"
+    return ErrorKind.INVALID_RESPONSE, "The response is not valid HTTP, or not complete"
 
 
 def is_ours(cause: Exception) -> bool:
-    """Whether the cause is local: anything that neither a receiver nor the network can cause, so
-    that an unforeseen defect never disables a customer's webhook."""
+    """Whether the cause is local. That includes every error that neither a receiver nor the network
+    can cause, so that an unforeseen defect never disables a customer's webhook."""
     if isinstance(cause, ssl.SSLError):
         unchecked = getattr(cause, "verify_code", 0) == _OUT_OF_MEMORY
         return unchecked or cause.reason in _TLS_OF_OURS
@@ -98,7 +99,7 @@ def is_ours(cause: Exception) -> bool:
 
 
 def describe(problem: Exception) -> str:
-    """Names a local fault without the exception's text, which may repeat a URL or a header."""
+    """Names a local fault without the exception's message, which may repeat a URL or a header."""
     cause = _root(problem)
     if isinstance(cause, LocalError):
         return str(cause)
@@ -127,7 +128,7 @@ report = _Reports().report
 
 
 def judge(status_code: int, location: str) -> tuple[ErrorKind, str] | None:
-    """What a status code means for a push; None for success."""
+    """The kind and the description of a status code that is a failure. None: it is a success."""
     if 200 <= status_code < 300:
         return None
     try:
@@ -141,7 +142,7 @@ def judge(status_code: int, location: str) -> tuple[ErrorKind, str] | None:
 
 
 def _root(problem: Exception) -> Exception:
-    """The first cause: requests and urllib3 wrap it, as an argument of their own."""
+    """The first cause, which requests and urllib3 wrap as an argument of their own exceptions."""
     while True:
         inner = next((arg for arg in problem.args if isinstance(arg, Exception)), None)
         if inner is None:
@@ -153,7 +154,7 @@ def _explain_tls(problem: ssl.SSLError) -> str:
     if isinstance(problem, ssl.SSLCertVerificationError):
         reason = _CERTIFICATE.get(problem.verify_code)
         return f"The certificate is not valid: {reason or 'it cannot be verified'}"
-    return _TLS.get(problem.reason, "No TLS connection could be made, or it broke")
+    return _TLS.get(problem.reason, "The TLS connection failed")
 
 
 def _explain_network(problem: OSError) -> tuple[ErrorKind, str]:
@@ -164,12 +165,12 @@ def _explain_network(problem: OSError) -> tuple[ErrorKind, str]:
     if isinstance(problem, ConnectionError):
         return ErrorKind.RESET, CLOSED_EARLY
     if problem.errno in _UNREACHABLE:
-        return ErrorKind.CONNECTION, "The server cannot be reached"
-    return ErrorKind.CONNECTION, "The connection could not be made, or it broke"
+        return ErrorKind.CONNECTION, "The server is unreachable"
+    return ErrorKind.CONNECTION, "The connection failed"
 
 
 def _shorten(location: str) -> str:
-    """Scheme, host and path of where a redirect points; user names and queries can be secrets."""
+    """Scheme, host and path of a redirect's target. User names and queries may be secrets."""
     try:
         parts = urlsplit(location)
         host = f"{parts.scheme}://{parts.hostname}" if parts.hostname else ""

@@ -1,12 +1,12 @@
-"""Host names to addresses, within a time limit.
+"""Looks up the addresses of host names, within a time limit.
 
-`getaddrinfo` cannot be interrupted and can take half a minute, so it runs in a thread of its
-own while the attempt waits for as long as it may. Attempts that ask for the same name share one
-look-up: a customer's silent name server costs one thread for each of its names, and nobody
-else waits for it.
+`getaddrinfo` cannot be interrupted and can take half a minute, so it runs in a thread of its own
+while the attempt waits until its deadline. Attempts that need the same name share one lookup: a
+customer's unresponsive name server costs one thread for each of its names, and nobody else waits
+for it.
 
-In a worker of greenlets the look-ups run in the hub's pool of threads instead. It must have room
-for hundreds, else ten silent names stop all others.
+In a gevent worker, lookups run in the hub's thread pool instead. It must have room for hundreds,
+because otherwise ten names that do not resolve block all others.
 """
 
 import os
@@ -21,13 +21,13 @@ from webhooks.sending.http_client.errors import LocalError, describe
 from webhooks.sending.http_client.result import AttemptError, ErrorKind
 
 RESOLVER_SETTINGS = Path("/etc/resolv.conf")
-# Codes of getaddrinfo that can only be local. EAI_AGAIN is not one: the name servers that do not
-# answer may be the customer's, and only failures of other receivers can show that they are ours.
+# Codes of getaddrinfo that can only be local. EAI_AGAIN is not among them: the name servers that do
+# not answer may be the customer's. Only failures of other receivers can show that they are ours.
 _LOCAL = {
     socket.EAI_SYSTEM, socket.EAI_MEMORY, socket.EAI_BADFLAGS, socket.EAI_FAMILY,
     socket.EAI_SERVICE, socket.EAI_SOCKTYPE,
 }  # fmt: skip
-# At least as many as a look-up opens.
+# At least as many descriptors as a lookup opens.
 _DESCRIPTORS = 8
 
 
@@ -36,17 +36,17 @@ class _Lookup:
         self.done = threading.Event()
         self.endpoints: list[Endpoint] = []
         self.problem: Exception | None = None
-        self.fault = ""  # a local one, in words
+        self.fault = ""  # a local fault, in words; "" for none
 
 
 class _Lookups:
-    """Those that are under way, by host and port."""
+    """The lookups that are under way, by host and port."""
 
     def __init__(self) -> None:
         self.start_anew()
 
     def start_anew(self) -> None:
-        """Also in a forked child, which has none of the parent's threads."""
+        """Also runs in a forked child, which has none of the parent's threads."""
         self._lock = threading.Lock()
         self._running: dict[tuple[str, int], _Lookup] = {}
 
@@ -67,7 +67,7 @@ class _Lookups:
         try:
             thread.start()
         except RuntimeError as problem:
-            raise LocalError("no thread for a look-up") from problem
+            raise LocalError("no thread for a DNS lookup") from problem
 
     def _run(self, key: tuple[str, int], lookup: _Lookup) -> None:
         try:
@@ -89,7 +89,7 @@ os.register_at_fork(after_in_child=_lookups.start_anew)
 def resolve(target: Target, timeout_s: float) -> list[Endpoint]:
     """All addresses of a host, in the system's order.
 
-    Raises TimeoutError, AttemptError for a name that has no address, or LocalError.
+    Raises TimeoutError, AttemptError if the name has no address, or LocalError.
     """
     if target.ip is not None:
         family = socket.AF_INET if target.ip.version == 4 else socket.AF_INET6
@@ -100,27 +100,27 @@ def resolve(target: Target, timeout_s: float) -> list[Endpoint]:
     if lookup.fault:
         raise LocalError(lookup.fault) from lookup.problem
     if not lookup.endpoints:
-        # An exception of its own for each attempt: a shared one would collect their tracebacks.
+        # Each attempt gets its own exception: a shared one would collect their tracebacks.
         raise AttemptError(ErrorKind.DNS, "The host name does not resolve") from lookup.problem
     return lookup.endpoints
 
 
 def _fault_of_ours(problem: Exception) -> str:
-    """The local fault that made a look-up fail, in words; '' where there is none.
+    """The local fault that made a lookup fail, in words. '': there is none.
 
     The C library reports missing descriptors and missing resolver settings as if the name did not
     exist, so both are checked here.
     """
     if isinstance(problem, UnicodeError):
-        return ""  # not a name that a name server could be asked for
+        return ""  # no name server can be asked for such a name
     if not isinstance(problem, socket.gaierror) or problem.errno in _LOCAL:
-        return f"a look-up failed: {describe(problem)}"
+        return f"a DNS lookup failed: {describe(problem)}"
     try:
         with ExitStack() as open_:
             for _ in range(_DESCRIPTORS):
                 open_.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     except OSError as lack:
-        return f"no descriptors for a look-up: {lack.strerror}"
+        return f"no descriptors for a DNS lookup: {lack.strerror}"
     if problem.errno == socket.EAI_AGAIN and not _has_name_server():
         return f"{RESOLVER_SETTINGS} names no name server"
     return ""

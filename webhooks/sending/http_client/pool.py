@@ -1,7 +1,7 @@
-"""Kept-alive connections, and one exchange over one of them.
+"""Keeps idle connections, and makes one request over one of them.
 
-urllib3's own pools keep connections per host and never look at the sum: with thousands of
-receivers a worker would run out of descriptors. Here all idle connections stand in one line.
+urllib3's own pools limit connections per host but not in total, so with thousands of receivers a
+worker would run out of descriptors. Here, all idle connections share one limit.
 """
 
 import http.client
@@ -21,11 +21,11 @@ from webhooks.configuration.addresses import Target
 from webhooks.sending.http_client.attempt import Attempt
 from webhooks.sending.http_client.connection import CheckedConnection, CheckedTlsConnection
 
-# Shorter than what firewalls forget silent connections after: a request would vanish there.
+# Firewalls forget silent connections after a longer time, and a request on one would then vanish.
 IDLE_S = 30.0
-# Now and then the name is looked up again, so that a receiver can move.
+# Afterwards the name is looked up again, so that a receiver can move.
 MAX_AGE_S = 300.0
-# What a receiver that hung up between two requests looks like to the second.
+# The errors of a request on a connection that the receiver closed after an earlier one.
 _HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
@@ -33,7 +33,7 @@ _Request: TypeAlias = tuple[str, str, bytes, Mapping[str, str]]
 
 
 class IdleConnections:
-    """The line of idle connections of all receivers: the oldest is closed when it gets long."""
+    """The idle connections of all receivers, oldest first. Above the limit, closes the oldest."""
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit = _default_limit() if limit is None else limit
@@ -45,7 +45,7 @@ class IdleConnections:
         return len(self._line)
 
     def take(self, target: Target) -> CheckedConnection | None:
-        """The receiver's most recently used connection that still lives."""
+        """The receiver's most recently used connection that is still open. None: there is none."""
         while True:
             with self._lock:
                 connections = self._of_receiver.get(_key(target))
@@ -70,7 +70,7 @@ class IdleConnections:
 
     def close(self) -> None:
         with self._lock:
-            self.limit = 0  # for those that are in use now and come back later
+            self.limit = 0  # connections in use are closed when they come back
             connections = list(self._line)
             self._line.clear()
             self._of_receiver.clear()
@@ -96,7 +96,7 @@ class IdleConnections:
 
 
 class ReceiverPool(HTTPConnectionPool):
-    """The connections to one receiver, as requests' adapter wants to see them."""
+    """The connections to one receiver, in the form that the adapter of requests expects."""
 
     def __init__(
         self, target: Target, idle: IdleConnections, context: ssl.SSLContext | None
@@ -106,7 +106,7 @@ class ReceiverPool(HTTPConnectionPool):
         self._idle = idle
         self._context = context
 
-    def urlopen(  # type: ignore[override]  # only what requests' adapter gives
+    def urlopen(  # type: ignore[override]  # only the arguments that requests passes
         self,
         method: str,
         url: str,
@@ -115,10 +115,10 @@ class ReceiverPool(HTTPConnectionPool):
         timeout: Attempt,
         **_: Any,
     ) -> HTTPResponse:
-        """Sends a request and reads the answer's head; redirects and retries are not made.
+        """Sends a request and reads the head of the response. Follows no redirects, never retries.
 
-        One exception: where a kept connection turns out to be closed before an answer began,
-        the request goes out once more on a new one.
+        One exception: if a kept connection was closed before a response began, the request is sent
+        once more on a new connection.
         """
         request = (method, url, body, headers)
         connection = self._idle.take(self._target)
@@ -126,11 +126,11 @@ class ReceiverPool(HTTPConnectionPool):
             try:
                 return self._exchange(connection, timeout, request)
             except _HUNG_UP:
-                timeout.remaining_s()  # raises when it was the deadline that closed it
+                timeout.remaining_s()  # raises if the deadline closed it
         return self._exchange(self._new_connection(), timeout, request)
 
     def _put_conn(self, conn: Any) -> None:
-        """Called by urllib3's response when its last byte was read."""
+        """Called by urllib3's response after its last byte was read."""
         timeout = conn.deadline
         conn.end()
         if conn.sock is None:
@@ -153,10 +153,10 @@ class ReceiverPool(HTTPConnectionPool):
             try:
                 connection.request(*request)
             except (BrokenPipeError, ConnectionResetError):
-                # A receiver may answer and hang up before it has read everything.
+                # A receiver may respond and close before it has read the whole request.
                 if connection.sock is None:
                     raise
-            # http.client's: urllib3's would log the URL, query included, on a malformed header.
+            # Not urllib3's method, which logs the URL with its query if a header is malformed.
             answer = http.client.HTTPConnection.getresponse(connection)
         except BaseException:
             connection.discard()
@@ -180,7 +180,7 @@ def _key(target: Target) -> tuple[str, str, int]:
 
 
 def _default_limit() -> int:
-    """A quarter of the process's descriptors, of which a connection takes two."""
+    """A quarter of the process's descriptors. A connection takes two."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if descriptors == resource.RLIM_INFINITY:
         descriptors = os.sysconf("SC_OPEN_MAX")

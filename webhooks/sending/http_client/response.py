@@ -1,4 +1,4 @@
-"""Limits of an answer: how long its head may be, and how much of its body is read.
+"""Limits of a response: how long its head may be, and how much of its body is read.
 
 The status line and the headers decide the outcome of a push. The body is read only for the log
 and to reuse the connection, so its size and its time are bounded tightly.
@@ -15,8 +15,8 @@ from typing import Any, cast
 from webhooks.sending.http_client.errors import CLOSED_EARLY
 from webhooks.sending.http_client.result import AttemptError, ErrorKind
 
-# Status line and headers, including the interim answers (1xx) before them. Without a limit, a
-# receiver that always has more to send would never yield to other greenlets.
+# Status line and headers, including the interim responses (1xx) before them. Without a limit, a
+# receiver that always has more to send would keep other greenlets from running.
 MAX_HEAD_BYTES = 128 * 1024
 # Reading a longer body costs more than opening a new connection.
 MAX_BODY_BYTES = 64 * 1024
@@ -26,7 +26,7 @@ BODY_WAIT_S = 1.0
 
 
 class _Bounded(io.RawIOBase):
-    """A socket's reader that raises when too many bytes came, or when they took too long."""
+    """Reads from a socket. Raises an error after too many bytes or too long a time."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw = raw
@@ -51,7 +51,7 @@ class _Bounded(io.RawIOBase):
         if self._left < 0:
             raise AttemptError(
                 ErrorKind.RESPONSE_TOO_LARGE,
-                f"The headers of the answer are longer than {MAX_HEAD_BYTES // 1024} KiB",
+                f"The response headers are longer than {MAX_HEAD_BYTES // 1024} KiB",
             )
         return size
 
@@ -61,7 +61,7 @@ class _Bounded(io.RawIOBase):
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """An answer of bounded size that comes after any number of interim ones (1xx)."""
+    """A response of bounded size, after any number of interim ones (1xx)."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -74,7 +74,7 @@ class BoundedResponse(http.client.HTTPResponse):
         except (ConnectionError, ssl.SSLError) as problem:
             if not self._bounded.began:
                 raise
-            # Not the error of a kept connection that was closed while idle: those are tried again.
+            # Not the error of a connection closed while idle: such a request is sent again.
             raise AttemptError(ErrorKind.RESET, CLOSED_EARLY) from problem
         # http.client takes the end of the connection for the end of the headers.
         if self._bounded.ended:
@@ -83,8 +83,8 @@ class BoundedResponse(http.client.HTTPResponse):
         self._bounded.begin_body()
 
     def _distrust_framing(self) -> None:
-        """Closes the connection after an answer whose headers disagree about where its body ends:
-        the rest of such a body could be taken for the next answer."""
+        """Closes the connection after a response whose headers disagree about where its body ends:
+        the rest of such a body could be taken for the next response."""
         lengths = {
             value.strip()
             for header in self.headers.get_all("Content-Length", ())
@@ -99,11 +99,11 @@ class BoundedResponse(http.client.HTTPResponse):
             self.will_close = True
 
     def _read_status(self) -> tuple[str, int, str]:
-        # http.client skips 100 by itself, but takes 102 and 103 for the answer.
+        # http.client skips 100 by itself, but takes 102 and 103 for the final response.
         while True:
             status_line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
             if status_line[1] == HTTPStatus.SWITCHING_PROTOCOLS:
-                raise http.client.HTTPException("nobody asked for another protocol")
+                raise http.client.HTTPException("the server switches protocols without being asked")
             if not 101 < status_line[1] < 200:
                 return status_line
             http.client.parse_headers(self.fp)

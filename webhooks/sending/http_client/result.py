@@ -1,4 +1,4 @@
-"""What came of one request: one type, whatever happened."""
+"""The outcome of one request: one type, whatever happened."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ from webhooks.health.validity import Validity
 class ErrorKind(StrEnum):
     """Why an attempt failed, as a short code that never changes."""
 
-    HTTP_STATUS = "http_status"  # an answer, but neither a 2xx nor a redirect
+    HTTP_STATUS = "http_status"  # a response that is neither a 2xx nor a redirect
     REDIRECT = "redirect"
     TIMEOUT = "timeout"
     DNS = "dns"
@@ -19,14 +19,14 @@ class ErrorKind(StrEnum):
     TLS = "tls"
     BLOCKED_ADDRESS = "blocked_address"
     INVALID_RESPONSE = "invalid_response"
-    RESPONSE_TOO_LARGE = "response_too_large"  # its headers
-    INVALID_REQUEST = "invalid_request"  # nothing was sent: the URL or a header cannot be
-    CONNECTION = "connection"  # whatever else the network does
+    RESPONSE_TOO_LARGE = "response_too_large"  # its headers are too large
+    INVALID_REQUEST = "invalid_request"  # nothing was sent: the URL or a header is not valid
+    CONNECTION = "connection"  # any other error of the network
     OURS = "ours"  # a local fault, which says nothing about the receiver; never logged
 
 
-# Nobody answered whom the name and the certificate belong to: a receiver that is gone looks like
-# this, and so does each receiver when our own network is.
+# No server answered with the right name and certificate. A receiver that is down causes these
+# errors, and so does every receiver when our own network is down.
 UNREACHABLE = {
     ErrorKind.TIMEOUT, ErrorKind.DNS, ErrorKind.REFUSED, ErrorKind.RESET, ErrorKind.TLS,
     ErrorKind.CONNECTION,
@@ -34,7 +34,7 @@ UNREACHABLE = {
 
 
 class RetryAfter(NamedTuple):
-    """The Retry-After headers of a 429 or 503, and its Date header ('' for none), as received."""
+    """The Retry-After headers of a 429 or 503, and its Date header ('': none), as received."""
 
     values: tuple[str, ...]
     date: str
@@ -44,12 +44,12 @@ class RetryAfter(NamedTuple):
 class AttemptResult:
     """The outcome of one POST.
 
-    `status_code` is None unless an answer came whose status line and headers keep the rules.
-    `error` is '' on success, else an ErrorKind; `detail` says in an administrator's words what
-    happened, without secrets. `body` is the beginning of the answer's body as text; `body_cut`
-    says that it had more, or broke off. `duration_ms` runs from the look-up of the host to the last
-    byte that was read. `certificate` is what a new connection's TLS showed; a connection that was
-    kept shows none. `retry_after` is None for other answers than 429 and 503.
+    `status_code` is None unless a response with a valid status line and valid headers arrived.
+    `error` is '' on success, else an ErrorKind. `detail` describes the error to an administrator,
+    without secrets. `body` is the beginning of the response body as text; `body_cut` says whether
+    the rest is missing. `duration_ms` is the time from the lookup of the host to the last byte
+    read. `certificate` is the one that a new TLS connection showed; None: there was no new one.
+    `retry_after` is None for responses other than 429 and 503.
     """
 
     status_code: int | None
@@ -63,22 +63,22 @@ class AttemptResult:
 
     @property
     def delivered(self) -> bool:
-        """Whether the receiver took the push: it answered 2xx."""
+        """Whether the receiver accepted the push: it answered 2xx."""
         return not self.error
 
     @property
     def unreachable(self) -> bool:
-        """Whether there was no answer at all."""
+        """Whether no server answered."""
         return self.error in UNREACHABLE
 
     @property
     def ours(self) -> bool:
-        """Whether a local fault prevented the attempt: it must not count as the receiver's."""
+        """Whether a local fault prevented the attempt. It must not count against the receiver."""
         return self.error == ErrorKind.OURS
 
 
 class AttemptError(Exception):
-    """Raised below the client where the cause is known best; it becomes a result."""
+    """Raised where the cause is known best. The client turns it into a result."""
 
     def __init__(self, kind: ErrorKind, detail: str) -> None:
         super().__init__(detail)

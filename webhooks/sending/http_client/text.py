@@ -1,4 +1,4 @@
-"""The beginning of an answer's body, as text that a log can keep and a page can show."""
+"""Turns the beginning of a response body into text that a log can keep and a page can show."""
 
 import codecs
 import re
@@ -8,15 +8,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 KEPT_BODY_BYTES = 4096
-# A body with a larger share of control characters and undecodable bytes is not text.
+# A body with more control characters and undecodable bytes than this is not text.
 _UNREADABLE_PERCENT = 30
 _MAX_CODINGS = 2
 _PACKED = {
     "gzip": (zlib.MAX_WBITS | 16,),
     "x-gzip": (zlib.MAX_WBITS | 16,),
-    "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS),  # per the standard, and as many servers send it
+    "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS),  # the standard's form, and that of many servers
 }
-# Python has codecs that are not character sets, such as idna and unicode_escape.
+# Only character sets: Python also has codecs such as idna and unicode_escape.
 _CHARSETS = re.compile(
     r"ascii|utf-(?:8|16|32)|iso8859|cp\d|koi8|mac|gb|hz|big5|euc|shift_jis|iso2022|johab|tis|ptcp|kz"
 )
@@ -33,8 +33,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Body(NamedTuple):
-    """A body as received. `kept`: its first bytes, still encoded. `size`: the bytes it has in all;
-    None: unknown. `cut`: it has more than `kept`, or it broke off."""
+    """A body as received. `kept`: its first bytes, still encoded. `size`: its total size in bytes;
+    None: unknown. `cut`: `kept` is not the whole body."""
 
     kept: bytes
     size: int | None
@@ -42,7 +42,7 @@ class Body(NamedTuple):
 
 
 def read(body: Body, content_type: str, content_encoding: str) -> tuple[str, bool]:
-    """The text, and whether part of it is missing; "binary, N bytes" for what is not text."""
+    """The text, and whether part of it is missing. A body that is not text: "binary, N bytes"."""
     if not body.kept:
         return "", body.cut
     unpacked = _unpack(body, content_encoding)
@@ -63,9 +63,9 @@ def _binary(body: Body) -> str:
 
 
 def _unpack(body: Body, content_encoding: str) -> tuple[bytes, bool] | None:
-    """The decompressed beginning, and whether more follows; None where it cannot be decompressed.
+    """The decompressed beginning, and whether more follows. None: it cannot be decompressed.
 
-    However much a body claims to unpack to, no more than KEPT_BODY_BYTES + 1 bytes are unpacked.
+    Never decompresses more than KEPT_BODY_BYTES + 1 bytes, however large the body would be.
     """
     codings = [coding.strip().lower() for coding in content_encoding.split(",")]
     codings = [coding for coding in codings if coding not in ("", "identity")]
@@ -96,17 +96,17 @@ def _decode(data: bytes, cut: bool, content_type: str) -> str:
         (charset for mark, charset in _BYTE_ORDER_MARKS if data.startswith(mark)),
         _charset(content_type),
     )
-    # The last character of a cut body may be incomplete: then it is left out.
+    # The last character of a cut body may be incomplete. It is then left out.
     return codecs.getincrementaldecoder(charset)("replace").decode(data, final=not cut)
 
 
 @lru_cache(maxsize=256)
 def _charset(content_type: str) -> str:
-    """The codec of the header's charset; UTF-8 if the header names no known one."""
+    """The codec of the header's charset. UTF-8 if the header names none that is known."""
     message = Message()
     message["Content-Type"] = content_type
     try:
         name = codecs.lookup(message.get_content_charset() or "utf-8").name
-    except Exception:  # the parser of the standard library raises various errors for odd headers
+    except Exception:  # the standard library raises various errors for malformed headers
         return "utf-8"
     return name if _CHARSETS.match(name) else "utf-8"
