@@ -14,8 +14,8 @@ from metaaccess import idempotency
 from metaaccess.devices.change import NewStatus
 from metaaccess.models import Device, IdempotencyKey, User
 from metaaccess.people.actor import acting_as
-from tests.concurrency import Session, session
-from tests.conftest import AtOnce, MakeWebhook, disabled_by_failures
+from tests.concurrency import AtOnce, Session, session
+from tests.conftest import MakeWebhook, disabled_by_failures
 from tests.console.test_two_administrators import client_of
 from tests.console_forms import Form, forms_of
 from webhooks import wake
