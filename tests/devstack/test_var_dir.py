@@ -28,7 +28,7 @@ def test_it_is_one_line(program: list[str], var_dir: str, reason: str) -> None:
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == (
-        f"VAR_DIR is {var_dir!r}, which cannot be made ({reason}): it takes the path of a folder "
-        "that this process may write to."
+        f"VAR_DIR is {var_dir!r}, which cannot be created ({reason}): expected the path of a "
+        "folder that this process may write to."
     )
     assert "Traceback" not in done.stderr

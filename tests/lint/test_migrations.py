@@ -120,7 +120,6 @@ def test_the_migrations_of_each_app_are_checked() -> None:
     found = {(file.parts[0], migration.name) for file, migration, _ in migrations_of_project()}
 
     assert {label for label, name in found if name == "0001_initial"} == {
-        "api",
         "eventlog",
         "metaaccess",
         "webhooks",

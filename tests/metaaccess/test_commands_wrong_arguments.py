@@ -49,6 +49,6 @@ def test_a_check_of_a_time_before_all_times(db: None, until: str) -> None:
 def test_more_devices_than_can_be_added_at_once(account: Account) -> None:
     many = "99999999999999999999"
 
-    refused("it takes at most 100,000", "device_simulate", "--account", "Acme", "--devices", many)
+    refused("expected at most 100,000", "device_simulate", "--account", "Acme", "--devices", many)
 
     assert not Device.objects.exists()

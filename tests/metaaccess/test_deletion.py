@@ -320,7 +320,7 @@ def test_the_console_deletes_an_account(client: Client, operator: User, full: Ac
         shown = client.get(page).content.decode()
     client.post(page, {"post": "yes"})
 
-    assert "Its devices, webhooks and event logs are gone with it." in shown
+    assert "Its devices, webhooks and event logs are deleted too." in shown
     assert not [query for query in asked if "metaaccess_device" in query["sql"]]
     assert AdminLog.objects.filter(action="account deleted").count() == 1
     assert not Account.objects.exists()

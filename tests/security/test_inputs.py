@@ -87,7 +87,7 @@ def test_the_api_refuses_each_url_with_an_error_for_its_field(
 ) -> None:
     kept: dict[str, Any] = {}
 
-    for template in [*EVERYTHING, "{s}://example.com\ud800:{p}/"]:
+    for template in EVERYTHING:
         url = filled_in(template)
         answers = [
             ada.post("webhooks", {"url": url, "api_key": API_KEY}),
@@ -96,8 +96,10 @@ def test_the_api_refuses_each_url_with_an_error_for_its_field(
         told = [(answer.status_code, list(answer.json().get("errors", {}))) for answer in answers]
         if told != [(400, ["url"])] * 2:
             kept[url] = told
+    surrogate = ada.post("webhooks", {"url": "https://example.com\ud800/", "api_key": API_KEY})
 
     assert kept == {}
+    assert surrogate.status_code == 400, "the whole body is refused: JSON has no lone surrogates"
     assert WebhookConfig.objects.values_list("pk", "url").get() == (webhook.pk, webhook.url)
 
 

@@ -43,7 +43,7 @@ def test_a_strange_encoding_is_refused(parameter: str) -> None:
     assert int(headers["Content-Length"]) == len(body)
     assert json.loads(body) == {
         "type": "urn:metaaccess:problem:unsupported-media-type",
-        "title": "Send JSON",
+        "title": "The body must be JSON",
         "status": 415,
         "detail": words,
     }

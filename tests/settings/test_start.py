@@ -187,6 +187,7 @@ def test_a_value_and_a_file_together_are_rejected(start: Any, tmp_path: Path, na
         (b"hunter2\nhunter2\n", "more than one line"),
         (b"hunter2" * 20_000, "more than one line"),
     ],
+    ids=["missing", "folder", "empty", "blank", "binary", "two lines", "too long"],
 )
 def test_unusable_files(start: Any, tmp_path: Path, name: str, content: Any, problem: str) -> None:
     path = tmp_path / "secret"

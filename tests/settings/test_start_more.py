@@ -44,7 +44,7 @@ def test_it_stops_the_start_with_one_line(start: Any, name: str, value: str) -> 
 
     line = str(stopped.value.code)
     assert line.startswith(f"{name} ")
-    assert ": it takes " in line
+    assert ": expected " in line
     assert "\n" not in line
 
 
@@ -75,7 +75,7 @@ def test_files_of_tls_are_read(start: Any, tmp_path: Path, name: str, scheme: st
         return f"{scheme}://h/0?{query}"
 
     start(**{name: url("key.pem")})
-    with pytest.raises(SystemExit, match=f"^{name} has a wrong value: it takes"):
+    with pytest.raises(SystemExit, match=f"^{name} has a wrong value: expected"):
         start(**{name: url("other.pem")})
 
 
@@ -85,7 +85,7 @@ def test_a_file_without_a_name_is_not_taken_for_the_default(start: Any, name: st
         start(**{name: None, f"{name}_FILE": ""})
 
     takes = "the path of a readable text file with one line"
-    assert stopped.value.code == f"{name}_FILE is empty: it takes {takes}."
+    assert stopped.value.code == f"{name}_FILE is empty: expected {takes}."
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_a_damaged_keys_file(start: Any, tmp_path: Path, kept: str) -> None:
         start(VAR_DIR=str(tmp_path), WEBHOOK_KEYS=None)
 
     assert stopped.value.code == (
-        f"VAR_DIR is {str(tmp_path)!r}, where keys.json is damaged: it takes a folder with "
-        "keys.json as it was made: restore it from a backup."
+        f"VAR_DIR is {str(tmp_path)!r}, where keys.json is damaged: expected a folder with "
+        "an intact keys.json: restore it from a backup."
     )
 
 
@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_made(start: Any, path: str, reason: str) -> Non
         start(VAR_DIR=path, DEBUG="true", SECRET_KEY=None)
 
     assert stopped.value.code == (
-        f"VAR_DIR is {path!r}, where keys.json cannot be kept ({reason}): it takes the path of a "
+        f"VAR_DIR is {path!r}, where keys.json cannot be kept ({reason}): expected the path of a "
         "folder that this process may write to."
     )
 

@@ -249,7 +249,7 @@ def test_the_console_deletes_it_and_logs_it_once(
 
     first, second = (client.post(page, {"post": "yes"}) for _ in range(2))
 
-    assert "Its events that wait are not pushed and are removed." in asked
+    assert "Events that are waiting to be pushed are deleted with it." in asked
     assert (first.status_code, second.status_code) == (302, 302)
     assert list(AdminLog.objects.filter(action="webhook deleted").values_list("target")) == [
         (webhook.described,)
