@@ -22,7 +22,7 @@ PROBLEM = {
         "type": {"type": "string", "description": "The kind of problem, for programs."},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What is wrong or what to do, for people."},
+        "detail": {"type": "string", "description": "The problem or its remedy, for people."},
         "errors": {
             "type": "object",
             "description": "Messages by field name; for an item of a list, such as `0.status`.",

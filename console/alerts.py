@@ -1,4 +1,4 @@
-"""The alerts at the top of each page. They show the current state, whatever was mailed."""
+"""The alerts at the top of each page. They show the current state, not past mails."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -40,8 +40,8 @@ def alerts(request: HttpRequest) -> list[Alert]:
 
 
 def trouble(request: HttpRequest) -> dict[str, Any]:
-    """What needs attention among the webhooks that the user may see. One query per request: the
-    result is kept on it.
+    """Problems of the webhooks that the user may see. One query per request; the request
+    keeps the result.
 
     By kind (`disabled`, `failing`, `certificate`) the number of webhooks, and by `a_KIND` the ID of
     one of them or None; `not_enabled`, the number of all disabled webhooks; `outage`, when the

@@ -121,7 +121,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return {}
 
     def state_conflicts(self, row: Any, before: shown.Values) -> list[Conflict]:
-        """What is no setting of a row, and makes a deletion ask again where it changed."""
+        """Changes of the row's state, apart from its settings, that make a deletion ask again."""
         return []
 
     def render_change_form(

@@ -53,7 +53,7 @@ def sentence(parts: Sentence) -> SafeString:
 
 
 def by(row: AdminLog | DeviceLog | None) -> SafeString:
-    """Who did what a log entry records, and when: “by ada@acme.example at …”."""
+    """The actor and the time of a log entry: “by ada@acme.example at …”."""
     if row is None:
         return format_html("by {}", "somebody else")
     return format_html("by {} at {}", row.actor, time(row.time))

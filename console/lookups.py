@@ -10,7 +10,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, FieldDoesNotExist
 from django.http import HttpRequest
 
-# The parameters of Django's filters, by what follows a field's name.
+# The parameters of Django's filters, by the suffix of the field's name.
 _OF_A_FILTER = ("__exact", "__isnull", "__id__exact")
 
 

@@ -37,7 +37,7 @@ def record_administration(
 
 @receiver(user_logged_in)
 def record_log_on(user: User, request: HttpRequest | None = None, **kwargs: Any) -> None:
-    """`request.signed_in_with`: what was used in addition to the password."""
+    """`request.signed_in_with`: the second factor."""
     used = getattr(request, "signed_in_with", "")
     detail = ", ".join(part for part in (used and f"with {used}", _from(request)) if part)
     with acting_as(user.email):

@@ -23,7 +23,7 @@ class Ending(models.TextChoices):
 
     DELIVERED = "delivered", "Delivered"
     RETRYING = "retrying", "Failed, to be retried"
-    FAILED = "failed", "Failed for good"
+    FAILED = "failed", "Failed permanently"
 
 
 class Tally(models.Model):

@@ -1,4 +1,4 @@
-"""What the management commands share: the actor, error messages, output, and look-ups."""
+"""What the management commands share: the actor, error messages, output, and lookups."""
 
 import json
 import os

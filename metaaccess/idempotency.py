@@ -27,7 +27,10 @@ class IdempotencyKey(models.Model):
     # A busy program creates millions of keys. They may outlive their user, for at most a day, so
     # that deleting a user does not have to find them.
     user = models.ForeignKey(
-        User, on_delete=models.DO_NOTHING, db_constraint=False, help_text="Who sent the request."
+        User,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        help_text="The user who sent the request.",
     )
     key = models.CharField(max_length=255, help_text="The value that identifies the request.")
     fingerprint = models.CharField(

@@ -13,7 +13,7 @@ Arguments:
 Arguments:
     sender: the model of the changed row.
     account: the Account that the change concerns, or None if it concerns all.
-    action, target, detail: what was done, to what, and why. Never a secret.
+    action, target, detail: the action, its object and its reason. Never a secret.
     of: the changed row.
     facts: data that `eventlog/words.py` turns into text; times as ISO 8601. Never a secret.
 

@@ -105,7 +105,7 @@ class WebhookSerializer(StrictModelSerializer):
         ["active", "failing", "disabled"], source="state_name", read_only=True
     )
     disabled_by = serializers.CharField(
-        read_only=True, help_text="Who or what disabled the webhook; empty while it is enabled."
+        read_only=True, help_text="The user or process that disabled it; empty while it is enabled."
     )
     disabled_because = serializers.ChoiceField(
         ["", *DisabledBecause.values],

@@ -16,7 +16,7 @@ from webhooks.models import WebhookConfig
 from webhooks.operating import recovery
 
 SHOWN_DEVICES = 5
-# A push has a few attempts; more only if its workers died again and again.
+# A push has few attempts unless its workers died repeatedly.
 SHOWN_ATTEMPTS = 50
 
 

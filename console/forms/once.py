@@ -112,7 +112,7 @@ def _cut_off(request: HttpRequest) -> HttpResponse:
     messages.warning(
         request,
         "This was sent before, and is still being worked on or was interrupted. Nothing was done a "
-        "second time. Check below what was done, and choose what is left.",
+        "second time. Check the list below, and choose the remaining rows.",
     )
     return HttpResponseRedirect(request.get_full_path())
 

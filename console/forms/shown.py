@@ -25,7 +25,7 @@ def about(row: Model) -> str:
 
 
 def seal(row: Model, values: Values) -> str:
-    """Signs `values` by name; values of a form go by the names of its fields. Pass digests of
+    """Signs `values` by name; values of a form are named after its fields. Pass digests of
     secrets, never secrets."""
     return signing.dumps([about(row), plain(values)], salt="console.forms.shown", compress=True)
 

@@ -23,7 +23,7 @@ def seal(rows: Iterable[tuple[Model, shown.Values]]) -> str:
 
 
 def read(request_data: Mapping[str, Any]) -> Digests | None:
-    """None where what was sent is from no list of ours."""
+    """The sealed rows. None: the value was not made by one of our lists."""
     try:
         found: Digests = signing.loads(request_data.get(shown.FIELD, ""), salt=_SALT)
     except signing.BadSignature:

@@ -22,7 +22,7 @@ def locked(request: HttpRequest) -> User | None:
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponse:
-    """What every page answers once the person may not sign in any more."""
+    """Redirects to the sign-in, as every page does once the user is locked out."""
     return redirect_to_login(request.get_full_path(), reverse("admin:login"))
 
 

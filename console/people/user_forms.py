@@ -17,7 +17,7 @@ ROLE_HELP = (
 
 
 def why_not_delete(user: User, by: User) -> str:
-    """Why `by` may not delete `user`. Empty if it is allowed."""
+    """Why `by` is not allowed to delete `user`. Empty if it is allowed."""
     if user.pk == by.pk:
         return "You cannot delete your own user. Ask another administrator."
     if is_last_administrator(user):

@@ -1,4 +1,4 @@
-"""The Replay page of a webhook: send the events of a time range again, after counting them."""
+"""The Replay page of a webhook: replays events from a time range, after counting them."""
 
 from datetime import datetime
 from typing import Any

@@ -48,7 +48,7 @@ class RunAs:
         stdin: int = subprocess.DEVNULL,
         pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
-        """Starts the program in `/`, because its user may not be allowed to enter our folder."""
+        """Starts the program in `/`, because its user possibly cannot enter our folder."""
         user: dict[str, Any] = {}
         if self.uid is not None and not self.prefix:
             user = {"user": self.uid, "group": self.gid, "extra_groups": []}

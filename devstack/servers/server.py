@@ -22,7 +22,7 @@ class Server(ABC):
     """The common base of PostgreSQL and Redis. It is not thread-safe.
 
     Only the processes of a server hold the lock of `<name>.lock`, which they inherit. When another
-    process gets the lock, all of them have ended, in whatever way.
+    process gets the lock, all of them have ended.
     """
 
     name: ClassVar[str]

@@ -19,8 +19,8 @@ class AdminLog(models.Model):
         help_text="The account that the action concerns. None: all accounts.",
     )
     time = models.DateTimeField(db_default=Now(), help_text="When it was done.")
-    actor = models.CharField("by", max_length=254, help_text="Who or what did it.")
-    action = models.CharField(max_length=60, help_text="What was done: a value of Action.")
+    actor = models.CharField("by", max_length=254, help_text="The user or process that did it.")
+    action = models.CharField(max_length=60, help_text="A value of Action.")
     target = models.CharField(max_length=300, help_text="What it was done to.")
     object_type = models.CharField(
         max_length=60,

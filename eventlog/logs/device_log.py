@@ -25,7 +25,9 @@ class DeviceLog(models.Model):
     )
     status = models.CharField(max_length=20, help_text="The new status.")
     cause = models.CharField(max_length=40, help_text="What happened.")
-    actor = models.CharField("by", max_length=254, help_text="Who or what made the change.")
+    actor = models.CharField(
+        "by", max_length=254, help_text="The user or process that made the change."
+    )
     recorded_at = models.DateTimeField(
         db_default=Now(),
         editable=False,

@@ -64,7 +64,7 @@ DEVICE_LOG = (
 ADMIN_LOG = (
     TIME,
     column("By", "actor"),
-    column("What was done", "action"),
+    column("Action", "action"),
     column("To what", "target"),
     Column("Detail", lambda row: words.in_utc(words.detail(row))),
 )

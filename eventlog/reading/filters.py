@@ -36,7 +36,7 @@ class Timeframe(TextChoices):
 
 
 class DeviceEvent(TextChoices):
-    """What can happen to a device, in the words of the Device log's filter."""
+    """The kinds of device events, as the Device log's filter names them."""
 
     ADDED = "added", "Added"
     COMPLIANT = "compliant", "Changed to Compliant"
@@ -200,7 +200,7 @@ class DeviceLogFilter(LogFilter):
 
 
 class AdminLogFilter(LogFilter):
-    event = choice(Category, "Anything", method=by_category, label="What was done")
+    event = choice(Category, "Anything", method=by_category, label="Action")
 
     class Meta(LogFilter.Meta):
         model: type[Model] = AdminLog

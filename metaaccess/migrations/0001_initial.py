@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
                 ('body', models.TextField(help_text='The body of the response.')),
                 ('headers', models.JSONField(db_default={}, default=dict, help_text='Headers of the response, such as its ETag.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), db_index=True)),
-                ('user', models.ForeignKey(db_constraint=False, help_text='Who sent the request.', on_delete=django.db.models.deletion.DO_NOTHING, to=settings.AUTH_USER_MODEL)),
+                ('user', models.ForeignKey(db_constraint=False, help_text='The user who sent the request.', on_delete=django.db.models.deletion.DO_NOTHING, to=settings.AUTH_USER_MODEL)),
             ],
         ),
         migrations.CreateModel(

@@ -1,4 +1,4 @@
-"""Time limits for PostgreSQL by kind of process, and which errors mean that it is away.
+"""Time limits for PostgreSQL by kind of process, and which errors mean that it is unavailable.
 
 The backend in `metaaccess.servers.postgresql` enforces the limits.
 """
@@ -57,7 +57,7 @@ WEB = Limits(
 # Nobody is waiting, but a greenlet that hangs holds locks and one of eight connections.
 WORKER = Limits(lock_s=10, statement_s=60, idle_in_transaction_s=60)
 # Management commands, such as migrations: an operator starts them and can stop them. They wait for
-# a short restart of the server, and say soon that it is away.
+# a short restart of the server, and report soon that it is unavailable.
 UNLIMITED = Limits(connection_s=3, ask_every_s=0.5)
 
 limits = UNLIMITED

@@ -30,7 +30,7 @@ _METHODS = {"password", "md5", "gss", "sspi", "scram-sha-256", "oauth", "none"}
 
 
 def wrong_parameter(found: Mapping[str, str]) -> tuple[str, str] | None:
-    """The first parameter with a wrong value, and what it takes; None: all are right."""
+    """The first parameter with a wrong value, and the expected values. None: all are right."""
     for name, value in found.items():
         if name in _CHOICES and value not in _CHOICES[name]:
             return name, ", ".join(sorted(_CHOICES[name]))

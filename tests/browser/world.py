@@ -198,7 +198,7 @@ def log_row(
 
 
 def disable(webhook: WebhookConfig, at: datetime) -> None:
-    """Disables the webhook as the pipeline does, with HELD held events since then."""
+    """Disables the webhook as the pipeline does, with as many held events as HELD since then."""
     since = at - 100 * EVERY
     WebhookConfig.objects.filter(pk=webhook.pk).update(
         consecutive_failures=100,

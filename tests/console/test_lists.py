@@ -1,4 +1,4 @@
-"""What a list is asked for by its address: its own filters, and no more, whatever is typed."""
+"""The address of a list accepts the list's own filters only."""
 
 from typing import Any
 

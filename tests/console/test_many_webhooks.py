@@ -1,4 +1,4 @@
-"""What is done to many webhooks: each in its own transaction, as the page showed it, and once."""
+"""Actions on many webhooks: each in its own transaction, as the page showed it, and once."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -40,7 +40,7 @@ def page_of(user: User, page: str) -> str:
     return reverse(f"admin:metaaccess_user_{page}", args=[user.pk])
 
 
-def anothers(user: User, act: str) -> tuple[str, dict[str, Any]]:
+def by_another(user: User, act: str) -> tuple[str, dict[str, Any]]:
     kept: dict[str, Any] = {
         "email": user.email,
         "account": user.account_id,
@@ -83,7 +83,7 @@ def meanwhile(beside: Session, monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
 def test_an_own_password_undoes_nothing_that_another_does_meanwhile(
     act: str, left: list[Any], sue: User, administrator: User, meanwhile: Meanwhile
 ) -> None:
-    url, data = anothers(sue, act)
+    url, data = by_another(sue, act)
     other, client = client_of(administrator), client_of(sue)
     acting = meanwhile(lambda: other.post(url, data))
 

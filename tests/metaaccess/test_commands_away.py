@@ -1,4 +1,4 @@
-"""Commands while PostgreSQL is away: one line, soon, and without the password."""
+"""Commands while PostgreSQL is unavailable: one line, soon, and without the password."""
 
 import os
 import subprocess

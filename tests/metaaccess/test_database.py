@@ -1,4 +1,4 @@
-"""Which errors mean that PostgreSQL is away, and the time limits of a process."""
+"""Which errors mean that PostgreSQL is unavailable, and the time limits of a process."""
 
 import threading
 from collections.abc import Iterator

@@ -63,7 +63,10 @@ class Health(models.Model):
         help_text="When the webhook was disabled. Empty: it is enabled.",
     )
     disabled_by = models.CharField(
-        max_length=254, blank=True, editable=False, help_text="Who or what disabled it."
+        max_length=254,
+        blank=True,
+        editable=False,
+        help_text="The user or process that disabled it.",
     )
     disabled_because = models.CharField(
         max_length=20, choices=DisabledBecause, blank=True, editable=False, help_text="Why."

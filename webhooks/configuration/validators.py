@@ -27,7 +27,7 @@ _LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 
 
 def validate_callback_url(url: str) -> None:
-    """Raises ValidationError, with a code, if pushes may not be sent to the URL."""
+    """Raises ValidationError, with a code, if pushes to the URL are forbidden."""
     try:
         target = parse_target(url)
     except UrlError as problem:

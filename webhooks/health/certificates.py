@@ -17,7 +17,7 @@ from webhooks.health.validity import Validity
 logger = logging.getLogger(__name__)
 
 # A warning is due this long before the certificate expires, but not before the last third or sixth
-# of its life: a certificate that is valid for six days is renewed two days before it expires.
+# of its life. A certificate that is valid for six days is renewed two days before it expires.
 FIRST, LAST = timedelta(days=14), timedelta(days=3)
 FIRST_PART, LAST_PART = 3, 6
 # `level`, as a condition on rows of WebhookConfig.

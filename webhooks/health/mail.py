@@ -139,7 +139,7 @@ def _certificate(webhook: WebhookConfig, facts: dict[str, Any]) -> Words:
         "Once it has expired, pushes to this webhook fail, because an expired certificate does not "
         "prove whose server it is.",
         _about(webhook, ("Certificate valid until", f"{until:{UTC_TIME}}")),
-        ["Renew the certificate on the receiver. You need not change anything here."],
+        ["Renew the certificate on the receiver. No change is needed here."],
         "See the webhook",
         _link(webhook),
     )

@@ -11,7 +11,7 @@ from webhooks.configuration.webhook import WebhookConfig
 
 
 class Notice(models.Model):
-    """A mail that is to be sent or was sent. Only webhooks/health/notices.py creates it.
+    """A mail, due or sent. Only webhooks/health/notices.py creates it.
 
     It is written in the transaction of the event that it reports, so it is neither lost nor written
     twice.
@@ -51,7 +51,7 @@ class Notice(models.Model):
 
     class Meta:
         indexes = (
-            # mailing.take: the few notices that are to be sent.
+            # mailing.take: the few notices that are due.
             models.Index(
                 fields=["due_at"], condition=Q(due_at__isnull=False), name="notices_still_to_send"
             ),

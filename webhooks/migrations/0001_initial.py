@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
                 ('certificate_until', models.DateTimeField(editable=False, help_text="End of validity of the receiver's certificate.", null=True)),
                 ('epoch', models.PositiveIntegerField(default=1, editable=False)),
                 ('disabled_at', models.DateTimeField(blank=True, editable=False, help_text='When the webhook was disabled. Empty: it is enabled.', null=True)),
-                ('disabled_by', models.CharField(blank=True, editable=False, help_text='Who or what disabled it.', max_length=254)),
+                ('disabled_by', models.CharField(blank=True, editable=False, help_text='The user or process that disabled it.', max_length=254)),
                 ('disabled_because', models.CharField(blank=True, choices=[('failures', 'Too many consecutive failed pushes'), ('administrator', 'An administrator disabled it')], editable=False, help_text='Why.', max_length=20)),
                 ('disabled_note', models.TextField(blank=True, editable=False, help_text='The reason that the administrator gave.')),
                 ('disabled_failures', models.PositiveIntegerField(editable=False, help_text='How many consecutive failed pushes disabled it.', null=True)),

@@ -134,7 +134,7 @@ def send_test(webhook: WebhookConfig) -> UUID:
 
 
 class Only(models.TextChoices):
-    """Which events of a time range are replayed."""
+    """The events to replay from a time range."""
 
     FAILED = "failed", "Failed events"
     ALL = "all", "Failed, discarded and delivered events"

@@ -1,4 +1,4 @@
-"""Records the outcomes of attempts in the queue, and returns what was not sent."""
+"""Records the outcomes of attempts in the queue, and gives unsent pushes back."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -39,7 +39,7 @@ def send(chunk: Chunk) -> Iterator[list[Settlement]]:
 
 
 def settle_batch(chunk: Chunk, batch: list[Attempt | Push]) -> list[Settlement]:
-    """Writes the outcomes of a batch. While PostgreSQL is away, tries again for two minutes.
+    """Writes the outcomes of a batch. While PostgreSQL is unavailable, tries again for two minutes.
 
     That may exceed the lease, which does no harm: nobody can claim while nobody can settle. Pushes
     whose outcome is never written are sent again after the lease (at-least-once). If only the

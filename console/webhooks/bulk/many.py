@@ -1,7 +1,7 @@
-"""What is done to many webhooks at once: to each in a transaction of its own.
+"""Actions on many webhooks at once, each in a transaction of its own.
 
-One that something else has locked keeps no lock of the others meanwhile, and what was done stays
-done. Nothing is done to a webhook that is no longer as the page showed it.
+While one webhook is locked by somebody else, the others are not locked, and finished actions stay
+done. A webhook that has changed since the page showed it is left alone.
 """
 
 from collections.abc import Callable, Iterable

@@ -65,7 +65,7 @@ class CheckedConnection(HTTPConnection):
         return False
 
     def shut_down(self) -> None:
-        """Ends each read and write that is under way, in whatever thread."""
+        """Ends each read and write that is under way, in any thread."""
         if self._handle is not None:
             self._handle.shutdown(socket.SHUT_RDWR)
 
@@ -79,7 +79,7 @@ class CheckedConnection(HTTPConnection):
             self._handle = None
 
     def discard(self) -> None:
-        """Closes the connection for good."""
+        """Closes the connection permanently."""
         with contextlib.suppress(OSError):
             self.close()
         self.end()

@@ -20,10 +20,10 @@ class Guarded(Protocol):
     """A connection that a deadline can end."""
 
     def shut_down(self) -> None:
-        """Ends each read and write that is under way, in whatever thread."""
+        """Ends each read and write that is under way, in any thread."""
 
     def discard(self) -> None:
-        """Closes the connection for good."""
+        """Closes the connection permanently."""
 
 
 class Deadline(Timeout):
