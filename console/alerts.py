@@ -43,9 +43,10 @@ def trouble(request: HttpRequest) -> dict[str, Any]:
     """Problems of the webhooks that the user may see. One query per request; the request
     keeps the result.
 
-    By kind (`disabled`, `failing`, `certificate`) the number of webhooks, and by `a_KIND` the ID of
-    one of them or None; `not_enabled`, the number of all disabled webhooks; `outage`, when the
-    current platform outage began, or None.
+    - `disabled`, `failing`, `certificate`: the number of webhooks
+    - `a_disabled` and so on: the ID of one of them, or None
+    - `not_enabled`: the number of all disabled webhooks
+    - `outage`: when the current platform outage began, or None
     """
     known: dict[str, Any] | None = getattr(request, "trouble", None)
     if known is None:

@@ -144,8 +144,8 @@ _CASE = "webhook_id, event_id, device_id, status, timestamp"
 
 def check(since: datetime, until: datetime, timeout_s: float | None = None) -> Report:
     """Compares the status changes recorded from `since` until before `until` with the queue. Reads
-    one snapshot, so that a concurrent change is seen on both sides or not at all. Raises TooSlowError
-    if one of its queries takes longer than `timeout_s` (None: TIMEOUT_S)."""
+    one snapshot, so that a concurrent change is seen on both sides or not at all. Raises
+    TooSlowError if one of its queries takes longer than `timeout_s` (None: TIMEOUT_S)."""
     with transaction.atomic(), connection.cursor() as cursor:
         if not connection.savepoint_ids:  # this transaction is not nested in another one
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
