@@ -11,8 +11,8 @@ from django.forms import HiddenInput
 from django.http import HttpRequest, HttpResponse, QueryDict
 from unfold.admin import ModelAdmin
 
-from console import listed, lookups
-from console.forms import shown
+from console import listed
+from console.forms import lookups, shown
 from console.forms.guarded import Conflict, GuardedForm, guarded
 from metaaccess import signals
 from metaaccess.actions import Action

@@ -7,8 +7,7 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
-from console import lookups
-from console.forms import once
+from console.forms import lookups, once
 from console.people import own, own_sign_in, sign_in
 from eventlog import words
 from metaaccess.actions import Action

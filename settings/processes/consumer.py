@@ -1,6 +1,6 @@
 """Fixes for workers of Celery 5.6.3 and kombu 5.7.0 that lose their broker (docs/adr/0021).
 
-Under gevent, a worker permanently stopped receiving messages when it lost Redis for the second time.
+Under gevent, a worker that lost Redis a second time permanently stopped receiving messages.
 Three defects together caused this. A setting avoids the first; this module fixes the others.
 
 1. After a loss, Celery reduces the prefetch count to the size of its pool, minus the busy

@@ -38,7 +38,7 @@ from webhooks.operating.recovery import Held, Only
 from webhooks.queue import claims, due, held, settling
 from webhooks.queue.chunk import Chunk, Push
 from webhooks.queue.held import with_counts
-from webhooks.queue.states import OPEN, PLACES, Kind, State, place
+from webhooks.queue.states import OPEN, PLACES, RETRYING, SENDING, Kind, State, place
 from webhooks.sending import push
 from webhooks.sending.http_client import AttemptResult
 from webhooks.sending.push import Written
@@ -245,14 +245,14 @@ class OutboxMachine(RuleBasedStateMachine):
     def lease_runs_out(self, data: st.DataObject, dies: bool) -> None:
         """Expires a lease: its worker died, or settles only after another worker has taken over."""
         work = data.draw(st.sampled_from([work for work in self.works if work.has_lease]))
-        if self.move_time("due_at = %s AND state = 1", work.chunk.lease_until):
+        if self.move_time(f"due_at = %s AND state = {SENDING}", work.chunk.lease_until):
             work.has_lease, work.lanes = False, []
             if dies or not work.begun:
                 self.works.remove(work)
 
     @rule()
     def time_passes(self) -> None:
-        self.move_time("state = 2")
+        self.move_time(f"state = {RETRYING}")
 
     def move_time(self, condition: str, *values: Any) -> bool:
         """Makes the matching deliveries due. Returns False if another session has locked a row."""

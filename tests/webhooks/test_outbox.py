@@ -13,7 +13,7 @@ from webhooks.models import Delivery, WebhookConfig
 from webhooks.queue import add, claims, due, held, retention, settling
 from webhooks.queue.chunk import Chunk, Settlement
 from webhooks.queue.held import with_counts
-from webhooks.queue.states import State, place
+from webhooks.queue.states import BEGUN_SQL, State, place
 
 
 def change(*news: tuple[str, str]) -> None:
@@ -46,7 +46,7 @@ def make_due() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE webhooks_delivery SET due_at = statement_timestamp() - interval '1 s'"
-            " WHERE state IN (1, 2)"
+            f" WHERE state IN {BEGUN_SQL}"
         )
 
 

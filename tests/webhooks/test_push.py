@@ -40,7 +40,7 @@ from webhooks.operating.local_receiver import Behaviour, LocalReceiver
 from webhooks.queue import claims, due, settling
 from webhooks.queue.chunk import Chunk, Settlement
 from webhooks.queue.held import with_counts
-from webhooks.queue.states import State, place
+from webhooks.queue.states import RETRYING, SENDING, State, place
 from webhooks.sending import http_client, payload, push, redaction, sender, signing
 from webhooks.sending.http_client import AttemptResult
 
@@ -95,7 +95,7 @@ def make_due() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE webhooks_delivery SET due_at = statement_timestamp() - interval '1 s'"
-            " WHERE state = 2"
+            f" WHERE state = {RETRYING}"
         )
 
 
@@ -526,7 +526,7 @@ class Local:
 def end_leases() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE webhooks_delivery SET due_at = statement_timestamp() WHERE state = 1"
+            f"UPDATE webhooks_delivery SET due_at = statement_timestamp() WHERE state = {SENDING}"
         )
 
 

@@ -45,8 +45,8 @@ BEGUN_SQL = sql(BEGUN)
 # Plain numbers for SQL text.
 PENDING, SENDING, RETRYING, DELIVERED, _, DISCARDED = (int(state) for state in State)
 EVENT, TEST, REPLAY = (int(kind) for kind in Kind)
-# Open deliveries in the form of the two partial indexes: PostgreSQL uses neither for
-# `state IN (0, 1, 2)`.
+# Open deliveries in the form of the two partial indexes: PostgreSQL uses neither for one list of
+# all three states.
 STILL_TO_DO_SQL = f"(d.state = {PENDING} OR d.state IN {BEGUN_SQL})"
 
 
