@@ -228,6 +228,8 @@ def raw_deflate(data: bytes) -> bytes:
         (RUSSIAN.encode("cp1251"), [f"Content-Type: {TEXT}windows-1251"], RUSSIAN),
         (RUSSIAN.encode("koi8-r"), [f'Content-Type: {TEXT}"KOI8-R"'], RUSSIAN),
         (RUSSIAN.encode("utf-16"), [f"Content-Type: {TEXT}utf-16"], RUSSIAN),
+        (RUSSIAN.encode("utf-16-le"), [f"Content-Type: {TEXT}utf-16"], RUSSIAN),
+        (RUSSIAN.encode("utf-32-le"), [f"Content-Type: {TEXT}utf-32"], RUSSIAN),
         (RUSSIAN.encode("utf-16-be"), [f"Content-Type: {TEXT}UTF-16BE"], RUSSIAN),
         (RUSSIAN.encode("utf-16"), [], RUSSIAN),
         (RUSSIAN.encode("utf-8-sig"), [], RUSSIAN),

@@ -27,6 +27,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# Python decodes these only after a byte order mark; without one, browsers assume little-endian.
+_WITHOUT_MARK = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}
 _MEDIA = re.compile(r"(?:image/(?!svg)|audio/|video/|font/)", re.IGNORECASE)
 # PostgreSQL refuses NUL and surrogates; a page cannot show the other control characters.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -109,4 +111,5 @@ def _charset(content_type: str) -> str:
         name = codecs.lookup(message.get_content_charset() or "utf-8").name
     except Exception:  # the standard library raises various errors for malformed headers
         return "utf-8"
+    name = _WITHOUT_MARK.get(name, name)
     return name if _CHARSETS.match(name) else "utf-8"
