@@ -19,6 +19,8 @@ from tests.conftest import MakeWebhook
 from webhooks.models import Delivery
 from webhooks.queue.states import State
 
+pytestmark = pytest.mark.slow
+
 CANARY = "canaryword"
 DEVICE_ID = "CANARYWORD000001"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

@@ -23,6 +23,8 @@ from webhooks.models import Delivery, WebhookConfig
 from webhooks.operating import recovery
 from webhooks.queue.states import Kind
 
+pytestmark = pytest.mark.slow
+
 LIST = reverse("admin:webhooks_webhookconfig_changelist")
 DEVICES = reverse("admin:metaaccess_device_changelist")
 INCIDENT = reverse("admin:webhooks_webhookconfig_incident")

@@ -14,6 +14,8 @@ from django.db import DataError, connection
 from metaaccess.models import Account
 from metaaccess.servers import database
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOWHERE = {
     "DATABASE_URL": "postgres://somebody:hunter2@127.0.0.1:1/nowhere",

@@ -16,6 +16,8 @@ import pytest
 from tests.pipeline.workers import until
 from tests.settings.test_production import PRODUCTION
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 Send = Callable[[bytes], socket.socket]
 
