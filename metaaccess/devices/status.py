@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Status(models.TextChoices):
-    """The only list of statuses: events, subscriptions, filters and the API are derived from it."""
+    """The list of statuses. Subscriptions and the API derive from it."""
 
     COMPLIANT = "compliant", "Compliant"
     NON_COMPLIANT = "non_compliant", "Non-compliant"

@@ -21,7 +21,7 @@ from urllib3.util import SKIP_HEADER
 
 from webhooks.configuration.addresses import Target, parse_target
 from webhooks.sending.http_client import text
-from webhooks.sending.http_client.attempt import Attempt
+from webhooks.sending.http_client.attempt import AttemptDeadline
 from webhooks.sending.http_client.errors import LocalError, describe, explain, judge, report
 from webhooks.sending.http_client.pool import IdleConnections, ReceiverPool
 from webhooks.sending.http_client.response import MAX_BODY_BYTES
@@ -53,7 +53,7 @@ class Client:
         Raises no Exception: a local fault is logged and returned as a result whose `ours` is true.
         """
         started = time.monotonic()
-        deadline = Attempt(timeout_s)
+        deadline = AttemptDeadline(timeout_s)
         try:
             result = self._attempt(url, headers, body, deadline)
         finally:
@@ -65,7 +65,7 @@ class Client:
         return replace(result, duration_ms=duration_ms, certificate=deadline.certificate)
 
     def _attempt(
-        self, url: str, headers: Mapping[str, str], body: bytes, deadline: Attempt
+        self, url: str, headers: Mapping[str, str], body: bytes, deadline: AttemptDeadline
     ) -> AttemptResult:
         try:
             request = _prepare(url, headers, body)
@@ -89,7 +89,7 @@ class Client:
         self._adapter.close()
 
 
-def _result(response: Response, deadline: Attempt) -> AttemptResult:
+def _result(response: Response, deadline: AttemptDeadline) -> AttemptResult:
     """The result of a response with complete headers. Its body cannot change the outcome."""
     status_code, headers = response.status_code, response.headers
     kind, detail = judge(status_code, headers.get("location", "")) or ("", "")
@@ -101,7 +101,7 @@ def _result(response: Response, deadline: Attempt) -> AttemptResult:
     return replace(result, retry_after=RetryAfter(values, headers.get("date", "")))
 
 
-def _read_text(response: Response, deadline: Attempt) -> tuple[str, bool]:
+def _read_text(response: Response, deadline: AttemptDeadline) -> tuple[str, bool]:
     """The beginning of the body as text, and whether part of it is missing. Raises no error."""
     headers = response.headers
     try:
@@ -113,7 +113,7 @@ def _read_text(response: Response, deadline: Attempt) -> tuple[str, bool]:
         return "", True
 
 
-def _read_body(raw: HTTPResponse, deadline: Attempt) -> text.Body:
+def _read_body(raw: HTTPResponse, deadline: AttemptDeadline) -> text.Body:
     """Reads the body within the limits of response.py. Closes the connection if that is not the
     whole body, because the rest would be taken for the next response."""
     kept, size, complete = b"", 0, False

@@ -14,7 +14,7 @@ from urllib3.connection import HTTPConnection
 
 from webhooks.configuration.addresses import Target, is_allowed, is_exempt, is_port_allowed
 from webhooks.health.validity import Validity
-from webhooks.sending.http_client.attempt import Attempt
+from webhooks.sending.http_client.attempt import AttemptDeadline
 from webhooks.sending.http_client.dial import Endpoint, connect
 from webhooks.sending.http_client.lookup import resolve
 from webhooks.sending.http_client.response import BoundedResponse
@@ -29,14 +29,14 @@ class CheckedConnection(HTTPConnection):
     def __init__(self, target: Target) -> None:
         super().__init__(target.host, target.port)
         self.target = target
-        self.deadline: Attempt | None = None
+        self.deadline: AttemptDeadline | None = None
         self.opened_at = 0.0
         self.idle_since = 0.0
         # A second descriptor of the same socket. TLS takes over the first one, and when the
         # deadline comes, the number of a closed one may belong to another connection.
         self._handle: socket.socket | None = None
 
-    def begin(self, deadline: Attempt) -> None:
+    def begin(self, deadline: AttemptDeadline) -> None:
         """Begins an attempt on the connection, which may be new or idle."""
         self.deadline = deadline
         self.timeout = deadline.remaining_s()
@@ -113,7 +113,7 @@ def _validity(certificate: Mapping[str, Any]) -> Validity | None:
     return Validity(begins_at, ends_at)
 
 
-def _open(target: Target, deadline: Attempt) -> socket.socket:
+def _open(target: Target, deadline: AttemptDeadline) -> socket.socket:
     """Looks up and checks all addresses, then connects to the first one that answers."""
     endpoints = resolve(target, deadline.remaining_s())
     _check(target, endpoints)

@@ -18,7 +18,7 @@ from urllib3 import HTTPConnectionPool, HTTPHeaderDict
 from urllib3.response import HTTPResponse
 
 from webhooks.configuration.addresses import Target
-from webhooks.sending.http_client.attempt import Attempt
+from webhooks.sending.http_client.attempt import AttemptDeadline
 from webhooks.sending.http_client.connection import CheckedConnection, CheckedTlsConnection
 
 # Firewalls forget silent connections after a longer time, and a request on one would then vanish.
@@ -112,7 +112,7 @@ class ReceiverPool(HTTPConnectionPool):
         url: str,
         body: bytes,
         headers: Mapping[str, str],
-        timeout: Attempt,
+        timeout: AttemptDeadline,
         **_: Any,
     ) -> HTTPResponse:
         """Sends a request and reads the head of the response. Follows no redirects, never retries.
@@ -146,7 +146,7 @@ class ReceiverPool(HTTPConnectionPool):
         return CheckedTlsConnection(self._target, self._context)
 
     def _exchange(
-        self, connection: CheckedConnection, deadline: Attempt, request: _Request
+        self, connection: CheckedConnection, deadline: AttemptDeadline, request: _Request
     ) -> HTTPResponse:
         try:
             connection.begin(deadline)
