@@ -17,6 +17,8 @@ from metaaccess.models import Account, ApiToken, Device, Scope, User
 from tests.conftest import API_KEY
 from tests.eventlog.attempts import make_attempt
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = "metaaccess_client"
 Part = Callable[[str], Any]
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.devstack.helpers import ROOT, all_gone, eventually, is_running
 
+pytestmark = pytest.mark.slow
+
 # Each process writes its PID to a file, and its name to another when it is told to stop.
 SUPERVISE = """
 import sys

@@ -25,6 +25,8 @@ from webhooks.queue import claims
 from webhooks.sending import payload, push, signing
 from webhooks.sending.payload import SentEvent
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 GUIDE = (DOCS / "receivers.md").read_text()
 FOLDER = DOCS / "receivers"

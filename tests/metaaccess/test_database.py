@@ -15,6 +15,8 @@ from metaaccess.servers.postgresql import watch
 from metaaccess.servers.postgresql.watch import Watch
 from tests.pipeline.workers import until
 
+pytestmark = pytest.mark.slow
+
 
 def of_django(cause: psycopg.Error) -> DatabaseError:
     """The error as Django raises it."""

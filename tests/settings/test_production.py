@@ -11,6 +11,8 @@ import pytest
 
 from tests import image
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOWHERE = "127.0.0.1:1"
 PRODUCTION = {
