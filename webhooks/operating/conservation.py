@@ -22,6 +22,7 @@ from webhooks import wake
 from webhooks.configuration.active import ACTIVE_SQL, EXISTS_SQL
 from webhooks.configuration.webhook import WebhookConfig
 from webhooks.operating.snapshot import Snapshot
+from webhooks.queue.add import NEW_COLUMNS
 from webhooks.queue.states import EVENT, PENDING, PLACE_SQL, STILL_TO_DO_SQL
 
 # A status change that is under way does not see a webhook, events or a plan that are saved at the
@@ -37,7 +38,8 @@ TIMEOUT_S = 3_600
 # The check begins where retention ends. Retention removes rows from the Device log first, so the
 # margin of an hour, which is longer than any statement, keeps rows in removal out of the report.
 _KEPT = """
-SELECT GREATEST(%s, statement_timestamp() - make_interval(days => %s) + interval '1 hour')
+SELECT GREATEST(%(since)s, statement_timestamp() - make_interval(days => %(days)s)
+    + interval '1 hour')
 """
 # Status changes with the webhooks that are known to have subscribed to them at the time.
 _EXPECTED_FROM = """
@@ -91,9 +93,7 @@ ORDER BY d.id
 # A repaired delivery gets the time of its status change, so that retention and the next check treat
 # it like the others.
 _REPAIR = f"""
-INSERT INTO webhooks_delivery
-    (webhook_id, account_id, event_id, device_id, status, timestamp, kind, state, attempts,
-     created_at)
+INSERT INTO webhooks_delivery ({NEW_COLUMNS}, created_at)
 SELECT w.id, w.account_id, event_id, device_id, status, timestamp, {EVENT}, {PENDING}, 0,
     recorded_at
 FROM ({_MISSING}) AS missing JOIN webhooks_webhookconfig w USING (id) WHERE {EXISTS_SQL}
@@ -216,7 +216,7 @@ def _plan_for_windows(cursor: Any) -> None:
 
 
 def _values(cursor: Any, since: datetime, until: datetime) -> dict[str, Any]:
-    cursor.execute(_KEPT, [since, settings.EVENT_LOG_DAYS])
+    cursor.execute(_KEPT, {"since": since, "days": settings.EVENT_LOG_DAYS})
     (kept_since,) = cursor.fetchone()
     return {
         "since": kept_since, "until": until, "plan": Plan.ENTERPRISE, "margin": MARGIN_S,

@@ -38,7 +38,7 @@ def as_shown(webhook: WebhookConfig) -> shown.Values:
 
 
 @dataclass
-class Outcome:
+class BulkResult:
     """`done`: how many. `changed`: why nothing was done to those that somebody changed. `busy`:
     those that something else had locked."""
 
@@ -67,9 +67,9 @@ def each(
     webhooks: Iterable[WebhookConfig],
     goes_by: str,
     act: Callable[[WebhookConfig], object],
-) -> Outcome:
+) -> BulkResult:
     """Acts on the webhooks, in the order of their keys. `goes_by`: what has to be as shown."""
-    outcome, before = Outcome(), shown_rows.read(request.POST)
+    outcome, before = BulkResult(), shown_rows.read(request.POST)
     for webhook in sorted(webhooks, key=lambda each: each.pk):
         wait_s = NEXT_WAIT_S if outcome.busy else FIRST_WAIT_S
         try:
@@ -136,7 +136,7 @@ def _act(
     webhooks: QuerySet[WebhookConfig],
     goes_by: str,
     act: Callable[[WebhookConfig], object],
-) -> Outcome | None:
+) -> BulkResult | None:
     found = list(webhooks.order_by("pk")[: MOST_AT_ONCE + 1])
     if len(found) > MOST_AT_ONCE:
         messages.error(request, f"Select at most {MOST_AT_ONCE:,} webhooks at a time.")
